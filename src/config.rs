@@ -1,0 +1,156 @@
+//! What an engine is told at birth.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::jid::{BareJid, JidError};
+use crate::limits::{Limits, Timing};
+
+/// The account to log in with. `Debug` shows no password; memory is wiped on drop.
+#[derive(Clone)]
+pub struct Credentials {
+    username: String,
+    password: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// The localpart of the account's address, and its password.
+    #[must_use]
+    pub fn new(username: &str, password: &str) -> Self {
+        Self { username: username.into(), password: Zeroizing::new(password.into()) }
+    }
+
+    /// The localpart of the account's address.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// Whether anything may be said without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Plaintext {
+    /// Never: a stream without TLS ends before the login.
+    #[default]
+    Never,
+    /// Over a loopback address, if the server does not require TLS. Passwords
+    /// still do not travel: PLAIN is never used in clear, SCRAM is.
+    OnLoopback,
+}
+
+/// How a freshly opened transport is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Security {
+    /// Not at all yet.
+    Clear {
+        /// The other end is a loopback address of this machine.
+        loopback: bool,
+    },
+    /// TLS stands and its certificate was verified for the account's domain
+    /// (direct TLS, XEP-0368).
+    Tls(ChannelBinding),
+}
+
+/// What binds a login to the TLS channel under it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ChannelBinding {
+    /// `tls-exporter`: 32 bytes exported under the label `EXPORTER-Channel-Binding`
+    /// (RFC 9266, section 4). Only with TLS 1.3, or TLS 1.2 with extended master secret.
+    pub exporter: Option<Vec<u8>>,
+    /// `tls-server-end-point`: the hash of the server's certificate (RFC 5929, section 4).
+    pub server_end_point: Option<Vec<u8>>,
+}
+
+/// An engine's configuration, checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    pub(crate) account: BareJid,
+    pub(crate) credentials: Credentials,
+    /// The resource to ask for. Default: random, but the same for the life of the
+    /// engine, so that a new stream of it makes the server close the old one.
+    pub resource: Option<String>,
+    /// Default: [`Plaintext::Never`].
+    pub plaintext: Plaintext,
+    /// Whether PLAIN may be used, over TLS, where the server offers no SCRAM. Default: no.
+    pub allow_plain: bool,
+    /// Every bound.
+    pub limits: Limits,
+    /// Every waiting time.
+    pub timing: Timing,
+}
+
+impl Config {
+    /// The configuration for the account `username@domain`, the rest at its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the name or domain cannot be one, or if name or
+    /// password cannot be used in a login.
+    pub fn new(domain: &str, username: &str, password: &str) -> Result<Self, ConfigError> {
+        let account = alloc::format!("{}@{domain}", crate::jid::escape_local(username));
+        let account = BareJid::parse(&account).map_err(ConfigError::Account)?;
+        if password.is_empty() {
+            return Err(ConfigError::NoPassword);
+        }
+        Ok(Self {
+            account,
+            credentials: Credentials::new(username, password),
+            resource: None,
+            plaintext: Plaintext::default(),
+            allow_plain: false,
+            limits: Limits::default(),
+            timing: Timing::default(),
+        })
+    }
+
+    /// The account's address.
+    #[must_use]
+    pub const fn account(&self) -> &BareJid {
+        &self.account
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The account's name or domain is not part of an address.
+    Account(JidError),
+    /// The password is empty.
+    NoPassword,
+    /// The name or password holds characters that need normalisation (RFC 4013),
+    /// and the crate was built without the feature `saslprep`; or holds
+    /// characters that no login may contain.
+    Unprepared,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(why) => write!(f, "the account's address is wrong: {why}"),
+            Self::NoPassword => f.write_str("the password is empty"),
+            Self::Unprepared => f.write_str(
+                "the user name or password holds characters that a login cannot carry, \
+                 or that need the feature `saslprep`",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,162 @@
+//! Every bound of the engine: what it bounds, its default, and what happens at it.
+//!
+//! A peer can make us keep something only in a collection that is named here.
+
+use core::time::Duration;
+
+/// Bounds on what a peer, or the host, can make the engine do and keep.
+///
+/// The defaults suit a program in a few hundred rooms. Change single fields:
+///
+/// ```
+/// let mut limits = parley_xmpp::Limits::default();
+/// limits.xml.stanza_bytes = 64 * 1024;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// What one stanza may look like.
+    pub xml: XmlLimits,
+    /// PBKDF2 rounds a server may ask for. Default 4096..=1 000 000: fewer is a
+    /// downgrade (RFC 7677 section 4), more a denial of service. Outside: the login fails.
+    pub scram_iterations: (u32, u32),
+    /// PBKDF2 rounds computed in one call of the engine. Default 4096, some two milliseconds.
+    pub scram_iterations_per_call: u32,
+    /// Rooms at a time. Default 1024. At it: `join` is refused.
+    pub rooms: usize,
+    /// Occupants remembered of each room. Default 2048. At it: more are not
+    /// remembered and come and go without an event.
+    pub occupants: usize,
+    /// Posts of one room without an outcome. Default 1024. At it: `post` is refused.
+    pub posts_per_room: usize,
+    /// Fetches and discoveries without an outcome. Default 64. At it: the command is refused.
+    pub queries: usize,
+    /// Requests (IQ) without an answer. Default 2048. At it: rooms wait for their turn.
+    pub requests: usize,
+    /// Events that wait for the host. Default 1024. At it: reading stops until
+    /// the host has taken some.
+    pub events: usize,
+    /// Bytes that wait to be written. Default 1 MiB. At it: `post` and `fetch` are refused.
+    pub write_bytes: usize,
+    /// Live messages of one room held back while its archive is read. Default
+    /// 256. At it: they are dropped and read from the archive instead.
+    pub held_messages: usize,
+    /// Bytes of live messages of one room held back, likewise. Default 1 MiB.
+    pub held_bytes: usize,
+    /// Messages asked for in one page of an archive. Default 100. Servers may send fewer.
+    pub page: u32,
+    /// Archive ids remembered for each room to recognise repetition. Default 1024.
+    pub remembered_ids: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            xml: XmlLimits::default(),
+            scram_iterations: (4096, 1_000_000),
+            scram_iterations_per_call: 4096,
+            rooms: 1024,
+            occupants: 2048,
+            posts_per_room: 1024,
+            queries: 64,
+            requests: 2048,
+            events: 1024,
+            write_bytes: 1024 * 1024,
+            held_messages: 256,
+            held_bytes: 1024 * 1024,
+            page: 100,
+            remembered_ids: 1024,
+        }
+    }
+}
+
+/// What one stanza may look like. At any of these bounds the stream ends with
+/// `<policy-violation/>`, as soon as the bound is crossed, not at the end of the stanza.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XmlLimits {
+    /// Bytes of one stanza as received. Default 256 KiB, as Prosody's for clients.
+    pub stanza_bytes: usize,
+    /// Elements within elements, the stream not counted. Default 32.
+    pub depth: usize,
+    /// Elements and texts of one stanza. Default 4096.
+    pub nodes: usize,
+    /// Attributes of one element, namespace declarations included. Default 64.
+    pub attributes: usize,
+    /// Namespace declarations of one element. Default 16.
+    pub declarations: usize,
+    /// Namespace declarations in scope at one place. Default 64.
+    pub bindings: usize,
+    /// Bytes of one element or attribute name. Default 256.
+    pub name_bytes: usize,
+    /// Bytes of one attribute value. Default 16 KiB.
+    pub value_bytes: usize,
+    /// White space between two stanzas before anything is logged in. Default 4096.
+    pub idle_bytes_before_login: usize,
+}
+
+impl Default for XmlLimits {
+    fn default() -> Self {
+        Self {
+            stanza_bytes: 256 * 1024,
+            depth: 32,
+            nodes: 4096,
+            attributes: 64,
+            declarations: 16,
+            bindings: 64,
+            name_bytes: 256,
+            value_bytes: 16 * 1024,
+            idle_bytes_before_login: 4096,
+        }
+    }
+}
+
+/// How long the engine waits for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// For the host to open a transport. Default 30 s.
+    pub connect: Duration,
+    /// For one step of the negotiation. Default 15 s, not prolonged by progress in bytes.
+    pub negotiation: Duration,
+    /// For the whole login. Default 60 s.
+    pub login: Duration,
+    /// For the answer to a request. Default 30 s.
+    pub request: Duration,
+    /// For a room to let us in, retries not counted. Default 30 s.
+    pub join: Duration,
+    /// For the server to close its side. Default 5 s.
+    pub close: Duration,
+    /// Silence after which the server is asked for a sign of life. Default 30 s.
+    pub keepalive: Duration,
+    /// For that sign of life. Default 15 s.
+    pub keepalive_reply: Duration,
+    /// The shortest ceiling of the backoff. Default 0.5 s.
+    pub backoff_min: Duration,
+    /// The longest ceiling of the backoff. Default 60 s.
+    pub backoff_max: Duration,
+    /// How long a stream must last for the backoff to start afresh. Default 60 s.
+    pub stable: Duration,
+    /// For a post to reach its outcome, unless the post says otherwise. Default 60 s.
+    pub post: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            connect: secs(30),
+            negotiation: secs(15),
+            login: secs(60),
+            request: secs(30),
+            join: secs(30),
+            close: secs(5),
+            keepalive: secs(30),
+            keepalive_reply: secs(15),
+            backoff_min: Duration::from_millis(500),
+            backoff_max: secs(60),
+            stable: secs(60),
+            post: secs(60),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! XML as XMPP restricts it (RFC 6120, section 11): the only place that sees `<`.
+//!
+//! [`Framer`] takes bytes in pieces of any size and gives whole stanzas, checked
+//! and namespaced, as borrowed [`Element`]s. [`Writer`] emits markup that parses
+//! back to what was put in. Neither recurses, and neither does dropping them.
+
+mod element;
+mod error;
+mod framer;
+mod writer;
+
+pub use element::{Attributes, Children, Element};
+pub use error::{XmlError, XmlFault};
+pub use framer::{Frame, Framer};
+pub use writer::{ForbiddenChar, Writer, check_text};
