@@ -1,0 +1,604 @@
+//! What the engine tells its host: the only queue to drain.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::error::{AuthFailure, StanzaError, StreamCondition};
+use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
+use crate::jid::{BareJid, Jid};
+use crate::time::{Instant, Timer};
+use crate::xml::XmlError;
+
+/// What happened. Owned, in order, each of its kind as often as its text says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A stream is ready: logged in and bound.
+    Online {
+        /// The address the server gave us.
+        jid: Jid,
+        /// How we got in, and what the server can do.
+        login: Box<Login>,
+    },
+    /// A stream, or the attempt at one, ended: exactly once for each
+    /// [`Transport::Connect`](crate::Transport::Connect).
+    Offline {
+        /// Why.
+        cause: OfflineCause,
+        /// Whether and when the engine tries again by itself.
+        retry: Retry,
+    },
+    /// Something happened in a room.
+    Room {
+        /// Where.
+        room: RoomId,
+        /// What.
+        event: RoomEvent,
+    },
+    /// The next entry of a subscription.
+    Entry {
+        /// Of which.
+        subscription: SubscriptionId,
+        /// The entry.
+        entry: Entry,
+    },
+    /// The outcome of a post: exactly one for each.
+    Post {
+        /// Which.
+        id: PostId,
+        /// What became of it.
+        outcome: PostOutcome,
+    },
+    /// Progress or the outcome of a fetch: any number of pages, then exactly one
+    /// [`FetchEvent::Done`] or [`FetchEvent::Failed`].
+    Fetch {
+        /// Which.
+        id: QueryId,
+        /// What.
+        event: FetchEvent,
+    },
+    /// The outcome of a discovery: exactly one for each.
+    Disco {
+        /// Which.
+        id: QueryId,
+        /// What was found.
+        result: Result<Box<DiscoInfo>, RequestError>,
+    },
+    /// The engine has ended as it was asked to. Nothing comes after it.
+    Closed,
+}
+
+/// How a login went, and what the server announced.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Login {
+    /// Whether TLS protects the stream.
+    pub tls: bool,
+    /// The SASL mechanism used, as named on the wire.
+    pub mechanism: &'static str,
+    /// The channel binding used: `tls-exporter`, `tls-server-end-point` or none.
+    pub channel_binding: Option<&'static str>,
+    /// The mechanisms the server offered, at most 32.
+    pub offered: Vec<String>,
+    /// The channel-binding types the server announced (XEP-0440), at most 8.
+    pub announced_bindings: Vec<String>,
+    /// The server offers stream management (XEP-0198).
+    pub stream_management: bool,
+    /// The largest stanza the server takes, in bytes (XEP-0478).
+    pub max_bytes: Option<u64>,
+    /// Silence after which the server closes the stream, in seconds (XEP-0478).
+    pub idle_seconds: Option<u64>,
+}
+
+/// Why a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OfflineCause {
+    /// The transport failed, or could not be opened.
+    Transport(TransportFailure),
+    /// The peer was silent for too long.
+    TimedOut(Timer),
+    /// The peer closed the stream in good order, or the connection without a word.
+    PeerClosed,
+    /// The peer ended the stream with an error.
+    StreamError {
+        /// Which.
+        condition: StreamCondition,
+        /// The peer's words, hostile until escaped; at most 1 KiB.
+        text: Option<String>,
+    },
+    /// The peer's XML was refused.
+    Xml(XmlError),
+    /// The peer broke the protocol.
+    PeerMisbehaved(PeerMisbehaved),
+    /// The peer cannot do what we need.
+    PeerIncompatible(PeerIncompatible),
+    /// The login failed.
+    Auth(AuthFailure),
+    /// The server gave us no resource.
+    Bind(StanzaError),
+    /// The host asked for it.
+    Closed,
+    /// A mistake of this library, named. Please report it.
+    Internal(&'static str),
+}
+
+/// What the peer did that no correct peer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PeerMisbehaved {
+    /// Bytes came after `<proceed/>` and before TLS: somebody injects (CVE-2011-0411).
+    DataAfterProceed,
+    /// An element came that has no place in this state of the negotiation.
+    UnexpectedElement,
+    /// A second stream header, or one of another domain.
+    WrongStreamHeader,
+    /// The server bound us to another account.
+    BoundToAnotherAccount,
+    /// The bind result holds no valid address.
+    MalformedBind,
+    /// White space without end before the login.
+    IdleFlood,
+}
+
+/// What the peer cannot do, although we need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PeerIncompatible {
+    /// No TLS on offer, and the configuration requires it.
+    NoTls,
+    /// TLS was offered and then refused.
+    TlsRefused,
+    /// A stream older than XMPP 1.0.
+    LegacyStream,
+    /// No resource binding on offer.
+    NoBind,
+}
+
+/// Why the transport failed. Made by the host, which alone knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportFailure {
+    /// What failed.
+    pub kind: TransportFailureKind,
+    /// The host's words about it.
+    pub detail: String,
+}
+
+/// What failed at the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TransportFailureKind {
+    /// The name of the host could not be resolved.
+    Resolve,
+    /// No address of the host took the connection.
+    Connect,
+    /// TLS could not be set up, for a reason other than the certificate.
+    Tls,
+    /// The server's certificate cannot be trusted: no retry mends that.
+    Certificate,
+    /// Reading or writing failed.
+    Io,
+}
+
+/// Whether and when something is tried again without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retry {
+    /// At this instant.
+    At(Instant),
+    /// Not by itself: somebody has to change something first.
+    Never,
+}
+
+/// What happened in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomEvent {
+    /// We are in, at first or again.
+    Joined(Box<Joined>),
+    /// The room refused us.
+    JoinFailed {
+        /// Why.
+        error: JoinFailure,
+        /// Whether the engine tries again by itself. With `Never` the room id is dead.
+        retry: Retry,
+    },
+    /// An occupant came. Those present when we join are reported before [`Self::Joined`].
+    OccupantJoined {
+        /// The occupant's nick.
+        nick: String,
+    },
+    /// An occupant went.
+    OccupantLeft {
+        /// The occupant's nick.
+        nick: String,
+        /// Why.
+        cause: LeaveCause,
+    },
+    /// An occupant, ourselves included, goes by another nick now.
+    NickChanged {
+        /// The old one.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// The room's subject: on joining, and on each change.
+    Subject {
+        /// The subject; empty if there is none.
+        text: String,
+        /// Who set it, if the room says.
+        by: Option<String>,
+    },
+    /// We are out.
+    Left {
+        /// Why.
+        cause: LeaveCause,
+        /// Whether the engine joins again by itself. With `Never` the room id is dead.
+        retry: Retry,
+    },
+}
+
+/// How we stand in a room just joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// The room.
+    pub room: BareJid,
+    /// Our nick, as the room gave it: it may differ from the one asked for.
+    pub nick: String,
+    /// The room did not exist before; it was created and unlocked.
+    pub created: bool,
+    /// What the room can do.
+    pub info: RoomInfo,
+}
+
+/// What a room says it can do (XEP-0045 v1.35.5, section 6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RoomInfo {
+    /// It has an archive (`urn:xmpp:mam:2`).
+    pub archive: bool,
+    /// Its stanza-ids can be trusted (`urn:xmpp:sid:0`).
+    pub stanza_ids: bool,
+    /// It names its occupants by lasting ids (`urn:xmpp:occupant-id:0`).
+    pub occupant_ids: bool,
+    /// It outlives its last occupant.
+    pub persistent: bool,
+    /// Only members may enter.
+    pub members_only: bool,
+    /// Only those with voice may post.
+    pub moderated: bool,
+}
+
+/// Why a room could not be joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinFailure {
+    /// The nick that was chosen belongs to somebody else.
+    NickConflict,
+    /// The room or its service refused.
+    Refused(StanzaError),
+    /// No answer in time.
+    TimedOut,
+    /// The stream ended for good before the room answered.
+    Offline,
+}
+
+/// Why somebody is no longer in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveCause {
+    /// Of their own will, or we asked to leave.
+    Asked,
+    /// Kicked (status 307).
+    Kicked {
+        /// The reason given, hostile until escaped.
+        reason: Option<String>,
+    },
+    /// Banned (301).
+    Banned {
+        /// The reason given, hostile until escaped.
+        reason: Option<String>,
+    },
+    /// No longer a member (321), or the room has become members-only (322).
+    NotMember,
+    /// The service shuts down (332).
+    ServiceShutdown,
+    /// A technical problem, a broken link between servers for instance (333).
+    TechnicalProblem,
+    /// The room was destroyed.
+    Destroyed {
+        /// Where to go instead, as the room says. Never followed by itself.
+        alternative: Option<BareJid>,
+        /// The reason given, hostile until escaped.
+        reason: Option<String>,
+    },
+    /// The stream under it ended.
+    Offline,
+}
+
+/// A message of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// Its position in the archive; `None` if the room did not archive it.
+    pub id: Option<ArchiveId>,
+    /// Who said it: the nick. Anybody can take any free nick.
+    pub nick: String,
+    /// The lasting id of the occupant (XEP-0421), where the room gives one.
+    pub occupant_id: Option<String>,
+    /// What was said. Hostile until escaped.
+    pub body: String,
+    /// The id its sender gave it (XEP-0359), which readers must not trust alone.
+    pub origin_id: Option<String>,
+    /// The archive id of the message this answers (XEP-0461).
+    pub reply_to: Option<String>,
+    /// When the archive says it was said (XEP-0082); `None` on a live message.
+    pub stamp: Option<String>,
+    /// Whether this engine posted it. Known by id, never by nick.
+    pub own: bool,
+    /// How it reached us.
+    pub source: Source,
+}
+
+/// How a message reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// As it was said.
+    Live,
+    /// From the archive.
+    Archive,
+}
+
+/// An entry of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entry {
+    /// A message, in the order of the archive, once.
+    Message(Box<Message>),
+    /// All that the archive held when asked has been delivered; what follows is
+    /// live. Comes again after each interruption.
+    CaughtUp {
+        /// Where the subscription stands.
+        at: Cursor,
+    },
+    /// Messages may be missing here.
+    Gap {
+        /// The last position before the hole.
+        after: Cursor,
+        /// Why.
+        reason: GapReason,
+    },
+    /// Nothing comes any more: the room is left for good.
+    Ended,
+}
+
+/// Why messages may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The archive no longer knows the position to go on from.
+    CursorExpired,
+    /// The room has no archive, or does not let us read it: what was said while
+    /// we were away is lost to us.
+    NoArchive,
+    /// Reading the archive failed again and again.
+    ArchiveFailed(RequestError),
+}
+
+/// What became of a post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostOutcome {
+    /// The room accepted and ordered it. Not a promise that it survives a crash
+    /// of the server: that is for the server's storage to keep.
+    Committed {
+        /// Its position; `None` if the room does not archive.
+        id: Option<ArchiveId>,
+        /// How we know.
+        via: Via,
+    },
+    /// The room refused it; it is not there and never will be.
+    Rejected(StanzaError),
+    /// It was never handed to a transport that could have delivered it.
+    NotSent(NotSent),
+    /// It may be there or not: it was sent, and no answer came.
+    Unknown {
+        /// The id it carries, by which it can be found in the archive.
+        origin_id: String,
+    },
+}
+
+/// How the fate of a post became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Via {
+    /// The room sent it back to us.
+    Reflection,
+    /// It was found in the room's archive.
+    Archive,
+}
+
+/// Why a post was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// Its deadline came before there was a way to send it.
+    Deadline,
+    /// The room was left, or cannot be joined.
+    NoRoom,
+    /// The stream ended and is not set up again.
+    Offline,
+}
+
+/// Progress and outcome of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchEvent {
+    /// A page, its messages in the order of the archive. Pages of a fetch
+    /// towards the past come newest page first.
+    Page(Vec<Message>),
+    /// All pages were given.
+    Done {
+        /// Where to go on: after the newest message given.
+        next: Cursor,
+        /// Nothing lay behind `next` when the archive was asked.
+        complete: bool,
+    },
+    /// A page failed. The pages given before are whole and without a hole.
+    Failed(RequestError),
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Refused by whom it was asked of.
+    Refused(StanzaError),
+    /// The archive does not know the cursor.
+    CursorExpired,
+    /// There is no such room, or it was left.
+    NoSuchRoom,
+    /// The room has no archive.
+    ArchiveUnsupported,
+    /// The archive's answers contradict each other; what, in words.
+    Inconsistent(&'static str),
+    /// No answer in time.
+    TimedOut,
+    /// The stream ended for good.
+    Offline,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::CursorExpired => f.write_str("the archive no longer knows the cursor"),
+            Self::NoSuchRoom => f.write_str("there is no such room"),
+            Self::ArchiveUnsupported => f.write_str("the room has no archive"),
+            Self::Inconsistent(what) => write!(f, "the archive contradicts itself: {what}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Offline => f.write_str("not connected"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+/// What an entity is and can do (XEP-0030 v2.5.0, sections 3 and 4).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DiscoInfo {
+    /// Its identities as (category, type), at most 32.
+    pub identities: Vec<(String, String)>,
+    /// Its features, at most 256.
+    pub features: Vec<String>,
+    /// Entities it names, at most 256. Filled by a discovery of items only.
+    pub items: Vec<String>,
+}
+
+impl DiscoInfo {
+    /// Whether the feature is announced.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|f| f == feature)
+    }
+}
+
+/// A room to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinRoom {
+    /// Its address.
+    pub room: BareJid,
+    /// The nick to go by.
+    pub nick: Nick,
+}
+
+impl JoinRoom {
+    /// Joins `room` as `nick`.
+    #[must_use]
+    pub const fn new(room: BareJid, nick: Nick) -> Self {
+        Self { room, nick }
+    }
+}
+
+/// The nick to go by in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Nick {
+    /// This one and no other: if somebody else has it, the join fails.
+    Chosen(String),
+    /// This one if it is free, else one like it.
+    Suggested(String),
+    /// A random one, the same in all rooms of the engine.
+    Random,
+}
+
+/// A message to post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Post {
+    /// What to say.
+    pub body: String,
+    /// The archive id of the message this answers (XEP-0461).
+    pub reply_to: Option<String>,
+    /// How long to try, interruptions included. Default: [`Timing::post`](crate::Timing::post).
+    pub deadline: Option<Duration>,
+}
+
+impl Post {
+    /// Says `body`.
+    #[must_use]
+    pub fn new(body: &str) -> Self {
+        Self { body: body.into(), reply_to: None, deadline: None }
+    }
+}
+
+/// What to read of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetch {
+    /// From where: after a cursor towards the present, or with `None` the newest
+    /// messages there are.
+    pub since: Option<Cursor>,
+    /// How many messages at most.
+    pub limit: u32,
+    /// How long to wait for news where nothing lies after `since`. Zero: not at all.
+    pub wait: Duration,
+}
+
+impl Fetch {
+    /// The newest `limit` messages.
+    #[must_use]
+    pub const fn newest(limit: u32) -> Self {
+        Self { since: None, limit, wait: Duration::ZERO }
+    }
+
+    /// At most `limit` messages after `since`.
+    #[must_use]
+    pub const fn since(since: Cursor, limit: u32) -> Self {
+        Self { since: Some(since), limit, wait: Duration::ZERO }
+    }
+
+    /// The same, waiting for news at most that long.
+    #[must_use]
+    pub const fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With what is said from now on.
+    Now,
+    /// Right after a cursor: what was missed comes first.
+    Cursor(Cursor),
+}

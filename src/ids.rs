@@ -24,6 +24,10 @@ pub struct PostId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueryId(pub(crate) u64);
 
+/// A subscription of one engine. Never reused within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub(crate) u64);
+
 /// The position of a message in a room's archive: an opaque string that the
 /// server chose (XEP-0359 v0.7.0 section 3, XEP-0313 v1.1.3 section 3.2).
 ///
