@@ -232,6 +232,8 @@ pub enum RoomEvent {
         /// Who set it, if the room says.
         by: Option<String>,
     },
+    /// The room would not be destroyed.
+    DestroyRefused(StanzaError),
     /// We are out.
     Left {
         /// Why.
@@ -386,6 +388,9 @@ pub enum GapReason {
     /// The room has no archive, or does not let us read it: what was said while
     /// we were away is lost to us.
     NoArchive,
+    /// The stream broke before the position of a subscription from
+    /// [`Start::Now`] was known.
+    NeverAnchored,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
 }
