@@ -10,6 +10,7 @@ mod event;
 mod ids;
 mod limits;
 mod ns;
+mod prep;
 mod sasl;
 mod time;
 pub mod jid;
