@@ -315,6 +315,16 @@ mod tests {
     }
 
     #[test]
+    fn inner_states_are_wiped() {
+        // Holds as long as the features `zeroize` of these crates are switched on.
+        // An Hmac is made of two of their states and a buffer.
+        fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<Sha1>();
+        wiped::<Sha256>();
+        wiped::<Sha512>();
+    }
+
+    #[test]
     fn a_tag_counts_only_whole() {
         for hash in ALL {
             let tag = hash.hmac(b"key", b"data");
