@@ -4,6 +4,7 @@
 //! Everything that depends on the password is wiped when dropped, the inner
 //! states of the hash functions included.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use hmac::digest::{Digest, Output, common::Key};
@@ -69,7 +70,7 @@ impl Hash {
 pub(super) enum Derivation {
     Sha1(Rounds<Sha1>),
     Sha256(Rounds<Sha256>),
-    Sha512(Rounds<Sha512>),
+    Sha512(Box<Rounds<Sha512>>),
 }
 
 impl Derivation {
@@ -78,7 +79,7 @@ impl Derivation {
         match hash {
             Hash::Sha1 => Self::Sha1(Rounds::start(password, salt, iterations)),
             Hash::Sha256 => Self::Sha256(Rounds::start(password, salt, iterations)),
-            Hash::Sha512 => Self::Sha512(Rounds::start(password, salt, iterations)),
+            Hash::Sha512 => Self::Sha512(Box::new(Rounds::start(password, salt, iterations))),
         }
     }
 

@@ -93,7 +93,7 @@ impl Exchange {
         match mem::replace(&mut self.state, State::Failed) {
             State::First(first) => match first.server_first(&decode(text)?)? {
                 scram::Next::Derive(deriving) => {
-                    self.state = State::Deriving(Box::new(deriving));
+                    self.state = State::Deriving(deriving);
                     Ok(Step::Work)
                 }
                 scram::Next::Respond((waiting, message)) => {

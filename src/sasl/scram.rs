@@ -122,18 +122,18 @@ impl First {
         {
             return Ok(Next::Respond(transcript.prove(keys)));
         }
-        Ok(Next::Derive(Deriving {
+        Ok(Next::Derive(Box::new(Deriving {
             derivation: Derivation::start(hash, &self.password, &said.salt, iterations),
             salt: said.salt,
             iterations,
             transcript,
-        }))
+        })))
     }
 }
 
 /// What follows on the server-first-message.
 pub(super) enum Next {
-    Derive(Deriving),
+    Derive(Box<Deriving>),
     Respond((Final, Vec<u8>)),
 }
 
