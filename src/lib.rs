@@ -15,6 +15,7 @@ mod limits;
 mod mam;
 mod muc;
 mod ns;
+mod prep;
 mod room;
 mod rsm;
 mod sasl;
