@@ -26,6 +26,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
     reason = "a test fails by panicking, and a harness for real processes needs a real clock"
 )]
 
