@@ -69,7 +69,10 @@ fn the_driver_stays_small() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let manifest = fs::read_to_string(manifest).expect("the manifest");
     if !manifest.lines().any(|line| line.starts_with("tokio = [")) {
-        let _ = writeln!(std::io::stderr(), "NOT CHECKED: there is no feature \"tokio\"");
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT CHECKED: there is no feature \"tokio\""
+        );
         return;
     }
     let crates = tree(&["--features", "tokio"]);
