@@ -49,7 +49,9 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,7 +176,10 @@ mod tests {
         assert_eq!(new("ana", "secret, =1"), Ok(()));
         assert_eq!(new("ana", ""), Err(ConfigError::NoPassword));
         assert_eq!(new("ana", "a\u{7}b"), Err(ConfigError::Unprepared));
-        assert!(matches!(new("ana@parley.local", "x"), Err(ConfigError::Account(_))));
+        assert!(matches!(
+            new("ana@parley.local", "x"),
+            Err(ConfigError::Account(_))
+        ));
         assert!(matches!(new("", "x"), Err(ConfigError::Account(_))));
         let beyond_ascii = new("ana", "p\u{e4}ss");
         assert_eq!(beyond_ascii.is_ok(), cfg!(feature = "saslprep"));

@@ -33,7 +33,8 @@ impl Cx<'_> {
     }
 
     pub(crate) fn arm(&mut self, why: Timer, owner: u64, after: core::time::Duration) {
-        self.timers.arm(TimerKey::of(why, owner), self.now.plus(after));
+        self.timers
+            .arm(TimerKey::of(why, owner), self.now.plus(after));
     }
 
     pub(crate) fn disarm(&mut self, why: Timer, owner: u64) {
@@ -107,7 +108,8 @@ impl Outbound {
 
     /// The stream position behind the last byte written.
     fn end(&self) -> u64 {
-        self.sent.saturating_add(u64::try_from(self.waiting().len()).unwrap_or(u64::MAX))
+        self.sent
+            .saturating_add(u64::try_from(self.waiting().len()).unwrap_or(u64::MAX))
     }
 
     /// The stream position behind the last byte the transport has taken.
@@ -118,7 +120,9 @@ impl Outbound {
     pub(crate) fn advance(&mut self, n: usize) {
         let n = n.min(self.waiting().len());
         self.taken = self.taken.saturating_add(n);
-        self.sent = self.sent.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        self.sent = self
+            .sent
+            .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.taken = 0;
@@ -190,7 +194,14 @@ impl Requests {
         let serial = self.next;
         let id: Box<str> = id.into();
         self.ids.insert(serial, id.clone());
-        self.pending.insert(id, Request { serial, to: to.map(Into::into), purpose });
+        self.pending.insert(
+            id,
+            Request {
+                serial,
+                to: to.map(Into::into),
+                purpose,
+            },
+        );
         serial
     }
 

@@ -560,7 +560,11 @@ impl Post {
     /// Says `body`.
     #[must_use]
     pub fn new(body: &str) -> Self {
-        Self { body: body.into(), reply_to: None, deadline: None }
+        Self {
+            body: body.into(),
+            reply_to: None,
+            deadline: None,
+        }
     }
 }
 
@@ -581,13 +585,21 @@ impl Fetch {
     /// The newest `limit` messages.
     #[must_use]
     pub const fn newest(limit: u32) -> Self {
-        Self { since: None, limit, wait: Duration::ZERO }
+        Self {
+            since: None,
+            limit,
+            wait: Duration::ZERO,
+        }
     }
 
     /// At most `limit` messages after `since`.
     #[must_use]
     pub const fn since(since: Cursor, limit: u32) -> Self {
-        Self { since: Some(since), limit, wait: Duration::ZERO }
+        Self {
+            since: Some(since),
+            limit,
+            wait: Duration::ZERO,
+        }
     }
 
     /// The same, waiting for news at most that long.

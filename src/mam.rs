@@ -18,7 +18,9 @@ use crate::xml::{Element, Writer};
 
 /// Writes a query for a page: the payload of a request of type set (section 4.1).
 pub(crate) fn write_query(w: &mut Writer<'_>, query_id: &str, page: &Page, max: u32) {
-    w.start("query").attr("xmlns", ns::MAM).attr("queryid", query_id);
+    w.start("query")
+        .attr("xmlns", ns::MAM)
+        .attr("queryid", query_id);
     rsm::write(w, page, max);
     w.end();
 }
@@ -143,11 +145,7 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 const IDLE_PAGES: u8 = 2;
 
 impl Walk {
-    pub(crate) const fn new(
-        direction: Direction,
-        position: Option<ArchiveId>,
-        page: u32,
-    ) -> Self {
+    pub(crate) const fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
         Self {
             direction,
             position,
@@ -163,7 +161,12 @@ impl Walk {
     /// Opens the next page under this query id, and says what to ask for:
     /// which page, and how many items of the `wanted` at most.
     pub(crate) fn open(&mut self, query_id: String, wanted: u32) -> (Page, u32) {
-        self.open = Some(OpenPage { query_id, items: Vec::new(), bytes: 0, dropped: false });
+        self.open = Some(OpenPage {
+            query_id,
+            items: Vec::new(),
+            bytes: 0,
+            dropped: false,
+        });
         let page = match (self.direction, &self.position) {
             (Direction::Forward, None) => Page::First,
             (Direction::Forward, Some(id)) => Page::After(id.clone()),
@@ -180,7 +183,9 @@ impl Walk {
 
     /// Whether results under this query id belong to the page being received.
     pub(crate) fn is_open(&self, query_id: &str) -> bool {
-        self.open.as_ref().is_some_and(|open| open.query_id == query_id)
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.query_id == query_id)
     }
 
     /// Takes an item of the open page; `message` is `None` for what only moves
@@ -254,7 +259,11 @@ impl Walk {
                 Some(message)
             })
             .collect();
-        Ok(WalkedPage { messages, complete: fin.complete && !open.dropped, newest })
+        Ok(WalkedPage {
+            messages,
+            complete: fin.complete && !open.dropped,
+            newest,
+        })
     }
 }
 
@@ -293,7 +302,10 @@ mod tests {
     use alloc::string::ToString as _;
 
     fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
-        Fin { complete, set: rsm::Set { first, last } }
+        Fin {
+            complete,
+            set: rsm::Set { first, last },
+        }
     }
 
     fn message(body: &str) -> Option<Box<Message>> {

@@ -18,14 +18,20 @@ pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str) {
 
 /// Leaves a room (XEP-0045, section 7.14).
 pub(crate) fn write_leave(w: &mut Writer<'_>, occupant: &str) {
-    w.start("presence").attr("to", occupant).attr("type", "unavailable").end();
+    w.start("presence")
+        .attr("to", occupant)
+        .attr("type", "unavailable")
+        .end();
 }
 
 /// Unlocks a room just created, as it is: an empty submitted form, the "instant
 /// room" of XEP-0045 section 10.1.2. The payload of a request of type set.
 pub(crate) fn write_unlock(w: &mut Writer<'_>) {
     w.start("query").attr("xmlns", ns::MUC_OWNER);
-    w.start("x").attr("xmlns", ns::DATA).attr("type", "submit").end();
+    w.start("x")
+        .attr("xmlns", ns::DATA)
+        .attr("type", "submit")
+        .end();
     w.end();
 }
 
@@ -68,7 +74,10 @@ impl<'a> OccupantPresence<'a> {
     pub(crate) fn read(presence: Element<'a>) -> Self {
         let x = presence.child("x", ns::MUC_USER);
         let mut status = Status::default();
-        let codes = x.into_iter().flat_map(|x| x.children()).filter(|c| c.is("status", ns::MUC_USER));
+        let codes = x
+            .into_iter()
+            .flat_map(|x| x.children())
+            .filter(|c| c.is("status", ns::MUC_USER));
         for code in codes.filter_map(|c| c.attr("code")) {
             match code {
                 "110" => status.own = true,
@@ -103,7 +112,9 @@ impl<'a> OccupantPresence<'a> {
         if let Some(destroy) = self.x.and_then(|x| x.child("destroy", ns::MUC_USER)) {
             return LeaveCause::Destroyed {
                 alternative: destroy.attr("jid").and_then(|jid| BareJid::parse(jid).ok()),
-                reason: destroy.child("reason", ns::MUC_USER).and_then(|r| prose(r.text())),
+                reason: destroy
+                    .child("reason", ns::MUC_USER)
+                    .and_then(|r| prose(r.text())),
             };
         }
         let status = self.status;
@@ -128,7 +139,9 @@ impl<'a> OccupantPresence<'a> {
 /// Reads what a room can do from its `disco#info` (XEP-0045, section 6.4).
 pub(crate) fn room_info(query: Element<'_>) -> RoomInfo {
     let mut info = RoomInfo::default();
-    let features = query.children().filter(|child| child.is("feature", ns::DISCO_INFO));
+    let features = query
+        .children()
+        .filter(|child| child.is("feature", ns::DISCO_INFO));
     for feature in features.filter_map(|feature| feature.attr("var")) {
         match feature {
             ns::MAM => info.archive = true,

@@ -52,8 +52,15 @@ pub(crate) fn read(parent: Element<'_>) -> Set<'_> {
     let Some(set) = parent.child("set", ns::RSM) else {
         return Set::default();
     };
-    let text = |name| set.child(name, ns::RSM).map(|e| e.text()).filter(|t| !t.is_empty());
-    Set { first: text("first"), last: text("last") }
+    let text = |name| {
+        set.child(name, ns::RSM)
+            .map(|e| e.text())
+            .filter(|t| !t.is_empty())
+    };
+    Set {
+        first: text("first"),
+        last: text("last"),
+    }
 }
 
 /// `number` in decimal, written into `buffer`.
@@ -68,7 +75,10 @@ fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &str {
             break;
         }
     }
-    buffer.get(start..).and_then(|d| core::str::from_utf8(d).ok()).unwrap_or("1")
+    buffer
+        .get(start..)
+        .and_then(|d| core::str::from_utf8(d).ok())
+        .unwrap_or("1")
 }
 
 #[cfg(test)]

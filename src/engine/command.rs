@@ -41,14 +41,20 @@ impl Machine {
             return Err(JoinError::InvalidNick);
         }
         // Ids of rooms are never reused; running out of them takes 2^32 joins.
-        let id = RoomId(u32::try_from(self.next_id()).map_err(|_| JoinError::TooMany)?);
+        let id = RoomId(u32::try_from(self.ids.next()).map_err(|_| JoinError::TooMany)?);
         let remembered = self.core.config.limits.remembered_ids;
         self.by_address.insert(join.room.as_str().into(), id);
         let mut room = Room::new(id, join.room, nick, remembered);
         if matches!(self.link, Link::Online) {
             room.enter(&mut self.core.cx());
         }
-        self.halls.insert(id, Hall { room, logs: BTreeMap::new() });
+        self.halls.insert(
+            id,
+            Hall {
+                room,
+                logs: BTreeMap::new(),
+            },
+        );
         Ok(id)
     }
 
@@ -83,16 +89,24 @@ impl Machine {
         let mut measured = Vec::new();
         let mut w = Writer::new(&mut measured);
         let reply_to = post.reply_to.as_deref();
-        message::write_post(&mut w, hall.room.jid().as_str(), MEASURE_ID, &post.body, reply_to);
+        message::write_post(
+            &mut w,
+            hall.room.jid().as_str(),
+            MEASURE_ID,
+            &post.body,
+            reply_to,
+        );
         w.finish().map_err(PostError::ForbiddenChar)?;
         if measured.len() > limit {
-            return Err(PostError::TooLarge { size: measured.len(), limit });
+            return Err(PostError::TooLarge {
+                size: measured.len(),
+                limit,
+            });
         }
         if hall.room.outbox.len() >= self.core.config.limits.posts_per_room {
             return Err(PostError::Busy);
         }
-        self.last_id = self.last_id.saturating_add(1);
-        let post_id = PostId(self.last_id);
+        let post_id = PostId(self.ids.next());
         let mut cx = self.core.cx();
         hall.room.outbox.push(&mut cx, post_id, post);
         if matches!(self.link, Link::Online) {
@@ -111,14 +125,15 @@ impl Machine {
         const SMALLEST: u64 = 10_000;
         let announced = self.login.max_bytes.map(|max| max.max(SMALLEST));
         let usual = self.core.config.limits.xml.stanza_bytes;
-        announced.map_or(usual, |max| usize::try_from(max).unwrap_or(usual).min(usual))
+        announced.map_or(usual, |max| {
+            usize::try_from(max).unwrap_or(usual).min(usual)
+        })
     }
 
     pub(super) fn fetch(&mut self, room: RoomId, fetch: Fetch) -> Result<QueryId, QueryError> {
         self.may_query()?;
         let hall = self.halls.get(&room).ok_or(QueryError::UnknownRoom)?;
-        self.last_id = self.last_id.saturating_add(1);
-        let id = QueryId(self.last_id);
+        let id = QueryId(self.ids.next());
         let mut fetching = Fetching::new(&mut self.core.cx(), id, room, fetch);
         if hall.room.is_in() {
             fetching.enter(&mut self.core.cx(), &hall.room);
@@ -144,12 +159,15 @@ impl Machine {
     ) -> Result<SubscriptionId, QueryError> {
         self.may_query()?;
         let hall = self.halls.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
-        self.last_id = self.last_id.saturating_add(1);
-        let id = SubscriptionId(self.last_id);
+        let id = SubscriptionId(self.ids.next());
         let limits = &self.core.config.limits;
-        let mut log = Log::new(id, room, start, credit, limits.remembered_ids, limits.page);
+        let mut log = Log::new(id, start, credit, limits.remembered_ids, limits.page);
         if hall.room.is_in() {
-            log.enter(&mut self.core.cx(), hall.room.jid().as_str(), hall.room.info());
+            log.enter(
+                &mut self.core.cx(),
+                hall.room.jid().as_str(),
+                hall.room.info(),
+            );
         }
         hall.logs.insert(id, log);
         self.subscriptions.insert(id, room);
@@ -157,7 +175,10 @@ impl Machine {
     }
 
     pub(super) fn grant(&mut self, id: SubscriptionId, credit: u32) {
-        if let Some(hall) = self.subscriptions.get(&id).and_then(|room| self.halls.get_mut(room))
+        if let Some(hall) = self
+            .subscriptions
+            .get(&id)
+            .and_then(|room| self.halls.get_mut(room))
             && let Some(log) = hall.logs.get_mut(&id)
         {
             log.grant(&mut self.core.cx(), hall.room.jid().as_str(), credit);
@@ -165,8 +186,10 @@ impl Machine {
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
-        if let Some(hall) =
-            self.subscriptions.remove(&id).and_then(|room| self.halls.get_mut(&room))
+        if let Some(hall) = self
+            .subscriptions
+            .remove(&id)
+            .and_then(|room| self.halls.get_mut(&room))
             && let Some(mut log) = hall.logs.remove(&id)
         {
             log.away(&mut self.core.cx());
@@ -178,16 +201,18 @@ impl Machine {
         if !matches!(self.link, Link::Online) {
             return Err(QueryError::Offline);
         }
-        let id = QueryId(self.next_id());
+        let id = QueryId(self.ids.next());
         self.discos.insert(id);
         let purpose = if what == ns::DISCO_INFO {
             Purpose::DiscoInfo(id)
         } else {
             Purpose::DiscoItems(id)
         };
-        self.core.cx().request(Kind::Get, Some(of.as_str()), purpose, |w| {
-            w.start("query").attr("xmlns", what).end();
-        });
+        self.core
+            .cx()
+            .request(Kind::Get, Some(of.as_str()), purpose, |w| {
+                w.start("query").attr("xmlns", what).end();
+            });
         Ok(id)
     }
 
@@ -207,4 +232,5 @@ impl Machine {
 }
 
 /// The timer of the next attempt to connect.
-const RECONNECT: crate::time::TimerKey = crate::time::TimerKey::single(crate::time::Timer::Reconnect);
+const RECONNECT: crate::time::TimerKey =
+    crate::time::TimerKey::single(crate::time::Timer::Reconnect);

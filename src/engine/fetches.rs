@@ -110,9 +110,14 @@ impl Fetching {
         cx.disarm(Timer::Recheck, self.id.0);
         let query_id = cx.ids.token(Label::QueryId);
         let (page, max) = self.walk.open(query_id.clone(), self.left);
-        cx.request(Kind::Set, Some(room.jid().as_str()), Purpose::FetchPage(self.id), |w| {
-            mam::write_query(w, &query_id, &page, max);
-        });
+        cx.request(
+            Kind::Set,
+            Some(room.jid().as_str()),
+            Purpose::FetchPage(self.id),
+            |w| {
+                mam::write_query(w, &query_id, &page, max);
+            },
+        );
     }
 
     /// The page asked for was answered.
@@ -132,7 +137,11 @@ impl Fetching {
             },
         };
         self.inconsistencies = 0;
-        let WalkedPage { mut messages, mut complete, newest } = page;
+        let WalkedPage {
+            mut messages,
+            mut complete,
+            newest,
+        } = page;
         let newest = self.cut(&mut messages, &mut complete).or(newest);
         if self.since.is_some() || self.newest.is_none() {
             // Towards the past the first page has the newest item of all.
@@ -140,7 +149,9 @@ impl Fetching {
         }
         if !messages.is_empty() {
             self.delivered = true;
-            self.left = self.left.saturating_sub(u32::try_from(messages.len()).unwrap_or(u32::MAX));
+            self.left = self
+                .left
+                .saturating_sub(u32::try_from(messages.len()).unwrap_or(u32::MAX));
             self.tell(cx, FetchEvent::Page(messages));
         }
         if !complete && self.left > 0 {
@@ -162,7 +173,10 @@ impl Fetching {
     /// the newest item that is left, if anything was taken off its end.
     fn cut(&self, messages: &mut Vec<Message>, complete: &mut bool) -> Option<ArchiveId> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let excess = messages.len().checked_sub(left).filter(|excess| *excess > 0)?;
+        let excess = messages
+            .len()
+            .checked_sub(left)
+            .filter(|excess| *excess > 0)?;
         if self.since.is_none() {
             messages.drain(..excess);
             return None;
@@ -229,7 +243,11 @@ impl Machine {
         let Some(hall) = self.halls.get(&room) else {
             return;
         };
-        for fetching in self.fetches.values_mut().filter(|fetching| fetching.room == room) {
+        for fetching in self
+            .fetches
+            .values_mut()
+            .filter(|fetching| fetching.room == room)
+        {
             match fetching.phase {
                 Phase::Watching => fetching.ask(&mut self.core.cx(), &hall.room),
                 Phase::Asking => fetching.heard = true,
@@ -242,14 +260,22 @@ impl Machine {
         let Some(hall) = self.halls.get(&room) else {
             return;
         };
-        for fetching in self.fetches.values_mut().filter(|fetching| fetching.room == room) {
+        for fetching in self
+            .fetches
+            .values_mut()
+            .filter(|fetching| fetching.room == room)
+        {
             fetching.enter(&mut self.core.cx(), &hall.room);
         }
         self.sweep();
     }
 
     pub(super) fn fetches_away(&mut self, room: RoomId) {
-        for fetching in self.fetches.values_mut().filter(|fetching| fetching.room == room) {
+        for fetching in self
+            .fetches
+            .values_mut()
+            .filter(|fetching| fetching.room == room)
+        {
             fetching.away(&mut self.core.cx());
         }
     }
@@ -294,6 +320,7 @@ impl Machine {
     }
 
     fn sweep(&mut self) {
-        self.fetches.retain(|_, fetching| fetching.phase != Phase::Over);
+        self.fetches
+            .retain(|_, fetching| fetching.phase != Phase::Over);
     }
 }

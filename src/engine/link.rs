@@ -3,17 +3,18 @@
 //! Every end of a stream goes through [`Machine::end_stream`], where one match
 //! says what the peer is told and another whether there will be a next attempt.
 
+use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::machine::{Machine, Then};
 use crate::config::{ChannelBinding, Security};
+use crate::cx::Purpose;
 use crate::error::{AuthFailure, SaslCondition, StreamCondition};
 use crate::event::{
     Event, Login, OfflineCause, PeerIncompatible, PeerMisbehaved, Retry, TransportFailure,
     TransportFailureKind,
 };
-use crate::cx::Purpose;
 use crate::jid::Jid;
 use crate::ns;
 use crate::stanza::iq::Kind;
@@ -261,7 +262,10 @@ impl Machine {
         cx.arm(Timer::Stable, 0, cx.timing.stable);
         cx.arm(Timer::Keepalive, 0, pause);
         cx.out.write(presence::write_initial);
-        cx.tell(Event::Online { jid: jid.clone(), login });
+        cx.tell(Event::Online {
+            jid: jid.clone(),
+            login,
+        });
         self.us = Some(jid);
         for hall in self.halls.values_mut() {
             hall.room.enter(&mut self.core.cx());
@@ -290,7 +294,9 @@ impl Machine {
         if due > self.core.now {
             // Something was heard since; the timer is moved only now, so that
             // hearing costs nothing.
-            self.core.timers.arm(TimerKey::single(Timer::Keepalive), due);
+            self.core
+                .timers
+                .arm(TimerKey::single(Timer::Keepalive), due);
             return;
         }
         let domain = self.core.config.account.domain().to_owned();
@@ -361,11 +367,22 @@ impl Machine {
         ] {
             self.core.cx().disarm(timer, 0);
         }
-        let retry = if self.closing { Retry::Never } else { self.backoff(class) };
-        self.core.cx().tell(Event::Offline { cause: cause.clone(), retry });
+        let retry = if self.closing {
+            Retry::Never
+        } else {
+            self.backoff(class)
+        };
+        self.core.cx().tell(Event::Offline {
+            cause: cause.clone(),
+            retry,
+        });
         let writable = ending != Ending::Dead && !awaits_tls;
         // What is written and not yet sent will be, if the transport lives on.
-        let sent = if writable { u64::MAX } else { self.core.out.sent() };
+        let sent = if writable {
+            u64::MAX
+        } else {
+            self.core.out.sent()
+        };
         self.session_over(retry, sent);
         if !writable {
             self.core.out.reset();
@@ -377,7 +394,11 @@ impl Machine {
         stream::write_end(&mut self.core.cx(), condition);
         let patience = self.core.config.timing.close;
         self.core.cx().arm(Timer::Close, 0, patience);
-        self.link = if cause == OfflineCause::Closed { Link::Parting } else { Link::Draining };
+        self.link = if cause == OfflineCause::Closed {
+            Link::Parting
+        } else {
+            Link::Draining
+        };
     }
 
     /// The server closed its side as well, or takes too long to.
@@ -398,7 +419,7 @@ impl Machine {
     fn session_over(&mut self, retry: Retry, sent: u64) {
         self.us = None;
         for serial in self.core.requests.clear() {
-            self.core.cx().disarm(Timer::Iq, serial);
+            self.core.timers.disarm(TimerKey::of(Timer::Iq, serial));
         }
         self.rooms_offline(retry, sent);
         self.fetches_offline(retry);
@@ -411,12 +432,19 @@ impl Machine {
         let (min, max) = match class {
             Class::Attention => return Retry::Never,
             Class::Transient => (timing.backoff_min, timing.backoff_max),
-            Class::Slow => (timing.backoff_max / 2, timing.backoff_max.saturating_mul(10)),
+            Class::Slow => (
+                timing.backoff_max / 2,
+                timing.backoff_max.saturating_mul(10),
+            ),
         };
         let ceiling = min.saturating_mul(1 << self.failures.min(16)).min(max);
         self.failures = self.failures.saturating_add(1);
         let pause = self.core.cx().ids.jitter(ceiling);
-        let pause = if class == Class::Slow { pause.saturating_add(min) } else { pause };
+        let pause = if class == Class::Slow {
+            pause.saturating_add(min)
+        } else {
+            pause
+        };
         self.core.cx().arm(Timer::Reconnect, 0, pause);
         Retry::At(self.core.now.plus(pause))
     }
@@ -428,7 +456,11 @@ impl Machine {
 
     fn with_setting<T>(&mut self, f: impl FnOnce(&mut crate::cx::Cx<'_>, &Setting<'_>) -> T) -> T {
         let (mut cx, config) = self.core.split();
-        let setting = Setting { config, resource: &self.resource, keys: self.keys.as_deref() };
+        let setting = Setting {
+            config,
+            resource: &self.resource,
+            keys: self.keys.as_deref(),
+        };
         f(&mut cx, &setting)
     }
 }
@@ -452,8 +484,9 @@ const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondition> {
         OfflineCause::PeerMisbehaved(what) => Some(match what {
             PeerMisbehaved::UnexpectedElement => StreamCondition::UnsupportedStanzaType,
             PeerMisbehaved::WrongStreamHeader => StreamCondition::InvalidFrom,
-            PeerMisbehaved::DataAfterProceed
-            | PeerMisbehaved::IdleFlood => StreamCondition::PolicyViolation,
+            PeerMisbehaved::DataAfterProceed | PeerMisbehaved::IdleFlood => {
+                StreamCondition::PolicyViolation
+            }
             PeerMisbehaved::BoundToAnotherAccount | PeerMisbehaved::MalformedBind => {
                 StreamCondition::UndefinedCondition
             }
@@ -514,9 +547,10 @@ const fn class(cause: &OfflineCause) -> Class {
             _ => Class::Transient,
         },
         OfflineCause::Auth(failure) => match failure {
-            AuthFailure::Rejected { condition: SaslCondition::TemporaryAuthFailure, .. } => {
-                Class::Slow
-            }
+            AuthFailure::Rejected {
+                condition: SaslCondition::TemporaryAuthFailure,
+                ..
+            } => Class::Slow,
             _ => Class::Attention,
         },
         OfflineCause::Bind(error) => match error.condition {

@@ -57,6 +57,17 @@ impl Core {
     }
 }
 
+/// Numbers the handles that are given out; none twice.
+#[derive(Debug, Default)]
+pub(super) struct Handles(u64);
+
+impl Handles {
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 = self.0.saturating_add(1);
+        self.0
+    }
+}
+
 /// A room with those who follow it.
 #[derive(Debug)]
 pub(super) struct Hall {
@@ -90,7 +101,7 @@ pub(super) struct Machine {
     pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
     pub(super) fetches: BTreeMap<QueryId, Fetching>,
     pub(super) discos: BTreeSet<QueryId>,
-    last_id: u64,
+    pub(super) ids: Handles,
 }
 
 impl Machine {
@@ -98,10 +109,15 @@ impl Machine {
         let mut ids = IdSource::new(seed);
         let mut tail = |label| {
             let token = ids.token(label);
-            token.get(..8).unwrap_or_default().replace(['-', '_'], "0").to_ascii_lowercase()
+            token
+                .get(..8)
+                .unwrap_or_default()
+                .replace(['-', '_'], "0")
+                .to_ascii_lowercase()
         };
         let resource = config.resource.clone();
-        let resource = resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
+        let resource =
+            resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
         let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
         let core = Core {
             config,
@@ -130,7 +146,7 @@ impl Machine {
             subscriptions: BTreeMap::new(),
             fetches: BTreeMap::new(),
             discos: BTreeSet::new(),
-            last_id: 0,
+            ids: Handles::default(),
         };
         machine.connect();
         machine
@@ -179,7 +195,11 @@ impl Machine {
     pub(super) fn wants(&self) -> Wants<'_> {
         Wants {
             transport: self.transport(),
-            write: if self.link.writes() { self.core.out.waiting() } else { &[] },
+            write: if self.link.writes() {
+                self.core.out.waiting()
+            } else {
+                &[]
+            },
             read: self.reads(),
             deadline: self.deadline(),
         }
@@ -188,7 +208,9 @@ impl Machine {
     fn transport(&self) -> Transport {
         match &self.link {
             Link::Resting | Link::Closed => Transport::Closed,
-            Link::Connecting => Transport::Connect { attempt: self.attempts },
+            Link::Connecting => Transport::Connect {
+                attempt: self.attempts,
+            },
             Link::Negotiating(negotiation)
                 if negotiation.awaits_tls() && self.core.out.waiting().is_empty() =>
             {
@@ -230,7 +252,11 @@ impl Machine {
     /// more than one slice of computation.
     pub(super) fn timeouts(&mut self) {
         let mut work = false;
-        while let Some(key) = self.core.timers.pop_due(self.core.now, self.paused.is_none()) {
+        while let Some(key) = self
+            .core
+            .timers
+            .pop_due(self.core.now, self.paused.is_none())
+        {
             match key.why {
                 Timer::Work => work = true,
                 _ => self.on_timer(key),
@@ -258,10 +284,5 @@ impl Machine {
             Timer::Wait | Timer::Recheck | Timer::Fetch => self.fetch_timer(key),
             Timer::Work | Timer::Resume => {}
         }
-    }
-
-    pub(super) const fn next_id(&mut self) -> u64 {
-        self.last_id = self.last_id.saturating_add(1);
-        self.last_id
     }
 }

@@ -108,7 +108,10 @@ impl Engine {
     #[must_use]
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let framer = Framer::new(config.limits.xml.clone());
-        Self { framer, machine: Machine::new(config, seed, now) }
+        Self {
+            framer,
+            machine: Machine::new(config, seed, now),
+        }
     }
 
     /// A byte stream to the account's server is open.
@@ -340,6 +343,8 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("wants", &self.wants().transport).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("wants", &self.wants().transport)
+            .finish_non_exhaustive()
     }
 }

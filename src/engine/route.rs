@@ -10,9 +10,7 @@ use alloc::string::ToString as _;
 use super::machine::Machine;
 use crate::cx::Purpose;
 use crate::error::{Condition, StanzaError};
-use crate::event::{
-    DiscoInfo, Event, PeerMisbehaved, RequestError, Retry,
-};
+use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
 use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
@@ -42,7 +40,9 @@ impl Machine {
                 let Some(from) = element.attr("from").map(RawJid::new) else {
                     return;
                 };
-                self.in_room(from.bare, |room, cx| room.on_presence(cx, element, from.resource));
+                self.in_room(from.bare, |room, cx| {
+                    room.on_presence(cx, element, from.resource)
+                });
             }
             "iq" => self.on_iq(element),
             // RFC 6120 section 4.9.3.24.
@@ -60,7 +60,9 @@ impl Machine {
             }
             return;
         }
-        self.in_room(from.bare, |room, cx| room.on_message(cx, element, from.resource));
+        self.in_room(from.bare, |room, cx| {
+            room.on_message(cx, element, from.resource)
+        });
     }
 
     /// Gives a stanza to the room it is of, if it is one of ours.
@@ -85,7 +87,10 @@ impl Machine {
             return Some(*id);
         }
         // Compared prepared, but only where preparing can change anything.
-        if address.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        if address
+            .bytes()
+            .all(|b| b.is_ascii() && !b.is_ascii_uppercase())
+        {
             return None;
         }
         let address = BareJid::parse(address).ok()?;
@@ -107,7 +112,11 @@ impl Machine {
             }
             Heard::Entered(early) => {
                 for log in hall.logs.values_mut() {
-                    log.enter(&mut self.core.cx(), hall.room.jid().as_str(), hall.room.info());
+                    log.enter(
+                        &mut self.core.cx(),
+                        hall.room.jid().as_str(),
+                        hall.room.info(),
+                    );
                     for message in &early {
                         log.hear(&mut self.core.cx(), message);
                     }
@@ -163,9 +172,16 @@ impl Machine {
         let Some(hall) = self.halls.get_mut(&id) else {
             return;
         };
-        let walks = hall.logs.values_mut().map(super::super::room::Log::walk).chain(
-            self.fetches.values_mut().filter(|fetch| fetch.room == id).map(|fetch| &mut fetch.walk),
-        );
+        let walks = hall
+            .logs
+            .values_mut()
+            .map(super::super::room::Log::walk)
+            .chain(
+                self.fetches
+                    .values_mut()
+                    .filter(|fetch| fetch.room == id)
+                    .map(|fetch| &mut fetch.walk),
+            );
         for walk in walks {
             if walk.is_open(archived.query_id) {
                 walk.take(archived.id, hall.room.read_archived(archived));
@@ -198,8 +214,10 @@ impl Machine {
     /// Answers a request: a ping from anybody, since a room's self-ping comes
     /// back to us as one (XEP-0410 v1.1.0, section 3); nothing else.
     fn on_request(&mut self, iq: &Iq<'_>) {
-        let is_ping =
-            iq.kind == Kind::Get && iq.payload().is_some_and(|payload| payload.is("ping", ns::PING));
+        let is_ping = iq.kind == Kind::Get
+            && iq
+                .payload()
+                .is_some_and(|payload| payload.is("ping", ns::PING));
         self.core.out.write(|w| {
             if is_ping {
                 iq::write_result(w, iq.from, iq.id);
@@ -226,7 +244,10 @@ impl Machine {
                 }
             }
             Purpose::RoomInfo(id) => {
-                let query = answer.ok().flatten().filter(|e| e.is("query", ns::DISCO_INFO));
+                let query = answer
+                    .ok()
+                    .flatten()
+                    .filter(|e| e.is("query", ns::DISCO_INFO));
                 if let Some(hall) = self.halls.get_mut(&id) {
                     let heard = hall.room.examined(&mut self.core.cx(), query);
                     self.heard(id, heard);
@@ -234,12 +255,16 @@ impl Machine {
             }
             Purpose::Destroy(id) => {
                 if let (Err(error), Some(hall)) = (answer, self.halls.get(&id)) {
-                    hall.room.destroy_refused(&mut self.core.cx(), refusal(error));
+                    hall.room
+                        .destroy_refused(&mut self.core.cx(), refusal(error));
                 }
             }
             Purpose::FetchPage(id) => self.fetch_page(id, fin(answer)),
             Purpose::LogPage(id) => {
-                if let Some(hall) = self.subscriptions.get(&id).and_then(|r| self.halls.get_mut(r))
+                if let Some(hall) = self
+                    .subscriptions
+                    .get(&id)
+                    .and_then(|r| self.halls.get_mut(r))
                     && let Some(log) = hall.logs.get_mut(&id)
                 {
                     log.page(&mut self.core.cx(), hall.room.jid().as_str(), fin(answer));
@@ -295,7 +320,10 @@ impl Machine {
 
     pub(super) fn log_timer(&mut self, owner: u64) {
         let id = SubscriptionId(owner);
-        if let Some(hall) = self.subscriptions.get(&id).and_then(|room| self.halls.get_mut(room))
+        if let Some(hall) = self
+            .subscriptions
+            .get(&id)
+            .and_then(|room| self.halls.get_mut(room))
             && let Some(log) = hall.logs.get_mut(&id)
         {
             log.retry(&mut self.core.cx(), hall.room.jid().as_str());
@@ -311,13 +339,18 @@ impl Machine {
 
 /// The end of a page in an answer.
 fn fin(answer: Result<Option<Element<'_>>, RequestError>) -> Result<Fin<'_>, RequestError> {
-    answer?.and_then(Fin::read).ok_or(RequestError::Inconsistent("a page without an end"))
+    answer?
+        .and_then(Fin::read)
+        .ok_or(RequestError::Inconsistent("a page without an end"))
 }
 
 /// A failed request as the error stanza that it is or stands for.
 fn refusal(error: RequestError) -> StanzaError {
     match error {
         RequestError::Refused(error) => error,
-        _ => StanzaError::new(crate::error::ErrorType::Wait, Condition::RemoteServerTimeout),
+        _ => StanzaError::new(
+            crate::error::ErrorType::Wait,
+            Condition::RemoteServerTimeout,
+        ),
     }
 }

@@ -13,7 +13,7 @@ use super::recent::Recent;
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType};
 use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo, Start};
-use crate::ids::{ArchiveId, Cursor, Label, RoomId, SubscriptionId};
+use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Walk};
 use crate::stanza::iq::Kind;
 use crate::time::Timer;
@@ -21,7 +21,6 @@ use crate::time::Timer;
 #[derive(Debug)]
 pub(crate) struct Log {
     id: SubscriptionId,
-    pub(crate) room: RoomId,
     /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
     cursor: Option<Cursor>,
     phase: Phase,
@@ -59,7 +58,6 @@ const FAILURES: u32 = 5;
 impl Log {
     pub(crate) fn new(
         id: SubscriptionId,
-        room: RoomId,
         start: Start,
         credit: u32,
         remembered: usize,
@@ -67,7 +65,6 @@ impl Log {
     ) -> Self {
         Self {
             id,
-            room,
             cursor: match start {
                 Start::Now => None,
                 Start::Cursor(cursor) => Some(cursor),
@@ -171,9 +168,7 @@ impl Log {
         if !matches!(self.phase, Phase::Anchoring | Phase::Paging) {
             return;
         }
-        let page = answer.and_then(|fin| {
-            self.walk.close(&fin).map_err(RequestError::Inconsistent)
-        });
+        let page = answer.and_then(|fin| self.walk.close(&fin).map_err(RequestError::Inconsistent));
         let page = match page {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
@@ -266,7 +261,10 @@ impl Log {
             return self.go_live(cx);
         }
         self.phase = Phase::Pausing;
-        let pause = cx.timing.backoff_min.saturating_mul(1 << self.failures.min(6));
+        let pause = cx
+            .timing
+            .backoff_min
+            .saturating_mul(1 << self.failures.min(6));
         cx.arm(Timer::Retry, self.id.0, pause);
     }
 
@@ -297,7 +295,10 @@ impl Log {
     }
 
     fn tell(&self, cx: &mut Cx<'_>, entry: Entry) {
-        cx.tell(Event::Entry { subscription: self.id, entry });
+        cx.tell(Event::Entry {
+            subscription: self.id,
+            entry,
+        });
     }
 
     fn drop_held(&mut self) {

@@ -37,7 +37,10 @@ struct Pending {
 
 impl Outbox {
     pub(crate) const fn new(remembered: usize) -> Self {
-        Self { posts: VecDeque::new(), own: Recent::new(remembered) }
+        Self {
+            posts: VecDeque::new(),
+            own: Recent::new(remembered),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -77,9 +80,21 @@ impl Outbox {
     }
 
     /// The room sent a post back: it is accepted and ordered.
-    pub(crate) fn reflected(&mut self, cx: &mut Cx<'_>, ids: [Option<&str>; 2], at: Option<ArchiveId>) {
+    pub(crate) fn reflected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ids: [Option<&str>; 2],
+        at: Option<ArchiveId>,
+    ) {
         if let Some(post) = self.take_written(|origin_id| ids.contains(&Some(origin_id))) {
-            resolve(cx, post.id, PostOutcome::Committed { id: at, via: Via::Reflection });
+            resolve(
+                cx,
+                post.id,
+                PostOutcome::Committed {
+                    id: at,
+                    via: Via::Reflection,
+                },
+            );
         }
     }
 
@@ -91,7 +106,10 @@ impl Outbox {
     }
 
     fn take_written(&mut self, is_it: impl Fn(&str) -> bool) -> Option<Pending> {
-        let at = self.posts.iter().position(|p| p.end.is_some() && is_it(&p.origin_id))?;
+        let at = self
+            .posts
+            .iter()
+            .position(|p| p.end.is_some() && is_it(&p.origin_id))?;
         self.posts.remove(at)
     }
 
@@ -103,7 +121,9 @@ impl Outbox {
         if let Some(post) = self.posts.remove(at) {
             // What is written cannot be taken back, even if it still waits here.
             let outcome = match post.end {
-                Some(_) => PostOutcome::Unknown { origin_id: post.origin_id },
+                Some(_) => PostOutcome::Unknown {
+                    origin_id: post.origin_id,
+                },
                 None => PostOutcome::NotSent(NotSent::Deadline),
             };
             resolve(cx, id, outcome);
@@ -115,7 +135,13 @@ impl Outbox {
         for mut post in core::mem::take(&mut self.posts) {
             match post.end {
                 Some(end) if end <= sent => {
-                    resolve(cx, post.id, PostOutcome::Unknown { origin_id: post.origin_id });
+                    resolve(
+                        cx,
+                        post.id,
+                        PostOutcome::Unknown {
+                            origin_id: post.origin_id,
+                        },
+                    );
                 }
                 _ => {
                     post.end = None;
@@ -135,7 +161,9 @@ impl Outbox {
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
         for post in core::mem::take(&mut self.posts) {
             let outcome = match post.end {
-                Some(_) => PostOutcome::Unknown { origin_id: post.origin_id },
+                Some(_) => PostOutcome::Unknown {
+                    origin_id: post.origin_id,
+                },
                 None => PostOutcome::NotSent(why),
             };
             resolve(cx, post.id, outcome);

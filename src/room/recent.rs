@@ -12,7 +12,11 @@ pub(crate) struct Recent<T> {
 
 impl<T: Ord + Clone> Recent<T> {
     pub(crate) const fn new(capacity: usize) -> Self {
-        Self { order: VecDeque::new(), set: BTreeSet::new(), capacity }
+        Self {
+            order: VecDeque::new(),
+            set: BTreeSet::new(),
+            capacity,
+        }
     }
 
     /// Remembers `value`; says whether it was not remembered before.

@@ -49,7 +49,7 @@ pub(crate) struct Room {
     occupants: BTreeSet<String>,
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
-    early: Vec<Box<Message>>,
+    early: Vec<Message>,
     failures: u32,
     /// Why we were not let in, last time.
     last_refusal: Option<StanzaError>,
@@ -96,7 +96,7 @@ enum Standing {
 pub(crate) enum Heard {
     Nothing,
     /// We are in, at first or again; what was said meanwhile.
-    Entered(Vec<Box<Message>>),
+    Entered(Vec<Message>),
     /// Somebody said something.
     Message(Box<Message>),
     /// We are out; `true` if for good.
@@ -165,7 +165,12 @@ impl Room {
     /// Asks the room to destroy itself; it answers with our removal, or refuses.
     pub(crate) fn destroy(&self, cx: &mut Cx<'_>) {
         let purpose = Purpose::Destroy(self.id);
-        cx.request(Kind::Set, Some(self.jid.as_str()), purpose, muc::write_destroy);
+        cx.request(
+            Kind::Set,
+            Some(self.jid.as_str()),
+            purpose,
+            muc::write_destroy,
+        );
     }
 
     pub(crate) fn destroy_refused(&self, cx: &mut Cx<'_>, error: StanzaError) {
@@ -174,7 +179,10 @@ impl Room {
 
     /// Leaves for good.
     pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) {
-        if !matches!(self.standing, Standing::Out | Standing::Waiting | Standing::Dead) {
+        if !matches!(
+            self.standing,
+            Standing::Out | Standing::Waiting | Standing::Dead
+        ) {
             let occupant = format!("{}/{}", self.jid, self.current);
             cx.out.write(|w| muc::write_leave(w, &occupant));
         }
@@ -194,7 +202,13 @@ impl Room {
         self.early.clear();
         self.occupants.clear();
         if was_in {
-            self.tell(cx, RoomEvent::Left { cause: LeaveCause::Offline, retry });
+            self.tell(
+                cx,
+                RoomEvent::Left {
+                    cause: LeaveCause::Offline,
+                    retry,
+                },
+            );
         } else if retry == Retry::Never && !self.entered {
             self.fail(cx, JoinFailure::Offline);
         }
@@ -255,7 +269,12 @@ impl Room {
                     // else gets in, so it is not ours to call joined.
                     self.standing = Standing::Unlocking;
                     let purpose = Purpose::Unlock(self.id);
-                    cx.request(Kind::Set, Some(self.jid.as_str()), purpose, muc::write_unlock);
+                    cx.request(
+                        Kind::Set,
+                        Some(self.jid.as_str()),
+                        purpose,
+                        muc::write_unlock,
+                    );
                 } else {
                     self.examine(cx);
                 }
@@ -269,7 +288,13 @@ impl Room {
     fn rename(&mut self, cx: &mut Cx<'_>, nick: &str) {
         if nick != self.current {
             let from = core::mem::replace(&mut self.current, nick.into());
-            self.tell(cx, RoomEvent::NickChanged { from, to: nick.into() });
+            self.tell(
+                cx,
+                RoomEvent::NickChanged {
+                    from,
+                    to: nick.into(),
+                },
+            );
         }
     }
 
@@ -279,7 +304,10 @@ impl Room {
         nick: &str,
         said: OccupantPresence<'_>,
     ) -> Heard {
-        if !matches!(self.standing, Standing::In | Standing::Examining | Standing::Unlocking) {
+        if !matches!(
+            self.standing,
+            Standing::In | Standing::Examining | Standing::Unlocking
+        ) {
             // The parting of an older stream of ours, while we join anew.
             return Heard::Nothing;
         }
@@ -324,10 +352,22 @@ impl Room {
             && let Some(next) = said.next_nick()
         {
             self.occupants.insert(next.into());
-            self.tell(cx, RoomEvent::NickChanged { from: nick.into(), to: next.into() });
+            self.tell(
+                cx,
+                RoomEvent::NickChanged {
+                    from: nick.into(),
+                    to: next.into(),
+                },
+            );
         } else {
             let cause = said.leave_cause();
-            self.tell(cx, RoomEvent::OccupantLeft { nick: nick.into(), cause });
+            self.tell(
+                cx,
+                RoomEvent::OccupantLeft {
+                    nick: nick.into(),
+                    cause,
+                },
+            );
         }
     }
 
@@ -394,10 +434,19 @@ impl Room {
         if self.entered {
             // We were in once: somebody counts on us coming back.
             let retry = Retry::At(self.wait(cx));
-            self.tell(cx, RoomEvent::JoinFailed { error: JoinFailure::TimedOut, retry });
+            self.tell(
+                cx,
+                RoomEvent::JoinFailed {
+                    error: JoinFailure::TimedOut,
+                    retry,
+                },
+            );
             return Heard::Nothing;
         }
-        let error = self.last_refusal.take().map_or(JoinFailure::TimedOut, JoinFailure::Refused);
+        let error = self
+            .last_refusal
+            .take()
+            .map_or(JoinFailure::TimedOut, JoinFailure::Refused);
         self.fail(cx, error);
         Heard::Out(true)
     }
@@ -476,7 +525,10 @@ impl Room {
             // Private messages, invitations, configuration changes: not the topic's.
             _ => return Heard::Nothing,
         }
-        if !matches!(self.standing, Standing::In | Standing::Examining | Standing::Unlocking) {
+        if !matches!(
+            self.standing,
+            Standing::In | Standing::Examining | Standing::Unlocking
+        ) {
             return Heard::Nothing;
         }
         // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
@@ -484,7 +536,10 @@ impl Room {
         if let Some(subject) = subject
             && element.child("body", ns::CLIENT).is_none()
         {
-            let event = RoomEvent::Subject { text: subject.text().into(), by: nick.map(Into::into) };
+            let event = RoomEvent::Subject {
+                text: subject.text().into(),
+                by: nick.map(Into::into),
+            };
             self.tell(cx, event);
             return Heard::Nothing;
         }
@@ -504,7 +559,7 @@ impl Room {
         }
         if self.standing != Standing::In {
             if self.early.len() < cx.limits.held_messages {
-                self.early.push(message);
+                self.early.push(*message);
             }
             return Heard::Nothing;
         }
@@ -525,7 +580,10 @@ impl Room {
     /// that says otherwise, since ids can be copied.
     fn is_own(&self, message: &Message) -> bool {
         self.is_ours(message)
-            && message.origin_id.as_deref().is_some_and(|id| self.outbox.is_own(id))
+            && message
+                .origin_id
+                .as_deref()
+                .is_some_and(|id| self.outbox.is_own(id))
     }
 
     /// Whether no occupant-id says that somebody else said it (XEP-0421).
@@ -539,7 +597,13 @@ impl Room {
     /// The room cannot be entered: no more is tried.
     fn fail(&mut self, cx: &mut Cx<'_>, error: JoinFailure) {
         self.die(cx);
-        self.tell(cx, RoomEvent::JoinFailed { error, retry: Retry::Never });
+        self.tell(
+            cx,
+            RoomEvent::JoinFailed {
+                error,
+                retry: Retry::Never,
+            },
+        );
     }
 
     /// We are out of the room, and stay out.
@@ -562,7 +626,10 @@ impl Room {
     }
 
     fn tell(&self, cx: &mut Cx<'_>, event: RoomEvent) {
-        cx.tell(Event::Room { room: self.id, event });
+        cx.tell(Event::Room {
+            room: self.id,
+            event,
+        });
     }
 
     /// Whose the room's timers are.

@@ -114,6 +114,7 @@ impl Exchange {
     }
 
     /// Whether there is work to do.
+    #[cfg(test)]
     pub(crate) const fn is_working(&self) -> bool {
         matches!(self.state, State::Deriving(_))
     }
@@ -193,8 +194,8 @@ pub(crate) struct Authenticated {
 
 impl Authenticated {
     /// The derived keys, to be kept in memory for the next login.
-    pub(crate) fn into_keys(self) -> Option<ScramKeys> {
-        self.keys
+    pub(crate) const fn take_keys(&mut self) -> Option<ScramKeys> {
+        self.keys.take()
     }
 }
 

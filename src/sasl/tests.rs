@@ -206,7 +206,7 @@ fn kept_keys_spare_the_work_where_they_fit() {
     let keys = proved()
         .success(Some(&encode(FINAL.as_bytes())))
         .unwrap()
-        .into_keys()
+        .take_keys()
         .unwrap();
     let again = |choice, message: &str| {
         let (mut exchange, _) =
@@ -516,7 +516,7 @@ fn a11_the_proof_may_come_before_success() {
         assert!(
             exchange
                 .success(text)
-                .is_ok_and(|done| done.into_keys().is_some())
+                .is_ok_and(|mut done| done.take_keys().is_some())
         );
     }
     let mut exchange = proved();
@@ -612,7 +612,7 @@ fn a16_nothing_out_of_order_is_taken() {
     assert!(
         plain()
             .success(None)
-            .is_ok_and(|done| done.into_keys().is_none())
+            .is_ok_and(|mut done| done.take_keys().is_none())
     );
 }
 
@@ -799,7 +799,7 @@ proptest! {
             exchange.success(Some(&last))
         };
         // And again with the keys, which give the same.
-        let keys = done.unwrap().into_keys();
+        let keys = done.unwrap().take_keys();
         let (mut exchange, _) =
             Exchange::start(choice, &credentials, "ours".into(), (1, 50), keys.as_ref());
         prop_assert!(

@@ -32,12 +32,19 @@ impl<'a> Iq<'a> {
             _ => return None,
         };
         let id = element.attr("id").filter(|id| !id.is_empty())?;
-        Some(Self { kind, id, from: element.attr("from"), element })
+        Some(Self {
+            kind,
+            id,
+            from: element.attr("from"),
+            element,
+        })
     }
 
     /// Its payload: the one child that is not an error.
     pub(crate) fn payload(&self) -> Option<Element<'a>> {
-        self.element.children().find(|child| !child.is("error", ns::CLIENT))
+        self.element
+            .children()
+            .find(|child| !child.is("error", ns::CLIENT))
     }
 }
 
@@ -59,6 +66,8 @@ pub(crate) fn write_unavailable(w: &mut Writer<'_>, to: Option<&str>, id: &str) 
         w.attr("to", to);
     }
     w.start("error").attr("type", "cancel");
-    w.start("service-unavailable").attr("xmlns", ns::STANZA_ERRORS).end();
+    w.start("service-unavailable")
+        .attr("xmlns", ns::STANZA_ERRORS)
+        .end();
     w.end().end();
 }

@@ -74,11 +74,20 @@ pub(crate) fn write_post(
     body: &str,
     reply_to: Option<&str>,
 ) {
-    w.start("message").attr("to", room).attr("type", "groupchat").attr("id", id);
+    w.start("message")
+        .attr("to", room)
+        .attr("type", "groupchat")
+        .attr("id", id);
     w.start("body").text(body).end();
     if let Some(reply_to) = reply_to {
-        w.start("reply").attr("xmlns", ns::REPLY).attr("id", reply_to).end();
+        w.start("reply")
+            .attr("xmlns", ns::REPLY)
+            .attr("id", reply_to)
+            .end();
     }
-    w.start("origin-id").attr("xmlns", ns::SID).attr("id", id).end();
+    w.start("origin-id")
+        .attr("xmlns", ns::SID)
+        .attr("id", id)
+        .end();
     w.end();
 }

@@ -22,8 +22,14 @@ pub(crate) struct RawJid<'a> {
 impl<'a> RawJid<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         match text.split_once('/') {
-            Some((bare, resource)) => Self { bare, resource: Some(resource) },
-            None => Self { bare: text, resource: None },
+            Some((bare, resource)) => Self {
+                bare,
+                resource: Some(resource),
+            },
+            None => Self {
+                bare: text,
+                resource: None,
+            },
         }
     }
 }
@@ -33,6 +39,9 @@ const PROSE_BYTES: usize = 1024;
 
 /// A copy of a peer's prose, cut at [`PROSE_BYTES`]; `None` where it is empty.
 pub(crate) fn prose(text: &str) -> Option<alloc::string::String> {
-    let end = text.floor_char_boundary(PROSE_BYTES);
+    let mut end = text.len().min(PROSE_BYTES);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
     text.get(..end).filter(|t| !t.is_empty()).map(Into::into)
 }

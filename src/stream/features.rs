@@ -59,7 +59,9 @@ impl<'a> Features<'a> {
                 ("sm", ns::SM) => read.stream_management = true,
                 ("limits", ns::LIMITS) => {
                     let number = |name| {
-                        feature.child(name, ns::LIMITS).and_then(|n| n.text().trim().parse().ok())
+                        feature
+                            .child(name, ns::LIMITS)
+                            .and_then(|n| n.text().trim().parse().ok())
                     };
                     read.max_bytes = number("max-bytes");
                     read.idle_seconds = number("idle-seconds");

@@ -1,7 +1,7 @@
 //! The states of a negotiation and the transitions between them.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
+use alloc::string::{String, ToString};
 
 use super::features::Features;
 use crate::config::{ChannelBinding, Config, Plaintext};
@@ -101,13 +101,12 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) enum Step {
     Continue,
-    /// The XML stream starts anew with the next byte (RFC 6120, section 4.3.3).
-    Restart,
     /// The host is to set up TLS; no byte may come before that.
     StartTls,
     /// Key derivation is to be continued by [`Negotiation::work`].
     Work,
-    /// The keys of this login, for the next one.
+    /// The XML stream starts anew with the next byte (RFC 6120, section 4.3.3);
+    /// the keys of this login are for the next one.
     LoggedIn(Option<Box<ScramKeys>>),
     /// Ready.
     Online(Jid, Box<Login>),
@@ -125,8 +124,14 @@ struct LoginPermit {
 impl Negotiation {
     /// Opens the stream over a fresh transport.
     pub(crate) fn start(cx: &mut Cx<'_>, setting: &Setting<'_>, channel: Channel) -> Self {
-        let login = Login { tls: matches!(channel, Channel::Tls(_)), ..Login::default() };
-        Self { state: header(cx, setting, Stage::Open(channel)), login }
+        let login = Login {
+            tls: matches!(channel, Channel::Tls(_)),
+            ..Login::default()
+        };
+        Self {
+            state: header(cx, setting, Stage::Open(channel)),
+            login,
+        }
     }
 
     /// TLS stands: everything learned before it is forgotten (RFC 6120, section 5.4.3.3).
@@ -139,7 +144,10 @@ impl Negotiation {
         if !matches!(self.state, State::Tls(AwaitTls)) {
             return false;
         }
-        self.login = Login { tls: true, ..Login::default() };
+        self.login = Login {
+            tls: true,
+            ..Login::default()
+        };
         self.state = header(cx, setting, Stage::Open(Channel::Tls(binding)));
         true
     }
@@ -161,7 +169,9 @@ impl Negotiation {
             Frame::Close => return Err(OfflineCause::PeerClosed),
             Frame::Open(open) => match self.state {
                 State::Header(state) => state.on_open(setting, open),
-                _ => Err(OfflineCause::PeerMisbehaved(PeerMisbehaved::WrongStreamHeader)),
+                _ => Err(OfflineCause::PeerMisbehaved(
+                    PeerMisbehaved::WrongStreamHeader,
+                )),
             },
             Frame::Stanza(element) if element.is("error", ns::STREAM) => {
                 return Err(stream_error(element));
@@ -172,9 +182,9 @@ impl Negotiation {
                 State::Authenticating(state) => state.on_answer(cx, setting, element),
                 State::Bind(state) => state.on_stanza(cx, setting, element, &mut login),
                 State::Session(state) => state.on_stanza(cx, element, &mut login),
-                State::Header(_) | State::Tls(_) => {
-                    Err(OfflineCause::PeerMisbehaved(PeerMisbehaved::UnexpectedElement))
-                }
+                State::Header(_) | State::Tls(_) => Err(OfflineCause::PeerMisbehaved(
+                    PeerMisbehaved::UnexpectedElement,
+                )),
             },
         }?;
         Ok((Self { state, login }, step))
@@ -197,7 +207,8 @@ impl Negotiation {
 
 /// Opens the stream and waits for the server to open its side.
 fn header(cx: &mut Cx<'_>, setting: &Setting<'_>, stage: Stage) -> State {
-    cx.out.write_raw(|out| open_stream(out, setting.config.account.domain()));
+    cx.out
+        .write_raw(|out| open_stream(out, setting.config.account.domain()));
     State::Header(AwaitHeader { stage })
 }
 
@@ -205,15 +216,28 @@ impl AwaitHeader {
     fn on_open(self, setting: &Setting<'_>, open: Element<'_>) -> Next {
         // RFC 6120 section 4.7.1: the server's `from` is the domain we asked for.
         let domain = setting.config.account.domain();
-        if open.attr("from").is_some_and(|from| !crate::cx::same_address(domain, from)) {
-            return Err(OfflineCause::PeerMisbehaved(PeerMisbehaved::WrongStreamHeader));
+        if open
+            .attr("from")
+            .is_some_and(|from| !crate::cx::same_address(domain, from))
+        {
+            return Err(OfflineCause::PeerMisbehaved(
+                PeerMisbehaved::WrongStreamHeader,
+            ));
         }
         // RFC 6120 section 4.7.5: the numbers of a version are numbers, not decimals.
-        let major = open.attr("version").and_then(|v| v.split('.').next()).map(str::parse::<u32>);
+        let major = open
+            .attr("version")
+            .and_then(|v| v.split('.').next())
+            .map(str::parse::<u32>);
         if !matches!(major, Some(Ok(1..))) {
-            return Err(OfflineCause::PeerIncompatible(PeerIncompatible::LegacyStream));
+            return Err(OfflineCause::PeerIncompatible(
+                PeerIncompatible::LegacyStream,
+            ));
         }
-        Ok((State::Features(AwaitFeatures { stage: self.stage }), Step::Continue))
+        Ok((
+            State::Features(AwaitFeatures { stage: self.stage }),
+            Step::Continue,
+        ))
     }
 }
 
@@ -239,9 +263,7 @@ impl AwaitFeatures {
                     Ok((State::Proceed(AwaitProceed), Step::Continue))
                 }
             },
-            Stage::LoggedIn(authenticated) => {
-                bind(cx, setting, authenticated, &features, login)
-            }
+            Stage::LoggedIn(authenticated) => bind(cx, setting, authenticated, &features, login),
         }
     }
 }
@@ -253,7 +275,12 @@ fn permit(
     features: &Features<'_>,
 ) -> Result<Option<LoginPermit>, OfflineCause> {
     let loopback = match channel {
-        Channel::Tls(binding) => return Ok(Some(LoginPermit { binding, secure: true })),
+        Channel::Tls(binding) => {
+            return Ok(Some(LoginPermit {
+                binding,
+                secure: true,
+            }));
+        }
         Channel::Clear { loopback } => loopback,
     };
     let may_stay_clear = loopback && config.plaintext == Plaintext::OnLoopback;
@@ -264,7 +291,10 @@ fn permit(
         Some(required) if !may_stay_clear || required => Ok(None),
         // Servers that keep logins for TLS offer no mechanism before it.
         Some(_) if features.mechanisms.iter().all(|m| *m == "PLAIN") => Ok(None),
-        _ => Ok(Some(LoginPermit { binding: ChannelBinding::default(), secure: false })),
+        _ => Ok(Some(LoginPermit {
+            binding: ChannelBinding::default(),
+            secure: false,
+        })),
     }
 }
 
@@ -279,13 +309,24 @@ fn authenticate(
         mechanisms: &features.mechanisms,
         channel_bindings: features.bindings.as_deref(),
     };
-    let policy = sasl::Policy { secure: permit.secure, allow_plain: setting.config.allow_plain };
-    let choice = sasl::choose(&offer, &policy, &permit.binding).map_err(OfflineCause::Auth)?;
-    login.mechanism = choice.mechanism_name();
-    login.channel_binding = choice.channel_binding_name();
-    login.offered = features.mechanisms.iter().map(ToString::to_string).collect();
-    login.announced_bindings =
-        features.bindings.iter().flatten().map(ToString::to_string).collect();
+    let policy = sasl::Policy {
+        secure: permit.secure,
+        allow_plain: setting.config.allow_plain,
+    };
+    let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
+    login.mechanism = choice.mechanism();
+    login.channel_binding = choice.channel_binding();
+    login.offered = features
+        .mechanisms
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    login.announced_bindings = features
+        .bindings
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     let (exchange, first) = Exchange::start(
         choice,
         &setting.config.credentials,
@@ -296,9 +337,16 @@ fn authenticate(
     let first = sasl::encode(&first);
     let mechanism = login.mechanism;
     cx.out.write(|w| {
-        w.start("auth").attr("xmlns", ns::SASL).attr("mechanism", mechanism).text(&first).end();
+        w.start("auth")
+            .attr("xmlns", ns::SASL)
+            .attr("mechanism", mechanism)
+            .text(&first)
+            .end();
     });
-    Ok((State::Authenticating(Authenticating { exchange }), Step::Continue))
+    Ok((
+        State::Authenticating(Authenticating { exchange }),
+        Step::Continue,
+    ))
 }
 
 fn respond(cx: &mut Cx<'_>, response: &[u8]) {
@@ -331,7 +379,11 @@ impl Authenticating {
         }
         match element.name() {
             "challenge" => {
-                match self.exchange.challenge(element.text()).map_err(OfflineCause::Auth)? {
+                match self
+                    .exchange
+                    .challenge(element.text())
+                    .map_err(OfflineCause::Auth)?
+                {
                     sasl::Step::Respond(response) => {
                         respond(cx, &response);
                         Ok((State::Authenticating(self), Step::Continue))
@@ -341,8 +393,8 @@ impl Authenticating {
             }
             "success" => {
                 let text = Some(element.text()).filter(|text| !text.is_empty());
-                let authenticated = self.exchange.success(text).map_err(OfflineCause::Auth)?;
-                let keys = authenticated.keys().map(|keys| Box::new(keys.clone()));
+                let mut authenticated = self.exchange.success(text).map_err(OfflineCause::Auth)?;
+                let keys = authenticated.take_keys().map(Box::new);
                 let state = header(cx, setting, Stage::LoggedIn(authenticated));
                 Ok((state, Step::LoggedIn(keys)))
             }
@@ -378,7 +430,12 @@ fn bind(
         w.start("resource").text(setting.resource).end();
         w.end();
     });
-    Ok((State::Bind(AwaitBind { session: features.session }), Step::Continue))
+    Ok((
+        State::Bind(AwaitBind {
+            session: features.session,
+        }),
+        Step::Continue,
+    ))
 }
 
 impl AwaitBind {
@@ -402,7 +459,9 @@ impl AwaitBind {
         // RFC 6120 section 7.6.1: another resource than asked for is the server's
         // right. Another account never is.
         if bound.bare_str() != setting.config.account.as_str() {
-            return Err(OfflineCause::PeerMisbehaved(PeerMisbehaved::BoundToAnotherAccount));
+            return Err(OfflineCause::PeerMisbehaved(
+                PeerMisbehaved::BoundToAnotherAccount,
+            ));
         }
         if self.session {
             cx.request(Kind::Set, None, Purpose::Session, |w| {
@@ -421,7 +480,10 @@ impl AwaitSession {
             return Ok((State::Session(self), Step::Continue));
         }
         let jid = self.jid.clone();
-        Ok((State::Session(self), Step::Online(jid, Box::new(core::mem::take(login)))))
+        Ok((
+            State::Session(self),
+            Step::Online(jid, Box::new(core::mem::take(login))),
+        ))
     }
 }
 
@@ -449,14 +511,19 @@ fn answer<'a>(
 }
 
 fn unexpected(_element: Element<'_>) -> Next {
-    Err(OfflineCause::PeerMisbehaved(PeerMisbehaved::UnexpectedElement))
+    Err(OfflineCause::PeerMisbehaved(
+        PeerMisbehaved::UnexpectedElement,
+    ))
 }
 
 /// Reads a `<stream:error/>` (RFC 6120, section 4.9.2).
 pub(crate) fn stream_error(error: Element<'_>) -> OfflineCause {
     let mut condition = StreamCondition::UndefinedCondition;
     let mut text: Option<String> = None;
-    for child in error.children().filter(|child| child.ns() == ns::STREAM_ERRORS) {
+    for child in error
+        .children()
+        .filter(|child| child.ns() == ns::STREAM_ERRORS)
+    {
         if child.name() == "text" {
             text = crate::stanza::prose(child.text());
         } else {
@@ -471,7 +538,9 @@ pub(crate) fn write_end(cx: &mut Cx<'_>, condition: Option<StreamCondition>) {
     if let Some(condition) = condition {
         cx.out.write(|w| {
             w.start("stream:error");
-            w.start(condition.as_str()).attr("xmlns", ns::STREAM_ERRORS).end();
+            w.start(condition.as_str())
+                .attr("xmlns", ns::STREAM_ERRORS)
+                .end();
             w.end();
         });
     }

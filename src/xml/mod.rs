@@ -11,6 +11,7 @@ mod error;
 mod framer;
 mod reference;
 mod scope;
+mod stream_tag;
 mod tag;
 mod tape;
 #[cfg(test)]
@@ -21,4 +22,5 @@ mod writer;
 pub use element::{Attributes, Children, Content, Contents, Element};
 pub use error::{XmlError, XmlFault};
 pub use framer::{Frame, Framer};
+pub(crate) use stream_tag::{close_stream, open_stream};
 pub use writer::{ForbiddenChar, Writer, check_text};

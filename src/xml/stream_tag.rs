@@ -10,7 +10,9 @@ use crate::ns;
 pub(crate) fn open_stream(out: &mut Vec<u8>, to: &str) {
     out.extend_from_slice(b"<?xml version='1.0'?>");
     let mut w = Writer::new(out);
-    w.start("stream:stream").attr("to", to).attr("version", "1.0");
+    w.start("stream:stream")
+        .attr("to", to)
+        .attr("version", "1.0");
     w.attr("xmlns", ns::CLIENT).attr("xmlns:stream", ns::STREAM);
     w.end();
     // A domain was prepared as part of an address: it holds nothing forbidden.

@@ -400,5 +400,9 @@ pub fn check_writer(ops: &[Op]) {
     let shown = String::from_utf8_lossy(&out);
     assert_eq!(read.error, None, "{shown}");
     assert_eq!(read.parts[1..read.parts.len() - 1], expected, "{shown}");
-    assert_eq!(parse_with_rxml(&with_line_feeds(&out)).parts, read.parts, "{shown}");
+    assert_eq!(
+        parse_with_rxml(&with_line_feeds(&out)).parts,
+        read.parts,
+        "{shown}"
+    );
 }
