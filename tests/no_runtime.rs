@@ -30,17 +30,34 @@ fn join(host: &mut Host, room: &str) -> RoomId {
         .engine
         .join(now, JoinRoom::new(room, Nick::Chosen("ada".into())))
         .expect("to join");
-    host.until("join", |e| matches!(e, Event::Room { event: RoomEvent::Joined(_), .. }));
+    host.until("join", |e| {
+        matches!(
+            e,
+            Event::Room {
+                event: RoomEvent::Joined(_),
+                ..
+            }
+        )
+    });
     id
 }
 
 fn post(host: &mut Host, room: RoomId, text: &str) -> ArchiveId {
     host.note(&format!("post {text}"));
     let now = host.now();
-    let id = host.engine.post(now, room, Post::new(text)).expect("to post");
-    let event = host.until("outcome", |e| matches!(e, Event::Post { id: i, .. } if *i == id));
+    let id = host
+        .engine
+        .post(now, room, Post::new(text))
+        .expect("to post");
+    let event = host.until(
+        "outcome",
+        |e| matches!(e, Event::Post { id: i, .. } if *i == id),
+    );
     match event {
-        Event::Post { outcome: PostOutcome::Committed { id: Some(id), .. }, .. } => id,
+        Event::Post {
+            outcome: PostOutcome::Committed { id: Some(id), .. },
+            ..
+        } => id,
         other => panic!("{other:?}"),
     }
 }
@@ -49,7 +66,10 @@ fn fetch(host: &mut Host, room: RoomId, since: &str) -> (Vec<Message>, Cursor) {
     host.note(&format!("fetch {since}"));
     let now = host.now();
     let cursor = Cursor::parse(since).expect("a cursor");
-    let id = host.engine.fetch(now, room, Fetch::since(cursor, 100)).expect("to fetch");
+    let id = host
+        .engine
+        .fetch(now, room, Fetch::since(cursor, 100))
+        .expect("to fetch");
     let done = host.until("fetch", |e| {
         matches!(e, Event::Fetch { id: i, event } if *i == id && !matches!(event, FetchEvent::Page(_)))
     });
@@ -57,19 +77,31 @@ fn fetch(host: &mut Host, room: RoomId, since: &str) -> (Vec<Message>, Cursor) {
         .events
         .iter()
         .filter_map(|event| match event {
-            Event::Fetch { id: i, event: FetchEvent::Page(page) } if *i == id => Some(page.clone()),
+            Event::Fetch {
+                id: i,
+                event: FetchEvent::Page(page),
+            } if *i == id => Some(page.clone()),
             _ => None,
         })
         .flatten()
         .collect();
     match done {
-        Event::Fetch { event: FetchEvent::Done { next, complete: true }, .. } => (messages, next),
+        Event::Fetch {
+            event:
+                FetchEvent::Done {
+                    next,
+                    complete: true,
+                },
+            ..
+        } => (messages, next),
         other => panic!("{other:?}"),
     }
 }
 
 fn main_job(kind: Kind, name: &str) {
-    let Some(server) = Server::start(kind, ServerOptions::default()) else { return };
+    let Some(server) = Server::start(kind, ServerOptions::default()) else {
+        return;
+    };
     let mut config = Config::new(support::DOMAIN, "alice", "secret-alice").expect("a config");
     config.plaintext = Plaintext::OnLoopback;
     let mut host = Host::new(config, [7; 32], server.port());
@@ -79,10 +111,22 @@ fn main_job(kind: Kind, name: &str) {
     assert_eq!(fetch(&mut host, room, "").0, []);
     host.note("subscribe");
     let now = host.now();
-    host.engine.subscribe(now, room, Start::Now, u32::MAX).expect("to subscribe");
-    host.until("end", |e| matches!(e, Event::Entry { entry: Entry::CaughtUp { .. }, .. }));
-    let posted: Vec<_> =
-        ["one", "two <&>", "drei — 3"].iter().map(|text| post(&mut host, room, text)).collect();
+    host.engine
+        .subscribe(now, room, Start::Now, u32::MAX)
+        .expect("to subscribe");
+    host.until("end", |e| {
+        matches!(
+            e,
+            Event::Entry {
+                entry: Entry::CaughtUp { .. },
+                ..
+            }
+        )
+    });
+    let posted: Vec<_> = ["one", "two <&>", "drei — 3"]
+        .iter()
+        .map(|text| post(&mut host, room, text))
+        .collect();
 
     let (all, next) = fetch(&mut host, room, "");
     let ids: Vec<_> = all.iter().filter_map(|m| m.id.clone()).collect();
@@ -97,7 +141,10 @@ fn main_job(kind: Kind, name: &str) {
         .events
         .iter()
         .filter_map(|event| match event {
-            Event::Entry { entry: Entry::Message(message), .. } => Some(message),
+            Event::Entry {
+                entry: Entry::Message(message),
+                ..
+            } => Some(message),
             _ => None,
         })
         .collect();
@@ -115,7 +162,8 @@ fn main_job(kind: Kind, name: &str) {
     host.engine.close(now);
     host.until("end", |e| matches!(e, Event::Closed));
     if std::env::var_os("PARLEY_XMPP_RECORD").is_some() {
-        std::fs::write(format!("tests/transcripts/{name}.xmpp"), &host.transcript).expect("to write");
+        std::fs::write(format!("tests/transcripts/{name}.xmpp"), &host.transcript)
+            .expect("to write");
     }
 }
 

@@ -33,7 +33,11 @@ fn replay(transcript: &str, mut piece: impl FnMut() -> usize) -> Vec<Event> {
                 while !rest.is_empty() {
                     let (now_fed, later) = rest.split_at(piece().clamp(1, rest.len()));
                     assert_eq!(engine.handle_input(now, now_fed), now_fed.len());
-                    while engine.wants().deadline.is_some_and(|d| d.why == Timer::Work) {
+                    while engine
+                        .wants()
+                        .deadline
+                        .is_some_and(|d| d.why == Timer::Work)
+                    {
                         engine.handle_timeout(now);
                     }
                     rest = later;
@@ -49,7 +53,9 @@ fn replay(transcript: &str, mut piece: impl FnMut() -> usize) -> Vec<Event> {
                     let nick = Nick::Chosen("ada".into());
                     room = engine.join(now, JoinRoom::new(at, nick)).ok();
                 }
-                (("post", body), Some(room)) => drop(engine.post(now, room, Post::new(body)).unwrap()),
+                (("post", body), Some(room)) => {
+                    _ = engine.post(now, room, Post::new(body)).unwrap()
+                }
                 (("fetch", since), Some(room)) => {
                     let since = Cursor::parse(since).unwrap();
                     engine.fetch(now, room, Fetch::since(since, 100)).unwrap();
@@ -73,7 +79,13 @@ fn replay(transcript: &str, mut piece: impl FnMut() -> usize) -> Vec<Event> {
 fn same_events_in_any_pieces(transcript: &str) {
     let whole = replay(transcript, || usize::MAX);
     assert_eq!(whole.last(), Some(&Event::Closed));
-    assert!(whole.iter().filter(|e| matches!(e, Event::Entry { .. })).count() >= 4);
+    assert!(
+        whole
+            .iter()
+            .filter(|e| matches!(e, Event::Entry { .. }))
+            .count()
+            >= 4
+    );
     assert_eq!(replay(transcript, || 1), whole);
     for size in [2, 3, 7, 64, 1000] {
         assert_eq!(replay(transcript, || size), whole, "pieces of {size}");

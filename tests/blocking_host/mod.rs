@@ -66,7 +66,11 @@ impl Host {
                     return event;
                 }
             }
-            assert!(Clock::now() < deadline, "no {what}; so far: {:#?}", self.events);
+            assert!(
+                Clock::now() < deadline,
+                "no {what}; so far: {:#?}",
+                self.events
+            );
             self.turn();
         }
     }
@@ -79,10 +83,12 @@ impl Host {
             Transport::Closed => self.socket = None,
             Transport::Connect { attempt } if attempt != self.attempt => {
                 self.attempt = attempt;
-                let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("a server");
+                let socket =
+                    TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("a server");
                 socket.set_nodelay(true).expect("no delay");
                 self.socket = Some(socket);
-                self.engine.transport_opened(now, Security::Clear { loopback: true });
+                self.engine
+                    .transport_opened(now, Security::Clear { loopback: true });
                 return;
             }
             Transport::Shutdown if wants.write.is_empty() => {
@@ -110,7 +116,9 @@ impl Host {
         if !wants.read {
             return;
         }
-        let patience = wants.deadline.map_or(Duration::from_secs(1), |d| d.at.since(now));
+        let patience = wants
+            .deadline
+            .map_or(Duration::from_secs(1), |d| d.at.since(now));
         let patience = patience.clamp(Duration::from_millis(1), Duration::from_millis(200));
         socket.set_read_timeout(Some(patience)).expect("a timeout");
         let mut buffer = [0; 16 * 1024];
@@ -132,7 +140,9 @@ impl Host {
 
 /// Appends a line of bytes; pieces that follow each other in one direction are one.
 fn line(transcript: &mut String, who: char, bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes).replace('\\', "\\\\").replace('\n', "\\n");
+    let text = String::from_utf8_lossy(bytes)
+        .replace('\\', "\\\\")
+        .replace('\n', "\\n");
     let last = transcript.trim_end().rfind('\n').map_or(0, |at| at + 1);
     if transcript.get(last..).is_some_and(|l| l.starts_with(who)) {
         transcript.truncate(transcript.trim_end_matches('\n').len());
