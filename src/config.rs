@@ -103,8 +103,7 @@ impl Config {
     /// [`ConfigError`] if the name or domain cannot be one, or if name or
     /// password cannot be used in a login.
     pub fn new(domain: &str, username: &str, password: &str) -> Result<Self, ConfigError> {
-        let account = alloc::format!("{}@{domain}", crate::jid::escape_local(username));
-        let account = BareJid::parse(&account).map_err(ConfigError::Account)?;
+        let account = BareJid::new(Some(username), domain).map_err(ConfigError::Account)?;
         if password.is_empty() {
             return Err(ConfigError::NoPassword);
         }
