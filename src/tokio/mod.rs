@@ -30,14 +30,18 @@
 //! [`Settings::tls_config`], 0-RTT.
 
 mod client;
+mod connect;
 mod error;
 mod link;
 mod queue;
 mod room;
+mod route;
 mod service;
 mod settings;
+mod srv;
 mod subscription;
 mod task;
+mod tls;
 
 pub use tokio_rustls::rustls;
 
