@@ -411,7 +411,7 @@ impl RoomEntry {
         view.dead = true;
         close_all(&mut view.readers);
         for mourner in view.mourners.drain(..) {
-            drop(mourner.send(()));
+            let _ = mourner.send(());
         }
     }
 }

@@ -243,6 +243,11 @@ fn certificate(why: &CertificateError, name: &str) -> (CertificateProblem, Strin
         CertificateError::UnknownIssuer => {
             (Problem::UnknownIssuer, "nobody whom this machine trusts has issued it".into())
         }
+        // So it looks when an authority was made anew under its old name.
+        CertificateError::BadSignature => (
+            Problem::UnknownIssuer,
+            "its issuer has the name of one whom this machine trusts, but another key".into(),
+        ),
         CertificateError::Revoked => (Problem::Revoked, "it was revoked".into()),
         CertificateError::Other(OtherError(inner)) if inner.to_string().contains("CaUsedAsEndEntity") => {
             (Problem::Authority, "it is an authority's own certificate, not that of a server".into())
