@@ -188,7 +188,7 @@ impl Router {
             },
             Request::Disco { of, items, reply } => {
                 let asked =
-                    if items { engine.disco_items(now, of.clone()) } else { engine.disco_info(now, of.clone()) };
+                    if items { engine.disco_items(now, &of) } else { engine.disco_info(now, &of) };
                 match asked {
                     Ok(id) => drop(self.discos.insert(id, reply)),
                     Err(QueryError::Busy) => return Some(Request::Disco { of, items, reply }),
