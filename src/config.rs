@@ -8,8 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::jid::{BareJid, JidError};
 use crate::limits::{Limits, Timing};
+use crate::prep::prepare;
 
 /// The account to log in with. `Debug` shows no password; memory is wiped on drop.
+///
+/// Both texts are kept as SASLprep (RFC 4013) makes them.
 #[derive(Clone)]
 pub struct Credentials {
     username: String,
@@ -17,13 +20,23 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The localpart of the account's address, and its password.
-    #[must_use]
-    pub fn new(username: &str, password: &str) -> Self {
-        Self { username: username.into(), password: Zeroizing::new(password.into()) }
+    /// Prepares the localpart of the account's address, and its password.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoPassword`] and [`ConfigError::Unprepared`].
+    pub fn new(username: &str, password: &str) -> Result<Self, ConfigError> {
+        if password.is_empty() {
+            return Err(ConfigError::NoPassword);
+        }
+        let username = prepare(username).ok_or(ConfigError::Unprepared)?;
+        let password = prepare(password).ok_or(ConfigError::Unprepared)?;
+        Ok(Self {
+            username: username.into_owned(),
+            password: Zeroizing::new(password.into_owned()),
+        })
     }
 
-    /// The localpart of the account's address.
+    /// The localpart of the account's address, prepared.
     #[must_use]
     pub fn username(&self) -> &str {
         &self.username
@@ -36,7 +49,9 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,12 +119,9 @@ impl Config {
     /// password cannot be used in a login.
     pub fn new(domain: &str, username: &str, password: &str) -> Result<Self, ConfigError> {
         let account = BareJid::new(Some(username), domain).map_err(ConfigError::Account)?;
-        if password.is_empty() {
-            return Err(ConfigError::NoPassword);
-        }
         Ok(Self {
             account,
-            credentials: Credentials::new(username, password),
+            credentials: Credentials::new(username, password)?,
             resource: None,
             plaintext: Plaintext::default(),
             allow_plain: false,
@@ -153,3 +165,23 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_log_in_is_none() {
+        let new = |user, password| Config::new("parley.local", user, password).map(|_| ());
+        assert_eq!(new("ana", "secret, =1"), Ok(()));
+        assert_eq!(new("ana", ""), Err(ConfigError::NoPassword));
+        assert_eq!(new("ana", "a\u{7}b"), Err(ConfigError::Unprepared));
+        assert!(matches!(
+            new("ana@parley.local", "x"),
+            Err(ConfigError::Account(_))
+        ));
+        assert!(matches!(new("", "x"), Err(ConfigError::Account(_))));
+        let beyond_ascii = new("ana", "p\u{e4}ss");
+        assert_eq!(beyond_ascii.is_ok(), cfg!(feature = "saslprep"));
+    }
+}

@@ -208,7 +208,11 @@ pub struct StanzaError {
 
 impl StanzaError {
     pub(crate) const fn new(kind: ErrorType, condition: Condition) -> Self {
-        Self { kind, condition, text: None }
+        Self {
+            kind,
+            condition,
+            text: None,
+        }
     }
 }
 
@@ -251,7 +255,9 @@ pub enum AuthFailure {
 impl fmt::Display for AuthFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { condition, .. } => write!(f, "the server refused the login: {condition}"),
+            Self::Rejected { condition, .. } => {
+                write!(f, "the server refused the login: {condition}")
+            }
             Self::NoMechanism { .. } => {
                 f.write_str("the server offers no login mechanism that the policy allows")
             }
@@ -260,9 +266,14 @@ impl fmt::Display for AuthFailure {
             }
             Self::BadMessage(what) => write!(f, "the server's login message is wrong: {what}"),
             Self::Iterations(count) => {
-                write!(f, "the server asks for {count} key derivation rounds, outside the limits")
+                write!(
+                    f,
+                    "the server asks for {count} key derivation rounds, outside the limits"
+                )
             }
-            Self::Downgraded => f.write_str("the server's login offer was tampered with on the way"),
+            Self::Downgraded => {
+                f.write_str("the server's login offer was tampered with on the way")
+            }
         }
     }
 }

@@ -232,6 +232,8 @@ pub enum RoomEvent {
         /// Who set it, if the room says.
         by: Option<String>,
     },
+    /// The room would not be destroyed.
+    DestroyRefused(StanzaError),
     /// We are out.
     Left {
         /// Why.
@@ -386,6 +388,9 @@ pub enum GapReason {
     /// The room has no archive, or does not let us read it: what was said while
     /// we were away is lost to us.
     NoArchive,
+    /// The stream broke before the position of a subscription from
+    /// [`Start::Now`] was known.
+    NeverAnchored,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
 }
@@ -555,7 +560,11 @@ impl Post {
     /// Says `body`.
     #[must_use]
     pub fn new(body: &str) -> Self {
-        Self { body: body.into(), reply_to: None, deadline: None }
+        Self {
+            body: body.into(),
+            reply_to: None,
+            deadline: None,
+        }
     }
 }
 
@@ -576,13 +585,21 @@ impl Fetch {
     /// The newest `limit` messages.
     #[must_use]
     pub const fn newest(limit: u32) -> Self {
-        Self { since: None, limit, wait: Duration::ZERO }
+        Self {
+            since: None,
+            limit,
+            wait: Duration::ZERO,
+        }
     }
 
     /// At most `limit` messages after `since`.
     #[must_use]
     pub const fn since(since: Cursor, limit: u32) -> Self {
-        Self { since: Some(since), limit, wait: Duration::ZERO }
+        Self {
+            since: Some(since),
+            limit,
+            wait: Duration::ZERO,
+        }
     }
 
     /// The same, waiting for news at most that long.

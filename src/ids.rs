@@ -169,7 +169,10 @@ pub(crate) struct IdSource {
 
 impl IdSource {
     pub(crate) const fn new(seed: Seed) -> Self {
-        Self { seed, drawn: [0; Label::COUNT] }
+        Self {
+            seed,
+            drawn: [0; Label::COUNT],
+        }
     }
 
     fn draw(&mut self, label: Label) -> [u8; 32] {

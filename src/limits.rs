@@ -31,6 +31,8 @@ pub struct Limits {
     pub posts_per_room: usize,
     /// Fetches and discoveries without an outcome. Default 64. At it: the command is refused.
     pub queries: usize,
+    /// Subscriptions at a time. Default 4096. At it: `subscribe` is refused.
+    pub subscriptions: usize,
     /// Requests (IQ) without an answer. Default 2048. At it: rooms wait for their turn.
     pub requests: usize,
     /// Events that wait for the host. Default 1024. At it: reading stops until
@@ -59,6 +61,7 @@ impl Default for Limits {
             occupants: 2048,
             posts_per_room: 1024,
             queries: 64,
+            subscriptions: 4096,
             requests: 2048,
             events: 1024,
             write_bytes: 1024 * 1024,

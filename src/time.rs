@@ -84,6 +84,12 @@ pub enum Timer {
     Rejoin,
     /// A fetch that waits for news reached the end of its patience.
     Wait,
+    /// A fetch that waits for news heard some, and looks whether the archive has it.
+    Recheck,
+    /// A fetch gets no further.
+    Fetch,
+    /// Reading an archive failed for now and is tried again.
+    Retry,
     /// Computation in slices (PBKDF2): call again at once.
     Work,
     /// Reading was refused for a while and may go on: call again at once.
@@ -134,6 +140,7 @@ impl TimerKey {
                 | Timer::KeepaliveReply
                 | Timer::Iq
                 | Timer::Join
+                | Timer::Fetch
         )
     }
 }

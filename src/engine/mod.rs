@@ -1,8 +1,69 @@
 //! The engine: everything composed, the only owner of timers and queues.
+//!
+//! [`Engine`] is the surface. Behind it stands the `Machine`: [`link`] brings the
+//! stream up and keeps it up, [`route`] takes stanzas to whom they concern,
+//! [`command`] takes what the host asks for, [`fetches`] reads archives.
 
-use crate::jid::Jid;
-use crate::*;
+mod command;
+mod fetches;
+mod link;
+mod machine;
+mod refusal;
+mod route;
+
 use core::fmt;
+
+use crate::config::{ChannelBinding, Config, Security};
+use crate::event::{Event, Fetch, JoinRoom, Post, Start, TransportFailure};
+use crate::ids::{PostId, QueryId, RoomId, Seed, SubscriptionId};
+use crate::jid::Jid;
+use crate::time::{Deadline, Instant};
+use crate::xml::Framer;
+use machine::{Machine, Then};
+
+pub use refusal::{JoinError, PostError, QueryError};
+
+/// An XMPP client as a state machine: bytes and time in, bytes and events out.
+///
+/// It opens no socket, reads no clock and draws no randomness. A host does that
+/// for it, in a loop:
+///
+/// 1. do what [`wants`](Self::wants) says: open, protect or close the transport,
+///    write, read, wait until the deadline at most;
+/// 2. report what came of it: [`transport_opened`](Self::transport_opened),
+///    [`tls_established`](Self::tls_established), [`written`](Self::written),
+///    [`handle_input`](Self::handle_input), [`handle_eof`](Self::handle_eof),
+///    [`transport_failed`](Self::transport_failed),
+///    [`handle_timeout`](Self::handle_timeout);
+/// 3. take the [`poll_event`](Self::poll_event)s, and give commands whenever it
+///    likes.
+///
+/// # The contract
+///
+/// - **No drain rule.** Calls may follow each other in any order, with any
+///   number of `wants` and `poll_event` between them: the bytes and the events
+///   are the same.
+/// - **Quiescence.** After a call nothing is left to do but what `wants` says.
+///   A spurious `handle_timeout` changes nothing.
+/// - **`wants` is pure and truthful.** If it asks for nothing, only the host or
+///   the peer can change anything.
+/// - **Bounded.** A call does work in proportion to the bytes it was given and
+///   the [`Limits`](crate::Limits); collections are bounded by these.
+/// - **Time** that runs backwards stands still. Never a panic.
+/// - **One outcome** for each id, one [`Event::Offline`] for each transport asked
+///   for, nothing after [`Event::Closed`].
+/// - **Deterministic.** The same configuration, seed and calls give the same
+///   bytes and events on every platform.
+/// - **Back-pressure is not death.** While `wants().read` is false no timer that
+///   accuses the peer of silence fires.
+///
+/// It does not resume streams (XEP-0198), and does not look for the posts of a
+/// broken stream in the archive: their outcome is
+/// [`Unknown`](crate::PostOutcome::Unknown).
+pub struct Engine {
+    framer: Framer,
+    machine: Machine,
+}
 
 /// What the host should do for the engine now. See [`Engine::wants`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,12 +71,12 @@ use core::fmt;
 pub struct Wants<'a> {
     /// The state the transport should be in.
     pub transport: Transport,
-    /// Bytes to write, the oldest first; report what was with [`Engine::written`].
+    /// Bytes to write, the oldest first. Report how many were with [`Engine::written`].
     pub write: &'a [u8],
-    /// Whether to read. While `false`, input is not taken (back-pressure).
+    /// Whether to read. While it is false, input is not taken.
     pub read: bool,
-    /// When to call [`Engine::handle_timeout`]; `None` means that only the host
-    /// or the peer can change anything.
+    /// When to call [`Engine::handle_timeout`]. `None`: only the host or the peer
+    /// can change anything.
     pub deadline: Option<Deadline>,
 }
 
@@ -23,11 +84,12 @@ pub struct Wants<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Transport {
-    /// No transport. Drop what there is.
+    /// None. Drop what there is.
     Closed,
     /// A new byte stream to the account's server. Answer with
     /// [`Engine::transport_opened`] or [`Engine::transport_failed`]. A number
-    /// other than before means that the attempt before it was given up.
+    /// other than before means that the attempt before it was given up, and
+    /// that whatever there was is to be dropped.
     Connect {
         /// Counts the transports asked for since the engine was made, from one.
         attempt: u32,
@@ -35,142 +97,254 @@ pub enum Transport {
     /// As it is.
     Open,
     /// TLS on top of it. Answer with [`Engine::tls_established`] or
-    /// [`Engine::transport_failed`]. Wanted only when all has been written.
+    /// [`Engine::transport_failed`]. Do not read before that.
     StartTls,
     /// Write what is left, then close it and call [`Engine::handle_eof`].
     Shutdown,
 }
 
-/// An XMPP client as a state machine.
-#[derive(Debug)]
-pub struct Engine {
-    out: alloc::vec::Vec<u8>,
-}
-
-#[allow(unused_variables, missing_docs, clippy::todo, clippy::missing_errors_doc, reason = "interface sketch")]
 impl Engine {
     /// An engine that wants a transport at once.
-    pub fn new(config: Config, seed: Seed, now: Instant) -> Self { todo!() }
-    // A. transport inputs: infallible
-    pub fn transport_opened(&mut self, now: Instant, security: Security) { todo!() }
-    pub fn tls_established(&mut self, now: Instant, binding: ChannelBinding) { todo!() }
-    pub fn transport_failed(&mut self, now: Instant, why: TransportFailure) { todo!() }
     #[must_use]
-    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize { todo!() }
-    pub fn handle_eof(&mut self, now: Instant) { todo!() }
-    pub fn handle_timeout(&mut self, now: Instant) { todo!() }
-    pub fn written(&mut self, now: Instant, n: usize) { todo!() }
-    // B. pure view
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        let framer = Framer::new(config.limits.xml.clone());
+        Self {
+            framer,
+            machine: Machine::new(config, seed, now),
+        }
+    }
+
+    /// A byte stream to the account's server is open.
+    ///
+    /// Ignored unless a transport is wanted.
+    pub fn transport_opened(&mut self, now: Instant, security: Security) {
+        self.machine.enter(now);
+        if self.machine.transport_opened(security) {
+            self.framer.restart();
+        }
+    }
+
+    /// TLS stands on the transport, the certificate verified for the account's
+    /// domain (RFC 6120, section 13.7.2.1).
+    ///
+    /// Ignored unless TLS is wanted.
+    pub fn tls_established(&mut self, now: Instant, binding: ChannelBinding) {
+        self.machine.enter(now);
+        if self.machine.tls_established(binding) {
+            self.framer.restart();
+        }
+    }
+
+    /// Opening, protecting, reading or writing the transport failed: the stream
+    /// is over, the engine is not.
+    pub fn transport_failed(&mut self, now: Instant, why: TransportFailure) {
+        self.machine.enter(now);
+        self.machine.transport_failed(why);
+    }
+
+    /// Takes bytes from the peer, in pieces of any size; returns how many.
+    ///
+    /// Fewer than given means: take events with [`poll_event`](Self::poll_event),
+    /// then offer the rest again.
     #[must_use]
-    pub fn wants(&self) -> Wants<'_> { todo!() }
-    // C. events
-    pub fn poll_event(&mut self) -> Option<Event> { todo!() }
-    // D. commands
-    /// Events for the returned room follow; the first is Joined or JoinFailed (after occupants).
-    pub fn join(&mut self, now: Instant, room: JoinRoom) -> Result<RoomId, JoinError> { todo!() }
-    /// Left{Asked, Never} follows. Unknown ids are ignored.
-    pub fn leave(&mut self, now: Instant, room: RoomId) { todo!() }
-    pub fn post(&mut self, now: Instant, room: RoomId, post: Post) -> Result<PostId, PostError> { todo!() }
-    pub fn fetch(&mut self, now: Instant, room: RoomId, fetch: Fetch) -> Result<QueryId, QueryError> { todo!() }
-    /// Gives up a fetch: no further event of it comes.
-    pub fn cancel(&mut self, now: Instant, query: QueryId) { todo!() }
-    /// A subscription that may deliver `credit` messages until more are granted. Use
-    /// u32::MAX for no bound.
-    pub fn subscribe(&mut self, now: Instant, room: RoomId, from: Start, credit: u32) -> Result<SubscriptionId, QueryError> { todo!() }
-    /// Lets a subscription deliver `credit` messages more (saturating).
-    pub fn grant(&mut self, now: Instant, subscription: SubscriptionId, credit: u32) { todo!() }
-    pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) { todo!() }
-    /// Asks an entity what it is and can do. Event::Disco follows.
-    pub fn disco_info(&mut self, now: Instant, of: Jid) -> Result<QueryId, QueryError> { todo!() }
-    pub fn disco_items(&mut self, now: Instant, of: Jid) -> Result<QueryId, QueryError> { todo!() }
-    /// Destroys a room we own (XEP-0045 section 10.9). Outcome: RoomEvent::Left{Destroyed} or nothing.
-    pub fn destroy(&mut self, now: Instant, room: RoomId) { todo!() }
-    /// Tries to connect at once, whatever the backoff or an earlier Retry::Never says.
-    pub fn reconnect(&mut self, now: Instant) { todo!() }
-    /// Ends in good order: Event::Closed follows.
-    pub fn close(&mut self, now: Instant) { todo!() }
-    // E.
-    #[must_use]
-    pub fn config(&self) -> &Config { todo!() }
-}
-
-/// A join was refused; nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// That room is joined already, under this id.
-    AlreadyJoined(RoomId),
-    /// The nick cannot be one.
-    InvalidNick,
-    /// [`Limits::rooms`] is reached.
-    TooMany,
-    /// The engine is closed or closing.
-    Closed,
-}
-
-/// A post was refused; nothing changed, nothing was queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PostError {
-    /// No such room: left, or never joined.
-    UnknownRoom,
-    /// Nothing to say.
-    Empty,
-    /// A character that XML cannot carry, an escape code pasted from a terminal
-    /// for instance, and its byte offset.
-    ForbiddenChar(crate::xml::ForbiddenChar),
-    /// Larger, once escaped, than the server takes.
-    TooLarge {
-        /// Bytes of the stanza.
-        size: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// Too many posts wait already; wait for outcomes.
-    Busy,
-    /// The engine is closed or closing.
-    Closed,
-}
-
-/// A request was refused; nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// No such room: left, or never joined.
-    UnknownRoom,
-    /// Too many requests wait already; wait for outcomes.
-    Busy,
-    /// The engine is closed or closing.
-    Closed,
-}
-
-macro_rules! explain {
-    ($name:ident: $($pattern:pat => $text:literal $(, $arg:expr)*;)*) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self { $($pattern => write!(f, $text $(, $arg)*),)* }
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.machine.enter(now);
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            if self.machine.refuses_input() || self.machine.injected() {
+                return bytes.len();
+            }
+            if !self.machine.reads() {
+                break;
+            }
+            let (n, frame) = self.framer.push(rest);
+            taken = taken.saturating_add(n);
+            match frame {
+                None => {
+                    self.machine.idle(self.framer.idle_bytes());
+                    break;
+                }
+                Some(Err(error)) => self.machine.xml_refused(error),
+                Some(Ok(frame)) => {
+                    if self.machine.on_frame(frame) == Then::Restart {
+                        self.framer.restart();
+                    }
+                }
             }
         }
-        impl core::error::Error for $name {}
-    };
+        self.machine.settle();
+        taken.min(bytes.len())
+    }
+
+    /// The peer ended the byte stream, or the [`Transport::Shutdown`] that was
+    /// wanted is done.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.machine.enter(now);
+        self.machine.eof();
+    }
+
+    /// Does what is due. Spurious calls change nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.machine.enter(now);
+        self.machine.timeouts();
+    }
+
+    /// The transport took the first `n` bytes of [`Wants::write`].
+    pub fn written(&mut self, now: Instant, n: usize) {
+        self.machine.enter(now);
+        self.machine.written(n);
+    }
+
+    /// What the host should do now. Pure: the answer stays the same until an
+    /// input or a command changes it, and looking changes nothing.
+    #[must_use]
+    pub fn wants(&self) -> Wants<'_> {
+        self.machine.wants()
+    }
+
+    /// The next event, in order. While too many wait, input is not taken.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.machine.poll_event()
+    }
+
+    /// Joins a room, now or as soon as the stream is up, and joins it again
+    /// after each interruption until it is left.
+    ///
+    /// [`RoomEvent::Joined`](crate::RoomEvent::Joined) or
+    /// [`RoomEvent::JoinFailed`](crate::RoomEvent::JoinFailed) follows.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing changed.
+    pub fn join(&mut self, now: Instant, room: JoinRoom) -> Result<RoomId, JoinError> {
+        self.machine.enter(now);
+        self.machine.join(room)
+    }
+
+    /// Leaves a room. [`RoomEvent::Left`](crate::RoomEvent::Left) follows, and
+    /// its subscriptions, fetches and posts end. An unknown room is ignored.
+    pub fn leave(&mut self, now: Instant, room: RoomId) {
+        self.machine.enter(now);
+        self.machine.leave(room);
+    }
+
+    /// Destroys a room that we own (XEP-0045 v1.35.5, section 10.9).
+    /// [`RoomEvent::Left`](crate::RoomEvent::Left) follows, or
+    /// [`RoomEvent::DestroyRefused`](crate::RoomEvent::DestroyRefused).
+    pub fn destroy(&mut self, now: Instant, room: RoomId) {
+        self.machine.enter(now);
+        self.machine.destroy(room);
+    }
+
+    /// Posts a message: at once, or as soon as we are in the room, in the order
+    /// of the calls. Exactly one [`Event::Post`] follows.
+    ///
+    /// # Errors
+    /// [`PostError`]; nothing was queued.
+    pub fn post(&mut self, now: Instant, room: RoomId, post: Post) -> Result<PostId, PostError> {
+        self.machine.enter(now);
+        self.machine.post(room, post)
+    }
+
+    /// Reads a room's archive, over as many pages as it takes, continuing after
+    /// an interruption. [`Event::Fetch`]s follow.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn fetch(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        fetch: Fetch,
+    ) -> Result<QueryId, QueryError> {
+        self.machine.enter(now);
+        self.machine.fetch(room, fetch)
+    }
+
+    /// Gives up a fetch or discovery: no further event of it comes.
+    pub fn cancel(&mut self, now: Instant, query: QueryId) {
+        self.machine.enter(now);
+        self.machine.cancel(query);
+    }
+
+    /// Follows a room. [`Event::Entry`]s follow, and go on after each
+    /// interruption with what was missed meanwhile.
+    ///
+    /// At most `credit` messages are delivered until more are
+    /// [`grant`](Self::grant)ed; `u32::MAX` is no bound. What does not fit is
+    /// left in the archive and read from there later, so that a slow reader
+    /// costs no memory.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn subscribe(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        start: Start,
+        credit: u32,
+    ) -> Result<SubscriptionId, QueryError> {
+        self.machine.enter(now);
+        self.machine.subscribe(room, start, credit)
+    }
+
+    /// Lets a subscription deliver `credit` messages more.
+    pub fn grant(&mut self, now: Instant, subscription: SubscriptionId, credit: u32) {
+        self.machine.enter(now);
+        self.machine.grant(subscription, credit);
+    }
+
+    /// Ends a subscription: no further entry of it comes, but those that wait.
+    pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) {
+        self.machine.enter(now);
+        self.machine.unsubscribe(subscription);
+    }
+
+    /// Asks an entity what it is and can do (XEP-0030 v2.5.0, section 3).
+    /// Exactly one [`Event::Disco`] follows.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn disco_info(&mut self, now: Instant, of: &Jid) -> Result<QueryId, QueryError> {
+        self.machine.enter(now);
+        self.machine.disco(of, crate::ns::DISCO_INFO)
+    }
+
+    /// Asks an entity what belongs to it (XEP-0030 v2.5.0, section 4).
+    /// Exactly one [`Event::Disco`] follows.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn disco_items(&mut self, now: Instant, of: &Jid) -> Result<QueryId, QueryError> {
+        self.machine.enter(now);
+        self.machine.disco(of, crate::ns::DISCO_ITEMS)
+    }
+
+    /// Tries to connect at once, whatever the backoff or an earlier
+    /// [`Retry::Never`](crate::Retry::Never) says. Ignored while there is a
+    /// transport, or one is being opened.
+    pub fn reconnect(&mut self, now: Instant) {
+        self.machine.enter(now);
+        self.machine.reconnect();
+    }
+
+    /// Ends in good order: what is written is flushed, the stream closed.
+    /// [`Event::Closed`] follows, after the outcomes of all that was under way.
+    pub fn close(&mut self, now: Instant) {
+        self.machine.enter(now);
+        self.machine.close();
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        self.machine.config()
+    }
 }
 
-explain! { JoinError:
-    Self::AlreadyJoined(_) => "the room is joined already";
-    Self::InvalidNick => "the nick is empty, too long, or holds characters that an address cannot carry";
-    Self::TooMany => "too many rooms: raise Limits::rooms or leave some";
-    Self::Closed => "the connection is closed";
-}
-explain! { PostError:
-    Self::UnknownRoom => "the room is not joined";
-    Self::Empty => "there is nothing to post";
-    Self::ForbiddenChar(c) => "the text holds {:?} at byte {}, which XMPP cannot carry: remove or replace it", c.character, c.offset;
-    Self::TooLarge { size, limit } => "the message takes {} bytes, the server takes {}: split it", size, limit;
-    Self::Busy => "too many posts wait for their outcome: wait for some";
-    Self::Closed => "the connection is closed";
-}
-explain! { QueryError:
-    Self::UnknownRoom => "the room is not joined";
-    Self::Busy => "too many requests wait for their answer: wait for some";
-    Self::Closed => "the connection is closed";
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("wants", &self.wants().transport)
+            .finish_non_exhaustive()
+    }
 }

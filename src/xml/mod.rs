@@ -4,12 +4,23 @@
 //! and namespaced, as borrowed [`Element`]s. [`Writer`] emits markup that parses
 //! back to what was put in. Neither recurses, and neither does dropping them.
 
+mod chars;
+mod declaration;
 mod element;
 mod error;
 mod framer;
+mod reference;
+mod scope;
+mod stream_tag;
+mod tag;
+mod tape;
+#[cfg(test)]
+mod tests;
+mod text;
 mod writer;
 
-pub use element::{Attributes, Children, Element};
+pub use element::{Attributes, Children, Content, Contents, Element};
 pub use error::{XmlError, XmlFault};
 pub use framer::{Frame, Framer};
+pub(crate) use stream_tag::{close_stream, open_stream};
 pub use writer::{ForbiddenChar, Writer, check_text};

@@ -1,0 +1,247 @@
+//! The only door from a part of the engine to the world: what it may write, arm,
+//! draw and tell. Parts own no queues and do not know each other.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::ids::{IdSource, Label, QueryId, RoomId, SubscriptionId};
+use crate::jid::Jid;
+use crate::limits::{Limits, Timing};
+use crate::stanza::iq::{Iq, Kind};
+use crate::time::{Instant, Timer, TimerKey, Timers};
+use crate::xml::Writer;
+
+/// Everything a part of the engine may use while it handles one input.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) out: &'a mut Outbound,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) ids: &'a mut IdSource,
+    pub(crate) requests: &'a mut Requests,
+    pub(crate) limits: &'a Limits,
+    pub(crate) timing: &'a Timing,
+}
+
+impl Cx<'_> {
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn arm(&mut self, why: Timer, owner: u64, after: core::time::Duration) {
+        self.timers
+            .arm(TimerKey::of(why, owner), self.now.plus(after));
+    }
+
+    pub(crate) fn disarm(&mut self, why: Timer, owner: u64) {
+        self.timers.disarm(TimerKey::of(why, owner));
+    }
+
+    /// Sends a request to `to` (our own server where `None`), with a deadline.
+    ///
+    /// `payload` writes the one child. The answer comes back under `purpose`.
+    pub(crate) fn request(
+        &mut self,
+        kind: Kind,
+        to: Option<&str>,
+        purpose: Purpose,
+        payload: impl FnOnce(&mut Writer<'_>),
+    ) {
+        let id = self.ids.token(Label::IqId);
+        let kind = if kind == Kind::Set { "set" } else { "get" };
+        self.out.write(|w| {
+            w.start("iq").attr("type", kind).attr("id", &id);
+            if let Some(to) = to {
+                w.attr("to", to);
+            }
+            payload(w);
+            w.end();
+        });
+        let serial = self.requests.insert(id, to, purpose);
+        self.arm(Timer::Iq, serial, self.timing.request);
+    }
+
+    /// Takes the request that `answer` answers, if it comes from whom it was asked of.
+    pub(crate) fn answered(&mut self, answer: &Iq<'_>, us: &Jid) -> Option<Purpose> {
+        let (serial, purpose) = self.requests.take(answer, us)?;
+        self.disarm(Timer::Iq, serial);
+        Some(purpose)
+    }
+}
+
+/// Bytes on their way to the transport.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the transport has taken.
+    taken: usize,
+    /// How many the transport has taken of all bytes of this stream.
+    sent: u64,
+}
+
+impl Outbound {
+    /// Appends what `write` writes, all of it or, if it holds a character that
+    /// XML cannot carry, nothing.
+    ///
+    /// Returns where the last of the bytes lies in the stream: the position behind it.
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> u64 {
+        let mut writer = Writer::new(&mut self.bytes);
+        write(&mut writer);
+        let written = writer.finish();
+        // Data is checked before it gets here; names and ids are our own.
+        debug_assert!(written.is_ok(), "unchecked data was written: {written:?}");
+        self.end()
+    }
+
+    /// Appends markup that is not an element of its own: the tags of the stream.
+    pub(crate) fn write_raw(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+    }
+
+    pub(crate) fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    /// The stream position behind the last byte written.
+    fn end(&self) -> u64 {
+        self.sent
+            .saturating_add(u64::try_from(self.waiting().len()).unwrap_or(u64::MAX))
+    }
+
+    /// The stream position behind the last byte the transport has taken.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(crate) fn advance(&mut self, n: usize) {
+        let n = n.min(self.waiting().len());
+        self.taken = self.taken.saturating_add(n);
+        self.sent = self
+            .sent
+            .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.taken = 0;
+        } else if self.taken > self.bytes.len() / 2 {
+            // Moves at most as many bytes as were taken since the last move.
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Forgets everything: a new stream begins.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What an answer is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Resource binding.
+    Bind,
+    /// The legacy session.
+    Session,
+    /// A sign of life.
+    Keepalive,
+    /// Unlocking a room just created.
+    Unlock(RoomId),
+    /// What a room can do.
+    RoomInfo(RoomId),
+    /// Destroying a room.
+    Destroy(RoomId),
+    /// A page of a fetch.
+    FetchPage(QueryId),
+    /// A page of a subscription.
+    LogPage(SubscriptionId),
+    /// What an entity is.
+    DiscoInfo(QueryId),
+    /// What an entity names.
+    DiscoItems(QueryId),
+}
+
+/// Requests without an answer.
+///
+/// XEP-0199, XEP-0313 and others build on one rule of RFC 6120 section 8.1.2.1:
+/// an answer counts only from the entity that was asked. Ids are random, so that
+/// nobody can answer first; the address is checked all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pending: BTreeMap<Box<str>, Request>,
+    ids: BTreeMap<u64, Box<str>>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Request {
+    serial: u64,
+    /// Whom it was asked of; `None` is our own server on behalf of our account.
+    to: Option<Box<str>>,
+    purpose: Purpose,
+}
+
+impl Requests {
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn insert(&mut self, id: String, to: Option<&str>, purpose: Purpose) -> u64 {
+        self.next = self.next.wrapping_add(1);
+        let serial = self.next;
+        let id: Box<str> = id.into();
+        self.ids.insert(serial, id.clone());
+        self.pending.insert(
+            id,
+            Request {
+                serial,
+                to: to.map(Into::into),
+                purpose,
+            },
+        );
+        serial
+    }
+
+    fn take(&mut self, answer: &Iq<'_>, us: &Jid) -> Option<(u64, Purpose)> {
+        let request = self.pending.get(answer.id)?;
+        let from_whom_was_asked = match (&request.to, answer.from) {
+            (Some(to), Some(from)) => **to == *from || same_address(to, from),
+            (Some(to), None) => **to == *us.domain() || **to == *us.bare_str(),
+            // RFC 6120 section 8.1.2.1: our server may name itself, or the account.
+            (None, Some(from)) => {
+                same_address(us.bare_str(), from)
+                    || same_address(us.domain(), from)
+                    || same_address(us.as_str(), from)
+            }
+            (None, None) => true,
+        };
+        // While binding, the only one who can speak to us is our server, and
+        // under what address it does so is known only from its answer.
+        if !from_whom_was_asked && !matches!(request.purpose, Purpose::Bind | Purpose::Session) {
+            return None;
+        }
+        let request = self.pending.remove(answer.id)?;
+        self.ids.remove(&request.serial);
+        Some((request.serial, request.purpose))
+    }
+
+    /// Takes the request whose deadline has come.
+    pub(crate) fn expire(&mut self, serial: u64) -> Option<Purpose> {
+        let id = self.ids.remove(&serial)?;
+        self.pending.remove(&id).map(|request| request.purpose)
+    }
+
+    /// Forgets all, the stream having ended; returns the serials of their timers.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = u64> {
+        self.pending.clear();
+        core::mem::take(&mut self.ids).into_keys()
+    }
+}
+
+/// Whether an address, as the peer wrote it, is the prepared address `ours`.
+pub(crate) fn same_address(ours: &str, theirs: &str) -> bool {
+    ours == theirs || Jid::parse(theirs).is_ok_and(|theirs| theirs.as_str() == ours)
+}

@@ -1,0 +1,236 @@
+//! What the host asks for: checked first, then queued, or refused and nothing changed.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::fetches::Fetching;
+use super::link::Link;
+use super::machine::{Hall, Machine};
+use super::refusal::{JoinError, PostError, QueryError};
+use crate::cx::Purpose;
+use crate::event::{Fetch, JoinRoom, Nick, NotSent, Post, RequestError, Start};
+use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
+use crate::jid::Jid;
+use crate::ns;
+use crate::room::{Log, Nickname, Room};
+use crate::stanza::iq::Kind;
+use crate::stanza::message;
+use crate::xml::{Writer, check_text};
+
+/// An id as long as those that are drawn, to measure a post with.
+const MEASURE_ID: &str = "0000000000000000000000";
+
+impl Machine {
+    pub(super) fn join(&mut self, join: JoinRoom) -> Result<RoomId, JoinError> {
+        if self.closing {
+            return Err(JoinError::Closed);
+        }
+        if let Some(id) = self.by_address.get(join.room.as_str()) {
+            return Err(JoinError::AlreadyJoined(*id));
+        }
+        if self.halls.len() >= self.core.config.limits.rooms {
+            return Err(JoinError::TooMany);
+        }
+        let nick = match join.nick {
+            Nick::Chosen(nick) => Nickname::Chosen(nick),
+            Nick::Suggested(nick) => Nickname::Suggested(nick),
+            Nick::Random => Nickname::Suggested(self.nick.clone()),
+        };
+        let (Nickname::Chosen(text) | Nickname::Suggested(text)) = &nick;
+        if join.room.with_resource(text).is_err() || check_text(text).is_err() {
+            return Err(JoinError::InvalidNick);
+        }
+        // Ids of rooms are never reused; running out of them takes 2^32 joins.
+        let id = RoomId(u32::try_from(self.ids.next()).map_err(|_| JoinError::TooMany)?);
+        let remembered = self.core.config.limits.remembered_ids;
+        self.by_address.insert(join.room.as_str().into(), id);
+        let mut room = Room::new(id, join.room, nick, remembered);
+        if matches!(self.link, Link::Online) {
+            room.enter(&mut self.core.cx());
+        }
+        self.halls.insert(
+            id,
+            Hall {
+                room,
+                logs: BTreeMap::new(),
+            },
+        );
+        Ok(id)
+    }
+
+    pub(super) fn leave(&mut self, id: RoomId) {
+        if let Some(hall) = self.halls.get_mut(&id) {
+            hall.room.leave(&mut self.core.cx());
+            self.forget_room(id, &RequestError::NoSuchRoom);
+        }
+    }
+
+    pub(super) fn destroy(&mut self, id: RoomId) {
+        if let Some(hall) = self.halls.get(&id)
+            && hall.room.is_in()
+        {
+            hall.room.destroy(&mut self.core.cx());
+        }
+    }
+
+    pub(super) fn post(&mut self, id: RoomId, post: Post) -> Result<PostId, PostError> {
+        if self.closing {
+            return Err(PostError::Closed);
+        }
+        if post.body.is_empty() {
+            return Err(PostError::Empty);
+        }
+        check_text(&post.body).map_err(PostError::ForbiddenChar)?;
+        if let Some(reply_to) = &post.reply_to {
+            check_text(reply_to).map_err(PostError::ForbiddenChar)?;
+        }
+        let limit = self.stanza_limit();
+        let hall = self.halls.get_mut(&id).ok_or(PostError::UnknownRoom)?;
+        let mut measured = Vec::new();
+        let mut w = Writer::new(&mut measured);
+        let reply_to = post.reply_to.as_deref();
+        message::write_post(
+            &mut w,
+            hall.room.jid().as_str(),
+            MEASURE_ID,
+            &post.body,
+            reply_to,
+        );
+        w.finish().map_err(PostError::ForbiddenChar)?;
+        if measured.len() > limit {
+            return Err(PostError::TooLarge {
+                size: measured.len(),
+                limit,
+            });
+        }
+        if hall.room.outbox.len() >= self.core.config.limits.posts_per_room {
+            return Err(PostError::Busy);
+        }
+        let post_id = PostId(self.ids.next());
+        let mut cx = self.core.cx();
+        hall.room.outbox.push(&mut cx, post_id, post);
+        if matches!(self.link, Link::Online) {
+            hall.room.flush(&mut cx);
+        } else if matches!(self.link, Link::Resting) && !cx.timers.is_armed(RECONNECT) {
+            // Nobody is going to set up a stream that it could wait for.
+            hall.room.outbox.give_up(&mut cx, NotSent::Offline);
+        }
+        Ok(post_id)
+    }
+
+    /// The largest stanza that the server takes: what it announces (XEP-0478),
+    /// within reason, or else what servers are known to take.
+    fn stanza_limit(&self) -> usize {
+        /// RFC 6120 section 13.12: no server may refuse less.
+        const SMALLEST: u64 = 10_000;
+        let announced = self.login.max_bytes.map(|max| max.max(SMALLEST));
+        let usual = self.core.config.limits.xml.stanza_bytes;
+        announced.map_or(usual, |max| {
+            usize::try_from(max).unwrap_or(usual).min(usual)
+        })
+    }
+
+    pub(super) fn fetch(&mut self, room: RoomId, fetch: Fetch) -> Result<QueryId, QueryError> {
+        self.may_query()?;
+        let hall = self.halls.get(&room).ok_or(QueryError::UnknownRoom)?;
+        let id = QueryId(self.ids.next());
+        let mut fetching = Fetching::new(&mut self.core.cx(), id, room, fetch);
+        if hall.room.is_in() {
+            fetching.enter(&mut self.core.cx(), &hall.room);
+        }
+        if !fetching.is_over() {
+            self.fetches.insert(id, fetching);
+        }
+        Ok(id)
+    }
+
+    pub(super) fn cancel(&mut self, id: QueryId) {
+        if let Some(mut fetching) = self.fetches.remove(&id) {
+            fetching.disarm(&mut self.core.cx());
+        }
+        self.discos.remove(&id);
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        room: RoomId,
+        start: Start,
+        credit: u32,
+    ) -> Result<SubscriptionId, QueryError> {
+        self.may_query()?;
+        let hall = self.halls.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
+        let id = SubscriptionId(self.ids.next());
+        let limits = &self.core.config.limits;
+        let mut log = Log::new(id, start, credit, limits.remembered_ids, limits.page);
+        if hall.room.is_in() {
+            log.enter(
+                &mut self.core.cx(),
+                hall.room.jid().as_str(),
+                hall.room.info(),
+            );
+        }
+        hall.logs.insert(id, log);
+        self.subscriptions.insert(id, room);
+        Ok(id)
+    }
+
+    pub(super) fn grant(&mut self, id: SubscriptionId, credit: u32) {
+        if let Some(hall) = self
+            .subscriptions
+            .get(&id)
+            .and_then(|room| self.halls.get_mut(room))
+            && let Some(log) = hall.logs.get_mut(&id)
+        {
+            log.grant(&mut self.core.cx(), hall.room.jid().as_str(), credit);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
+        if let Some(hall) = self
+            .subscriptions
+            .remove(&id)
+            .and_then(|room| self.halls.get_mut(&room))
+            && let Some(mut log) = hall.logs.remove(&id)
+        {
+            log.away(&mut self.core.cx());
+        }
+    }
+
+    pub(super) fn disco(&mut self, of: &Jid, what: &'static str) -> Result<QueryId, QueryError> {
+        self.may_query()?;
+        if !matches!(self.link, Link::Online) {
+            return Err(QueryError::Offline);
+        }
+        let id = QueryId(self.ids.next());
+        self.discos.insert(id);
+        let purpose = if what == ns::DISCO_INFO {
+            Purpose::DiscoInfo(id)
+        } else {
+            Purpose::DiscoItems(id)
+        };
+        self.core
+            .cx()
+            .request(Kind::Get, Some(of.as_str()), purpose, |w| {
+                w.start("query").attr("xmlns", what).end();
+            });
+        Ok(id)
+    }
+
+    fn may_query(&self) -> Result<(), QueryError> {
+        let limits = &self.core.config.limits;
+        if self.closing {
+            Err(QueryError::Closed)
+        } else if self.fetches.len().saturating_add(self.discos.len()) >= limits.queries
+            || self.subscriptions.len() >= limits.subscriptions
+            || self.core.requests.len() >= limits.requests
+        {
+            Err(QueryError::Busy)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The timer of the next attempt to connect.
+const RECONNECT: crate::time::TimerKey =
+    crate::time::TimerKey::single(crate::time::Timer::Reconnect);

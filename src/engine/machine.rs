@@ -1,0 +1,288 @@
+//! The state behind the engine's surface.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+
+use super::fetches::Fetching;
+use super::link::Link;
+use super::{Transport, Wants};
+use crate::config::Config;
+use crate::cx::{Cx, Outbound, Requests};
+use crate::event::{Event, Login};
+use crate::ids::{IdSource, Label, QueryId, RoomId, Seed, SubscriptionId};
+use crate::jid::Jid;
+use crate::room::{Log, Room};
+use crate::sasl::ScramKeys;
+use crate::time::{Deadline, Instant, Timer, TimerKey, Timers};
+
+/// What the reader of the byte stream is to do after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Continue,
+    /// The next byte begins a new XML stream.
+    Restart,
+}
+
+/// What every part of the engine works with.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) now: Instant,
+    pub(super) out: Outbound,
+    pub(super) events: VecDeque<Event>,
+    pub(super) timers: Timers,
+    ids: IdSource,
+    pub(super) requests: Requests,
+}
+
+impl Core {
+    pub(super) const fn cx(&mut self) -> Cx<'_> {
+        self.split().0
+    }
+
+    /// The context, next to the configuration it borrows from.
+    pub(super) const fn split(&mut self) -> (Cx<'_>, &Config) {
+        let cx = Cx {
+            now: self.now,
+            out: &mut self.out,
+            events: &mut self.events,
+            timers: &mut self.timers,
+            ids: &mut self.ids,
+            requests: &mut self.requests,
+            limits: &self.config.limits,
+            timing: &self.config.timing,
+        };
+        (cx, &self.config)
+    }
+}
+
+/// Numbers the handles that are given out; none twice.
+#[derive(Debug, Default)]
+pub(super) struct Handles(u64);
+
+impl Handles {
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 = self.0.saturating_add(1);
+        self.0
+    }
+}
+
+/// A room with those who follow it.
+#[derive(Debug)]
+pub(super) struct Hall {
+    pub(super) room: Room,
+    pub(super) logs: BTreeMap<SubscriptionId, Log>,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) core: Core,
+    pub(super) link: Link,
+    /// Transports asked for so far.
+    pub(super) attempts: u32,
+    /// Failed streams in a row, none of which lasted long enough to be stable.
+    pub(super) failures: u32,
+    /// The end was asked for.
+    pub(super) closing: bool,
+    /// The resource to ask for: always the same, so that a new stream makes the
+    /// server close the old one.
+    pub(super) resource: String,
+    /// The nick for rooms that do not care.
+    pub(super) nick: String,
+    pub(super) keys: Option<Box<ScramKeys>>,
+    pub(super) us: Option<Jid>,
+    pub(super) login: Login,
+    pub(super) last_heard: Instant,
+    /// Since when reading is refused because too many events wait.
+    paused: Option<Instant>,
+    pub(super) halls: BTreeMap<RoomId, Hall>,
+    pub(super) by_address: BTreeMap<Box<str>, RoomId>,
+    pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
+    pub(super) fetches: BTreeMap<QueryId, Fetching>,
+    pub(super) discos: BTreeSet<QueryId>,
+    pub(super) ids: Handles,
+}
+
+impl Machine {
+    pub(super) fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        let mut ids = IdSource::new(seed);
+        let mut tail = |label| {
+            let token = ids.token(label);
+            token
+                .get(..8)
+                .unwrap_or_default()
+                .replace(['-', '_'], "0")
+                .to_ascii_lowercase()
+        };
+        let resource = config.resource.clone();
+        let resource =
+            resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
+        let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
+        let core = Core {
+            config,
+            now,
+            out: Outbound::default(),
+            events: VecDeque::new(),
+            timers: Timers::default(),
+            ids,
+            requests: Requests::default(),
+        };
+        let mut machine = Self {
+            core,
+            link: Link::Resting,
+            attempts: 0,
+            failures: 0,
+            closing: false,
+            resource,
+            nick,
+            keys: None,
+            us: None,
+            login: Login::default(),
+            last_heard: now,
+            paused: None,
+            halls: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            discos: BTreeSet::new(),
+            ids: Handles::default(),
+        };
+        machine.connect();
+        machine
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// Begins every call: time goes on, and reading goes on if it may again.
+    pub(super) fn enter(&mut self, now: Instant) {
+        self.core.now = self.core.now.max(now);
+        if let Some(since) = self.paused
+            && !self.is_full()
+        {
+            // Back-pressure is not death: the peer was not heard because we did
+            // not listen, so its deadlines move by as long as that took.
+            self.paused = None;
+            let pause = self.core.now.since(since);
+            self.core.timers.shift_peer(pause);
+            self.last_heard = self.last_heard.plus(pause);
+        }
+    }
+
+    /// Ends every call that may have filled the queue of events.
+    pub(super) fn settle(&mut self) {
+        if self.paused.is_none() && self.is_full() {
+            self.paused = Some(self.core.now);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.core.events.len() >= self.core.config.limits.events
+    }
+
+    /// Whether input is taken.
+    pub(super) fn reads(&self) -> bool {
+        !self.is_full() && self.link.reads()
+    }
+
+    /// Whether input is thrown away, there being no stream to take it.
+    pub(super) const fn refuses_input(&self) -> bool {
+        !self.link.has_stream()
+    }
+
+    pub(super) fn wants(&self) -> Wants<'_> {
+        Wants {
+            transport: self.transport(),
+            write: if self.link.writes() {
+                self.core.out.waiting()
+            } else {
+                &[]
+            },
+            read: self.reads(),
+            deadline: self.deadline(),
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match &self.link {
+            Link::Resting | Link::Closed => Transport::Closed,
+            Link::Connecting => Transport::Connect {
+                attempt: self.attempts,
+            },
+            Link::Negotiating(negotiation)
+                if negotiation.awaits_tls() && self.core.out.waiting().is_empty() =>
+            {
+                Transport::StartTls
+            }
+            Link::Negotiating(_) | Link::Online | Link::Parting => Transport::Open,
+            Link::Draining => Transport::Shutdown,
+        }
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        if matches!(self.link, Link::Closed) {
+            return None;
+        }
+        if self.paused.is_some() {
+            return if self.is_full() {
+                self.core.timers.next(false)
+            } else {
+                Some(Deadline::new(self.core.now, Timer::Resume))
+            };
+        }
+        self.core.timers.next(true)
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    pub(super) fn written(&mut self, n: usize) {
+        self.core.out.advance(n);
+        if matches!(self.link, Link::Online) {
+            for hall in self.halls.values_mut().filter(|hall| hall.room.is_in()) {
+                hall.room.flush(&mut self.core.cx());
+            }
+        }
+    }
+
+    /// Does what is due: everything that was due when the call began, but no
+    /// more than one slice of computation.
+    pub(super) fn timeouts(&mut self) {
+        let mut work = false;
+        while let Some(key) = self
+            .core
+            .timers
+            .pop_due(self.core.now, self.paused.is_none())
+        {
+            match key.why {
+                Timer::Work => work = true,
+                _ => self.on_timer(key),
+            }
+        }
+        if work {
+            self.work();
+        }
+        self.settle();
+    }
+
+    fn on_timer(&mut self, key: TimerKey) {
+        match key.why {
+            Timer::Connect | Timer::Negotiation | Timer::Login | Timer::KeepaliveReply => {
+                self.silent_for_too_long(key.why);
+            }
+            Timer::Reconnect => self.connect(),
+            Timer::Close => self.drain(),
+            Timer::Keepalive => self.keepalive(),
+            Timer::Stable => self.failures = 0,
+            Timer::Iq => self.request_expired(key.owner),
+            Timer::Post => self.post_expired(key.owner),
+            Timer::Join | Timer::Rejoin => self.room_timer(key),
+            Timer::Retry => self.log_timer(key.owner),
+            Timer::Wait | Timer::Recheck | Timer::Fetch => self.fetch_timer(key),
+            Timer::Work | Timer::Resume => {}
+        }
+    }
+}

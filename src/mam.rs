@@ -1,0 +1,431 @@
+//! Archives: one page at a time, and the walk over many (XEP-0313 v1.1.3).
+//!
+//! A [`Walk`] knows nothing of time, of requests on the wire or of who wants the
+//! messages. It says which page to ask for, takes the results of that page, and
+//! gives them out only when the page is whole. It never asks for the same page
+//! for ever, and it makes progress over pages of tombstones.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::event::Message;
+use crate::ids::ArchiveId;
+use crate::ns;
+use crate::rsm::{self, Page};
+use crate::stanza::RawJid;
+use crate::xml::{Element, Writer};
+
+/// Writes a query for a page: the payload of a request of type set (section 4.1).
+pub(crate) fn write_query(w: &mut Writer<'_>, query_id: &str, page: &Page, max: u32) {
+    w.start("query")
+        .attr("xmlns", ns::MAM)
+        .attr("queryid", query_id);
+    rsm::write(w, page, max);
+    w.end();
+}
+
+/// A `<result/>`: one archived message, or what is left of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Archived<'a> {
+    pub(crate) query_id: &'a str,
+    pub(crate) id: &'a str,
+    /// When the archive says that it was sent.
+    pub(crate) stamp: Option<&'a str>,
+    /// `None`: a tombstone, the message was removed (section 5.1.2).
+    pub(crate) message: Option<Element<'a>>,
+}
+
+impl<'a> Archived<'a> {
+    /// The result that this message is the envelope of.
+    ///
+    /// Only a `<result/>` right under the stanza counts; one within a forwarded
+    /// message is somebody's payload.
+    pub(crate) fn read(envelope: Element<'a>) -> Option<Self> {
+        let result = envelope.child("result", ns::MAM)?;
+        let forwarded = result.child("forwarded", ns::FORWARD);
+        Some(Self {
+            query_id: result.attr("queryid").unwrap_or_default(),
+            id: result.attr("id").unwrap_or_default(),
+            stamp: forwarded
+                .and_then(|f| f.child("delay", ns::DELAY))
+                .and_then(|delay| delay.attr("stamp")),
+            message: forwarded.and_then(|f| f.child("message", ns::CLIENT)),
+        })
+    }
+
+    /// The nick of the archived room message, if it is one of `room`'s.
+    ///
+    /// Anything else under a room's id was not said there, whoever put it in.
+    pub(crate) fn nick_in(&self, is_room: impl Fn(&str) -> bool) -> Option<&'a str> {
+        let message = self.message?;
+        if message.attr("type") != Some("groupchat") {
+            return None;
+        }
+        let from = RawJid::new(message.attr("from")?);
+        from.resource.filter(|_| is_room(from.bare))
+    }
+}
+
+/// The `<fin/>` that ends a page (section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fin<'a> {
+    pub(crate) complete: bool,
+    pub(crate) set: rsm::Set<'a>,
+}
+
+impl<'a> Fin<'a> {
+    /// Reads the payload of the answer to a query.
+    pub(crate) fn read(fin: Element<'a>) -> Option<Self> {
+        fin.is("fin", ns::MAM).then(|| Self {
+            complete: matches!(fin.attr("complete"), Some("true" | "1")),
+            set: rsm::read(fin),
+        })
+    }
+}
+
+/// Which way a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Towards the present.
+    Forward,
+    /// Towards the past.
+    Backward,
+}
+
+/// A walk over the pages of one archive.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    direction: Direction,
+    /// The last item reached; `None` before the first page.
+    position: Option<ArchiveId>,
+    /// The largest page to ask for; shrinks where pages turn out too heavy.
+    page: u32,
+    /// The page now being received.
+    open: Option<OpenPage>,
+    /// Pages in a row that gave no item although more was promised.
+    idle_pages: u8,
+    /// Where the walk stood some pages ago: to come there again is a loop
+    /// (Brent's algorithm, so that no list of visited items is needed).
+    mark: Option<ArchiveId>,
+    pages_since_mark: u64,
+    pages_to_next_mark: u64,
+}
+
+#[derive(Debug)]
+struct OpenPage {
+    query_id: String,
+    items: Vec<Item>,
+    bytes: usize,
+    /// Items that came after the page had become too heavy to keep.
+    dropped: bool,
+}
+
+#[derive(Debug)]
+struct Item {
+    id: ArchiveId,
+    message: Option<Box<Message>>,
+}
+
+/// A whole page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WalkedPage {
+    /// Its messages, the oldest first.
+    pub(crate) messages: Vec<Message>,
+    /// Nothing lies beyond it in the direction of the walk.
+    pub(crate) complete: bool,
+    /// Its newest item, message or tombstone; `None` if it is empty.
+    pub(crate) newest: Option<ArchiveId>,
+}
+
+/// Bytes of one page that are kept. A heavier page is asked for again, smaller.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Empty pages in a row, each promising more, after which we stop asking.
+const IDLE_PAGES: u8 = 2;
+
+impl Walk {
+    pub(crate) const fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
+        Self {
+            direction,
+            position,
+            page,
+            open: None,
+            idle_pages: 0,
+            mark: None,
+            pages_since_mark: 0,
+            pages_to_next_mark: 1,
+        }
+    }
+
+    /// Opens the next page under this query id, and says what to ask for:
+    /// which page, and how many items of the `wanted` at most.
+    pub(crate) fn open(&mut self, query_id: String, wanted: u32) -> (Page, u32) {
+        self.open = Some(OpenPage {
+            query_id,
+            items: Vec::new(),
+            bytes: 0,
+            dropped: false,
+        });
+        let page = match (self.direction, &self.position) {
+            (Direction::Forward, None) => Page::First,
+            (Direction::Forward, Some(id)) => Page::After(id.clone()),
+            (Direction::Backward, None) => Page::Last,
+            (Direction::Backward, Some(id)) => Page::Before(id.clone()),
+        };
+        (page, self.page.min(wanted).max(1))
+    }
+
+    /// Forgets the page being received; the walk stands where it stood.
+    pub(crate) fn abandon(&mut self) {
+        self.open = None;
+    }
+
+    /// Whether results under this query id belong to the page being received.
+    pub(crate) fn is_open(&self, query_id: &str) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.query_id == query_id)
+    }
+
+    /// Takes an item of the open page; `message` is `None` for what only moves
+    /// the position: a tombstone, a subject, a foreign message.
+    pub(crate) fn take(&mut self, id: &str, message: Option<Box<Message>>) {
+        let (Some(open), Some(id)) = (self.open.as_mut(), ArchiveId::new(id)) else {
+            return;
+        };
+        if open.items.iter().any(|item| item.id == id) {
+            return;
+        }
+        let bytes = id.as_str().len() + message.as_ref().map_or(0, |m| m.body.len() + 256);
+        // The first item is always kept, so that a page of one makes progress.
+        if open.dropped || (!open.items.is_empty() && open.bytes.saturating_add(bytes) > PAGE_BYTES)
+        {
+            open.dropped = true;
+            return;
+        }
+        open.bytes = open.bytes.saturating_add(bytes);
+        open.items.push(Item { id, message });
+    }
+
+    /// Ends the open page with what its answer said.
+    ///
+    /// # Errors
+    /// What about the page cannot be, in words. The walk stands where it stood.
+    pub(crate) fn close(&mut self, fin: &Fin<'_>) -> Result<WalkedPage, &'static str> {
+        let Some(open) = self.open.take() else {
+            return Err("an answer to no question");
+        };
+        let mut items = open.items;
+        if open.dropped {
+            self.page = u32::try_from(items.len()).unwrap_or(u32::MAX).max(1);
+            if self.direction == Direction::Backward {
+                // The items nearest to where the walk stands were the dropped ones.
+                items.clear();
+            }
+        } else {
+            agree(&items, fin)?;
+        }
+        let edge = match self.direction {
+            Direction::Forward => items.last(),
+            Direction::Backward => items.first(),
+        };
+        match edge {
+            Some(edge) if self.position.as_ref() == Some(&edge.id) => {
+                return Err("the page after an item ends with that item");
+            }
+            Some(edge) if self.mark.as_ref() == Some(&edge.id) => {
+                return Err("the pages go round in a circle");
+            }
+            Some(edge) => {
+                self.position = Some(edge.id.clone());
+                self.idle_pages = 0;
+                self.remember();
+            }
+            None if open.dropped || fin.complete => {}
+            None => {
+                self.idle_pages = self.idle_pages.saturating_add(1);
+                if self.idle_pages >= IDLE_PAGES {
+                    return Err("more is promised and none is given");
+                }
+            }
+        }
+        let newest = items.last().map(|item| item.id.clone());
+        let messages = items
+            .into_iter()
+            .filter_map(|Item { id, message }| {
+                let mut message = *message?;
+                message.id = Some(id);
+                Some(message)
+            })
+            .collect();
+        Ok(WalkedPage {
+            messages,
+            complete: fin.complete && !open.dropped,
+            newest,
+        })
+    }
+}
+
+impl Walk {
+    /// Marks the position after 1, 2, 4, 8, ... pages.
+    fn remember(&mut self) {
+        self.pages_since_mark = self.pages_since_mark.saturating_add(1);
+        if self.pages_since_mark == self.pages_to_next_mark {
+            self.mark.clone_from(&self.position);
+            self.pages_since_mark = 0;
+            self.pages_to_next_mark = self.pages_to_next_mark.saturating_mul(2);
+        }
+    }
+}
+
+/// Checks that a page is what its answer says it is: XEP-0059 section 2.2 makes
+/// `<first/>` and `<last/>` the ids of the first and last item. Where they name
+/// items that never came, the page has a hole.
+fn agree(items: &[Item], fin: &Fin<'_>) -> Result<(), &'static str> {
+    let matches = |claimed: Option<&str>, item: Option<&Item>| match (claimed, item) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(claimed), Some(item)) => item.id.as_str() == claimed,
+    };
+    if matches(fin.set.first, items.first()) && matches(fin.set.last, items.last()) {
+        Ok(())
+    } else {
+        Err("the first or last item of a page never came")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Source;
+    use alloc::string::ToString as _;
+
+    fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
+        Fin {
+            complete,
+            set: rsm::Set { first, last },
+        }
+    }
+
+    fn message(body: &str) -> Option<Box<Message>> {
+        Some(Box::new(Message {
+            id: None,
+            nick: "n".to_string(),
+            occupant_id: None,
+            body: body.to_string(),
+            origin_id: None,
+            reply_to: None,
+            stamp: None,
+            own: false,
+            source: Source::Archive,
+        }))
+    }
+
+    fn id(text: &str) -> ArchiveId {
+        ArchiveId::new(text).unwrap()
+    }
+
+    #[test]
+    fn pages_follow_each_other_both_ways() {
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        assert_eq!(walk.open("q".to_string(), 7), (Page::First, 7));
+        walk.take("a", message("1"));
+        walk.take("b", message("2"));
+        let page = walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        assert_eq!((page.messages.len(), page.complete), (2, false));
+        assert_eq!(walk.open("r".to_string(), 700), (Page::After(id("b")), 50));
+
+        let mut walk = Walk::new(Direction::Backward, None, 50);
+        assert_eq!(walk.open("q".to_string(), 50).0, Page::Last);
+        walk.take("a", message("1"));
+        walk.take("b", message("2"));
+        walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        assert_eq!(walk.open("r".to_string(), 50).0, Page::Before(id("a")));
+    }
+
+    #[test]
+    fn q14_a_page_of_tombstones_is_progress() {
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        walk.open("q".to_string(), 50);
+        walk.take("a", None);
+        walk.take("b", None);
+        let page = walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        assert!(page.messages.is_empty() && !page.complete);
+        assert_eq!(walk.open("r".to_string(), 50).0, Page::After(id("b")));
+    }
+
+    #[test]
+    fn q03_duplicate_ids_keep_their_first_place() {
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        walk.open("q".to_string(), 50);
+        walk.take("a", message("1"));
+        walk.take("a", message("again"));
+        walk.take("b", message("2"));
+        let page = walk.close(&fin(true, Some("a"), Some("b"))).unwrap();
+        let bodies: Vec<_> = page.messages.iter().map(|m| m.body.as_str()).collect();
+        assert_eq!(bodies, ["1", "2"]);
+    }
+
+    #[test]
+    fn q05_an_item_that_never_came_is_a_hole() {
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        walk.open("q".to_string(), 50);
+        walk.take("a", message("1"));
+        assert!(walk.close(&fin(true, Some("a"), Some("b"))).is_err());
+        walk.open("r".to_string(), 50);
+        assert!(walk.close(&fin(true, Some("a"), Some("b"))).is_err());
+    }
+
+    #[test]
+    fn q07_empty_pages_that_promise_more_end() {
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        walk.open("q".to_string(), 50);
+        assert!(!walk.close(&fin(false, None, None)).unwrap().complete);
+        walk.open("r".to_string(), 50);
+        assert!(walk.close(&fin(false, None, None)).is_err());
+    }
+
+    #[test]
+    fn q08_pages_in_a_circle_are_an_error() {
+        let mut walk = Walk::new(Direction::Forward, None, 1);
+        let circle = ["a", "b", "c", "d", "e"].into_iter().cycle().take(40);
+        let failed = circle.into_iter().any(|name| {
+            walk.open("q".to_string(), 1);
+            walk.take(name, message("x"));
+            walk.close(&fin(false, Some(name), Some(name))).is_err()
+        });
+        assert!(failed);
+    }
+
+    #[test]
+    fn q08_the_same_page_again_is_an_error() {
+        let mut walk = Walk::new(Direction::Forward, Some(id("b")), 50);
+        walk.open("q".to_string(), 50);
+        walk.take("a", message("1"));
+        walk.take("b", message("2"));
+        assert!(walk.close(&fin(false, Some("a"), Some("b"))).is_err());
+    }
+
+    #[test]
+    fn a_page_too_heavy_is_cut_and_the_next_is_smaller() {
+        let heavy = "x".repeat(PAGE_BYTES / 3);
+        let mut walk = Walk::new(Direction::Forward, None, 50);
+        walk.open("q".to_string(), 50);
+        for name in ["a", "b", "c", "d"] {
+            walk.take(name, message(&heavy));
+        }
+        let page = walk.close(&fin(true, Some("a"), Some("d"))).unwrap();
+        assert_eq!((page.messages.len(), page.complete), (2, false));
+        assert_eq!(walk.open("r".to_string(), 50), (Page::After(id("b")), 2));
+
+        let mut walk = Walk::new(Direction::Backward, None, 50);
+        walk.open("q".to_string(), 50);
+        for name in ["a", "b", "c", "d"] {
+            walk.take(name, message(&heavy));
+        }
+        let page = walk.close(&fin(true, Some("a"), Some("d"))).unwrap();
+        assert!(page.messages.is_empty() && !page.complete);
+        assert_eq!(walk.open("r".to_string(), 50), (Page::Last, 2));
+    }
+}

@@ -1,0 +1,157 @@
+//! Rooms on the wire (XEP-0045 v1.35.5): what we say to a room as an occupant,
+//! and what its presences say. No administration beyond unlocking and destroying.
+
+use crate::event::{LeaveCause, RoomInfo};
+use crate::jid::BareJid;
+use crate::ns;
+use crate::stanza::prose;
+use crate::xml::{Element, Writer};
+
+/// Enters a room, without its history: the archive is where that is read
+/// (XEP-0045, sections 7.2.1 and 7.2.14).
+pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str) {
+    w.start("presence").attr("to", occupant);
+    w.start("x").attr("xmlns", ns::MUC);
+    w.start("history").attr("maxstanzas", "0").end();
+    w.end().end();
+}
+
+/// Leaves a room (XEP-0045, section 7.14).
+pub(crate) fn write_leave(w: &mut Writer<'_>, occupant: &str) {
+    w.start("presence")
+        .attr("to", occupant)
+        .attr("type", "unavailable")
+        .end();
+}
+
+/// Unlocks a room just created, as it is: an empty submitted form, the "instant
+/// room" of XEP-0045 section 10.1.2. The payload of a request of type set.
+pub(crate) fn write_unlock(w: &mut Writer<'_>) {
+    w.start("query").attr("xmlns", ns::MUC_OWNER);
+    w.start("x")
+        .attr("xmlns", ns::DATA)
+        .attr("type", "submit")
+        .end();
+    w.end();
+}
+
+/// Destroys a room (XEP-0045, section 10.9). The payload of a request of type set.
+pub(crate) fn write_destroy(w: &mut Writer<'_>) {
+    w.start("query").attr("xmlns", ns::MUC_OWNER);
+    w.start("destroy").end();
+    w.end();
+}
+
+/// Status codes of a room's presence (XEP-0045, section 15.6), those that decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// 110: this presence is about ourselves.
+    pub(crate) own: bool,
+    /// 201: the room was just created, and is locked.
+    pub(crate) created: bool,
+    /// 301.
+    pub(crate) banned: bool,
+    /// 303: a nick changes.
+    pub(crate) new_nick: bool,
+    /// 307.
+    pub(crate) kicked: bool,
+    /// 321 or 322.
+    pub(crate) not_member: bool,
+    /// 332.
+    pub(crate) shutdown: bool,
+    /// 333.
+    pub(crate) technical: bool,
+}
+
+/// What a room's presence says about an occupant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OccupantPresence<'a> {
+    pub(crate) status: Status,
+    x: Option<Element<'a>>,
+}
+
+impl<'a> OccupantPresence<'a> {
+    pub(crate) fn read(presence: Element<'a>) -> Self {
+        let x = presence.child("x", ns::MUC_USER);
+        let mut status = Status::default();
+        let codes = x
+            .into_iter()
+            .flat_map(|x| x.children())
+            .filter(|c| c.is("status", ns::MUC_USER));
+        for code in codes.filter_map(|c| c.attr("code")) {
+            match code {
+                "110" => status.own = true,
+                "201" => status.created = true,
+                "301" => status.banned = true,
+                "303" => status.new_nick = true,
+                "307" => status.kicked = true,
+                "321" | "322" => status.not_member = true,
+                "332" => status.shutdown = true,
+                "333" => status.technical = true,
+                _ => {}
+            }
+        }
+        Self { status, x }
+    }
+
+    fn item(&self) -> Option<Element<'a>> {
+        self.x?.child("item", ns::MUC_USER)
+    }
+
+    /// The nick the occupant changes to, with status 303.
+    pub(crate) fn next_nick(&self) -> Option<&'a str> {
+        self.item()?.attr("nick").filter(|nick| !nick.is_empty())
+    }
+
+    /// Why the occupant of an unavailable presence is gone.
+    pub(crate) fn leave_cause(&self) -> LeaveCause {
+        let reason = || {
+            let reason = self.item()?.child("reason", ns::MUC_USER)?;
+            prose(reason.text())
+        };
+        if let Some(destroy) = self.x.and_then(|x| x.child("destroy", ns::MUC_USER)) {
+            return LeaveCause::Destroyed {
+                alternative: destroy.attr("jid").and_then(|jid| BareJid::parse(jid).ok()),
+                reason: destroy
+                    .child("reason", ns::MUC_USER)
+                    .and_then(|r| prose(r.text())),
+            };
+        }
+        let status = self.status;
+        // 333 comes together with 307 where a broken link is what "kicked", so
+        // it is looked for first (XEP-0045, section 9.1).
+        if status.technical {
+            LeaveCause::TechnicalProblem
+        } else if status.shutdown {
+            LeaveCause::ServiceShutdown
+        } else if status.banned {
+            LeaveCause::Banned { reason: reason() }
+        } else if status.not_member {
+            LeaveCause::NotMember
+        } else if status.kicked {
+            LeaveCause::Kicked { reason: reason() }
+        } else {
+            LeaveCause::Asked
+        }
+    }
+}
+
+/// Reads what a room can do from its `disco#info` (XEP-0045, section 6.4).
+pub(crate) fn room_info(query: Element<'_>) -> RoomInfo {
+    let mut info = RoomInfo::default();
+    let features = query
+        .children()
+        .filter(|child| child.is("feature", ns::DISCO_INFO));
+    for feature in features.filter_map(|feature| feature.attr("var")) {
+        match feature {
+            ns::MAM => info.archive = true,
+            ns::SID => info.stanza_ids = true,
+            ns::OCCUPANT_ID => info.occupant_ids = true,
+            "muc_persistent" => info.persistent = true,
+            "muc_membersonly" => info.members_only = true,
+            "muc_moderated" => info.moderated = true,
+            _ => {}
+        }
+    }
+    info
+}

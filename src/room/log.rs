@@ -1,0 +1,308 @@
+//! A subscription: the room's archive and its live messages as one sequence.
+//!
+//! At each (re)entry into the room live messages are held back while the archive
+//! is read from the cursor to its end; then what was held and not read is given
+//! out, and the rest follows live. What does not fit is dropped and read from the
+//! archive instead, since the archive is the truth. A subscription delivers only
+//! as many messages as its reader granted.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use super::recent::Recent;
+use crate::cx::{Cx, Purpose};
+use crate::error::{Condition, ErrorType};
+use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo, Start};
+use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
+use crate::mam::{self, Direction, Fin, Walk};
+use crate::stanza::iq::Kind;
+use crate::time::Timer;
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    id: SubscriptionId,
+    /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
+    cursor: Option<Cursor>,
+    phase: Phase,
+    walk: Walk,
+    held: VecDeque<Box<Message>>,
+    held_bytes: usize,
+    /// Held messages were dropped: the archive has to be read once more.
+    overflowed: bool,
+    delivered: Recent<ArchiveId>,
+    credit: u32,
+    failures: u32,
+    /// The room was entered before, so that something may have been missed.
+    entered: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not in the room.
+    Away,
+    /// Asking where "now" is.
+    Anchoring,
+    /// Reading the archive.
+    Paging,
+    /// Reading the archive failed for now; a timer runs.
+    Pausing,
+    /// The archive is to be read as soon as the reader grants something.
+    Starved,
+    /// At the end of the archive.
+    Live,
+}
+
+/// How often in a row reading the archive may fail before a gap is declared.
+const FAILURES: u32 = 5;
+
+impl Log {
+    pub(crate) fn new(
+        id: SubscriptionId,
+        start: Start,
+        credit: u32,
+        remembered: usize,
+        page: u32,
+    ) -> Self {
+        Self {
+            id,
+            cursor: match start {
+                Start::Now => None,
+                Start::Cursor(cursor) => Some(cursor),
+            },
+            phase: Phase::Away,
+            walk: Walk::new(Direction::Forward, None, page),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            overflowed: false,
+            delivered: Recent::new(remembered),
+            credit,
+            failures: 0,
+            entered: false,
+        }
+    }
+
+    /// We are in the room `at`.
+    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, at: &str, info: &RoomInfo) {
+        let entered_before = core::mem::replace(&mut self.entered, true);
+        self.failures = 0;
+        if !info.archive {
+            if entered_before || matches!(self.cursor, Some(Cursor::After(_))) {
+                self.gap(cx, GapReason::NoArchive);
+            }
+            return self.go_live(cx);
+        }
+        if entered_before && self.cursor.is_none() {
+            self.gap(cx, GapReason::NeverAnchored);
+        }
+        self.begin(cx, at);
+    }
+
+    /// Begins to read the archive from where the reader stands.
+    fn begin(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.cursor.is_none() {
+            self.phase = Phase::Anchoring;
+            self.walk = Walk::new(Direction::Backward, None, 1);
+            self.request(cx, at, 1);
+        } else {
+            self.restart(cx, at);
+        }
+    }
+
+    /// We are out of the room, or the stream ended.
+    pub(crate) fn away(&mut self, cx: &mut Cx<'_>) {
+        cx.disarm(Timer::Retry, self.id.0);
+        self.phase = Phase::Away;
+        self.walk.abandon();
+        self.drop_held();
+        self.overflowed = false;
+    }
+
+    /// The room is left for good.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+        self.away(cx);
+        self.tell(cx, Entry::Ended);
+    }
+
+    /// The reader can take `credit` messages more.
+    pub(crate) fn grant(&mut self, cx: &mut Cx<'_>, at: &str, credit: u32) {
+        self.credit = self.credit.saturating_add(credit);
+        match self.phase {
+            Phase::Live => self.flush(cx),
+            Phase::Starved => self.restart(cx, at),
+            Phase::Away | Phase::Anchoring | Phase::Paging | Phase::Pausing => {}
+        }
+    }
+
+    /// The room said something.
+    pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, message: &Message) {
+        if self.phase == Phase::Away || self.overflowed {
+            return;
+        }
+        if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
+            self.deliver(cx, Box::new(message.clone()));
+            return;
+        }
+        self.held_bytes = self.held_bytes.saturating_add(message.body.len());
+        self.held.push_back(Box::new(message.clone()));
+        if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
+            self.drop_held();
+            self.overflowed = true;
+            if self.phase == Phase::Live {
+                self.phase = Phase::Starved;
+            }
+        }
+    }
+
+    /// The walk over the archive, to which results are given.
+    pub(crate) const fn walk(&mut self) -> &mut Walk {
+        &mut self.walk
+    }
+
+    /// The page asked for was answered.
+    pub(crate) fn page(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: &str,
+        answer: Result<Fin<'_>, RequestError>,
+    ) {
+        if !matches!(self.phase, Phase::Anchoring | Phase::Paging) {
+            return;
+        }
+        let page = answer.and_then(|fin| self.walk.close(&fin).map_err(RequestError::Inconsistent));
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return self.failed(cx, at, error),
+        };
+        self.failures = 0;
+        if self.phase == Phase::Anchoring {
+            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
+            return self.arrive(cx, at);
+        }
+        for message in page.messages {
+            self.deliver(cx, Box::new(message));
+        }
+        if let Some(newest) = page.newest {
+            self.cursor = Some(Cursor::After(newest));
+        }
+        if page.complete {
+            self.arrive(cx, at);
+        } else {
+            self.ask(cx, at);
+        }
+    }
+
+    /// The pause after a failure is over.
+    pub(crate) fn retry(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.phase == Phase::Pausing {
+            self.begin(cx, at);
+        }
+    }
+
+    /// Begins to read the archive after the cursor.
+    fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
+        let position = match &self.cursor {
+            Some(Cursor::After(id)) => Some(id.clone()),
+            Some(Cursor::Beginning) | None => None,
+        };
+        // What was dropped so far lies before the answer to what is asked now.
+        self.overflowed = false;
+        self.walk = Walk::new(Direction::Forward, position, cx.limits.page);
+        self.ask(cx, at);
+    }
+
+    /// Asks for the next page, of no more than the reader can take.
+    fn ask(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.credit == 0 {
+            self.phase = Phase::Starved;
+            return;
+        }
+        self.phase = Phase::Paging;
+        self.request(cx, at, self.credit);
+    }
+
+    fn request(&mut self, cx: &mut Cx<'_>, at: &str, wanted: u32) {
+        let query_id = cx.ids.token(Label::QueryId);
+        let (page, max) = self.walk.open(query_id.clone(), wanted);
+        cx.request(Kind::Set, Some(at), Purpose::LogPage(self.id), |w| {
+            mam::write_query(w, &query_id, &page, max);
+        });
+    }
+
+    /// The end of the archive is reached.
+    fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.overflowed {
+            return self.restart(cx, at);
+        }
+        self.go_live(cx);
+    }
+
+    fn go_live(&mut self, cx: &mut Cx<'_>) {
+        self.phase = Phase::Live;
+        self.overflowed = false;
+        let at = self.cursor.clone().unwrap_or(Cursor::Beginning);
+        self.tell(cx, Entry::CaughtUp { at });
+        self.flush(cx);
+    }
+
+    fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
+        self.walk.abandon();
+        let expired = self.phase == Phase::Paging
+            && matches!(self.cursor, Some(Cursor::After(_)))
+            && matches!(&error, RequestError::Refused(e) if e.condition == Condition::ItemNotFound);
+        if expired {
+            self.gap(cx, GapReason::CursorExpired);
+            self.cursor = Some(Cursor::Beginning);
+            return self.restart(cx, at);
+        }
+        self.failures = self.failures.saturating_add(1);
+        let for_good = matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
+        if for_good || self.failures >= FAILURES {
+            self.gap(cx, GapReason::ArchiveFailed(error));
+            return self.go_live(cx);
+        }
+        self.phase = Phase::Pausing;
+        let pause = cx
+            .timing
+            .backoff_min
+            .saturating_mul(1 << self.failures.min(6));
+        cx.arm(Timer::Retry, self.id.0, pause);
+    }
+
+    /// Gives out what was held back, as far as the reader can take it.
+    fn flush(&mut self, cx: &mut Cx<'_>) {
+        while self.credit > 0
+            && let Some(message) = self.held.pop_front()
+        {
+            self.held_bytes = self.held_bytes.saturating_sub(message.body.len());
+            self.deliver(cx, message);
+        }
+    }
+
+    fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
+        if let Some(id) = &message.id {
+            if !self.delivered.insert(id.clone()) {
+                return;
+            }
+            self.cursor = Some(Cursor::After(id.clone()));
+        }
+        self.credit = self.credit.saturating_sub(1);
+        self.tell(cx, Entry::Message(message));
+    }
+
+    fn gap(&self, cx: &mut Cx<'_>, reason: GapReason) {
+        let after = self.cursor.clone().unwrap_or(Cursor::Beginning);
+        self.tell(cx, Entry::Gap { after, reason });
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, entry: Entry) {
+        cx.tell(Event::Entry {
+            subscription: self.id,
+            entry,
+        });
+    }
+
+    fn drop_held(&mut self) {
+        self.held.clear();
+        self.held_bytes = 0;
+    }
+}

@@ -1,0 +1,55 @@
+//! A bounded memory of what was seen lately.
+
+use alloc::collections::{BTreeSet, VecDeque};
+
+/// Remembers the last so many values it was told, the oldest forgotten first.
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    order: VecDeque<T>,
+    set: BTreeSet<T>,
+    capacity: usize,
+}
+
+impl<T: Ord + Clone> Recent<T> {
+    pub(crate) const fn new(capacity: usize) -> Self {
+        Self {
+            order: VecDeque::new(),
+            set: BTreeSet::new(),
+            capacity,
+        }
+    }
+
+    /// Remembers `value`; says whether it was not remembered before.
+    pub(crate) fn insert(&mut self, value: T) -> bool {
+        if !self.set.insert(value.clone()) {
+            return false;
+        }
+        self.order.push_back(value);
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+        true
+    }
+
+    pub(crate) fn contains<Q>(&self, value: &Q) -> bool
+    where
+        T: core::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.set.contains(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgets_the_oldest_first() {
+        let mut recent = Recent::new(2);
+        assert!(recent.insert(1) && recent.insert(2) && !recent.insert(1) && recent.insert(3));
+        assert!(!recent.contains(&1) && recent.contains(&2) && recent.contains(&3));
+    }
+}

@@ -1,0 +1,639 @@
+//! Getting into a room, knowing whether we are in it, and getting in again
+//! (XEP-0045 v1.35.5, sections 7.2, 7.14, 8.2, 9.1 and 10).
+//!
+//! ```text
+//! Out --> Joining --> [Unlocking] --> Examining --> In --> Out (stream ended)
+//!            |                                      |
+//!            +--> Waiting --> Joining               +--> Waiting | Dead (removed)
+//!            +--> Dead (refused)
+//! ```
+//!
+//! It does not yet ask the room whether we are still in it (XEP-0410).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::outbox::Outbox;
+use crate::cx::{Cx, Purpose};
+use crate::error::{Condition, ErrorType, StanzaError};
+use crate::event::{
+    Event, JoinFailure, Joined, LeaveCause, Message, NotSent, Retry, RoomEvent, RoomInfo, Source,
+};
+use crate::ids::{Label, RoomId};
+use crate::jid::BareJid;
+use crate::mam::Archived;
+use crate::muc::{self, OccupantPresence};
+use crate::ns;
+use crate::stanza::iq::Kind;
+use crate::stanza::{self, message, presence};
+use crate::time::Timer;
+use crate::xml::Element;
+
+/// A room of the engine.
+#[derive(Debug)]
+pub(crate) struct Room {
+    id: RoomId,
+    jid: BareJid,
+    standing: Standing,
+    nick: Nickname,
+    /// The nick we have, or ask for.
+    current: String,
+    info: RoomInfo,
+    created: bool,
+    /// We were in before: a refusal now may be our own ghost's doing.
+    entered: bool,
+    occupants: BTreeSet<String>,
+    occupant_id: Option<String>,
+    /// Said after we came in and before we know what the room's ids are worth.
+    early: Vec<Message>,
+    failures: u32,
+    /// Why we were not let in, last time.
+    last_refusal: Option<StanzaError>,
+    pub(crate) outbox: Outbox,
+}
+
+/// The nick that is wanted, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Nickname {
+    /// This one or none.
+    Chosen(String),
+    /// This one or one like it.
+    Suggested(String),
+}
+
+impl Nickname {
+    fn text(&self) -> &str {
+        match self {
+            Self::Chosen(nick) | Self::Suggested(nick) => nick,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not in, and nothing under way: the stream is down.
+    Out,
+    /// The join was sent.
+    Joining,
+    /// We are in, alone: the room was created and is locked.
+    Unlocking,
+    /// We are in; what the room can do was asked.
+    Examining,
+    /// In.
+    In,
+    /// A timer runs until the next attempt.
+    Waiting,
+    /// Out for good.
+    Dead,
+}
+
+/// What came of a stanza of the room, for those who follow it.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Nothing,
+    /// We are in, at first or again; what was said meanwhile.
+    Entered(Vec<Message>),
+    /// Somebody said something.
+    Message(Box<Message>),
+    /// We are out; `true` if for good.
+    Out(bool),
+}
+
+impl Room {
+    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
+        Self {
+            id,
+            jid,
+            standing: Standing::Out,
+            current: nick.text().into(),
+            nick,
+            info: RoomInfo::default(),
+            created: false,
+            entered: false,
+            occupants: BTreeSet::new(),
+            occupant_id: None,
+            early: Vec::new(),
+            failures: 0,
+            last_refusal: None,
+            outbox: Outbox::new(remembered),
+        }
+    }
+
+    pub(crate) const fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    pub(crate) const fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+
+    pub(crate) fn is_in(&self) -> bool {
+        self.standing == Standing::In
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.standing == Standing::Dead
+    }
+
+    /// Asks to be let in; the stream is up.
+    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>) {
+        if self.standing == Standing::Out {
+            self.current = self.nick.text().into();
+            cx.arm(Timer::Join, self.owner(), cx.timing.join);
+            self.send_join(cx);
+        }
+    }
+
+    fn send_join(&mut self, cx: &mut Cx<'_>) {
+        self.standing = Standing::Joining;
+        self.occupants.clear();
+        let occupant = format!("{}/{}", self.jid, self.current);
+        cx.out.write(|w| muc::write_join(w, &occupant));
+    }
+
+    /// Writes the posts that wait, as far as there is room.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
+        if self.is_in() {
+            self.outbox.flush(cx, &self.jid);
+        }
+    }
+
+    /// Asks the room to destroy itself; it answers with our removal, or refuses.
+    pub(crate) fn destroy(&self, cx: &mut Cx<'_>) {
+        let purpose = Purpose::Destroy(self.id);
+        cx.request(
+            Kind::Set,
+            Some(self.jid.as_str()),
+            purpose,
+            muc::write_destroy,
+        );
+    }
+
+    pub(crate) fn destroy_refused(&self, cx: &mut Cx<'_>, error: StanzaError) {
+        self.tell(cx, RoomEvent::DestroyRefused(error));
+    }
+
+    /// Leaves for good.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) {
+        if !matches!(
+            self.standing,
+            Standing::Out | Standing::Waiting | Standing::Dead
+        ) {
+            let occupant = format!("{}/{}", self.jid, self.current);
+            cx.out.write(|w| muc::write_leave(w, &occupant));
+        }
+        self.out(cx, LeaveCause::Asked, Retry::Never);
+    }
+
+    /// The stream ended after the transport took `sent` bytes of it; `retry`
+    /// says whether there will be another.
+    pub(crate) fn stream_ended(&mut self, cx: &mut Cx<'_>, sent: u64, retry: Retry) {
+        self.disarm(cx);
+        self.outbox.stream_ended(cx, sent);
+        if retry == Retry::Never {
+            self.outbox.give_up(cx, NotSent::Offline);
+        }
+        let was_in = self.is_in();
+        self.standing = Standing::Out;
+        self.early.clear();
+        self.occupants.clear();
+        if was_in {
+            self.tell(
+                cx,
+                RoomEvent::Left {
+                    cause: LeaveCause::Offline,
+                    retry,
+                },
+            );
+        } else if retry == Retry::Never && !self.entered {
+            self.fail(cx, JoinFailure::Offline);
+        }
+    }
+
+    /// A presence of the room came; `nick` is whose, `None` if it is the room's own.
+    pub(crate) fn on_presence(
+        &mut self,
+        cx: &mut Cx<'_>,
+        element: Element<'_>,
+        nick: Option<&str>,
+    ) -> Heard {
+        let kind = presence::kind(element);
+        if kind == presence::Kind::Error {
+            return if self.standing == Standing::Joining {
+                self.refused(cx, stanza::error::parse(element))
+            } else {
+                Heard::Nothing
+            };
+        }
+        let Some(nick) = nick.filter(|nick| !nick.is_empty()) else {
+            return Heard::Nothing;
+        };
+        let said = OccupantPresence::read(element);
+        // 110 is neither sent by every room nor proof of much, so the current
+        // nick counts as well (XEP-0045, section 7.2.2, and older rooms).
+        let own = said.status.own || nick == self.current;
+        match (kind, own) {
+            (presence::Kind::Available, true) => self.own_available(cx, element, nick, said),
+            (presence::Kind::Unavailable, true) => self.own_unavailable(cx, nick, said),
+            (presence::Kind::Available, false) => {
+                self.occupant_came(cx, nick);
+                Heard::Nothing
+            }
+            (presence::Kind::Unavailable, false) => {
+                self.occupant_went(cx, nick, said);
+                Heard::Nothing
+            }
+            (presence::Kind::Error | presence::Kind::Other, _) => Heard::Nothing,
+        }
+    }
+
+    fn own_available(
+        &mut self,
+        cx: &mut Cx<'_>,
+        element: Element<'_>,
+        nick: &str,
+        said: OccupantPresence<'_>,
+    ) -> Heard {
+        match self.standing {
+            Standing::Joining => {
+                // The room may have rewritten the nick, with status 210 or without.
+                self.current = nick.into();
+                self.occupant_id = message::occupant_id(element).map(Into::into);
+                self.created = said.status.created;
+                if said.status.created {
+                    // XEP-0045 section 10.1.2: until the room is unlocked nobody
+                    // else gets in, so it is not ours to call joined.
+                    self.standing = Standing::Unlocking;
+                    let purpose = Purpose::Unlock(self.id);
+                    cx.request(
+                        Kind::Set,
+                        Some(self.jid.as_str()),
+                        purpose,
+                        muc::write_unlock,
+                    );
+                } else {
+                    self.examine(cx);
+                }
+            }
+            Standing::In | Standing::Examining | Standing::Unlocking => self.rename(cx, nick),
+            Standing::Out | Standing::Waiting | Standing::Dead => {}
+        }
+        Heard::Nothing
+    }
+
+    fn rename(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        if nick != self.current {
+            let from = core::mem::replace(&mut self.current, nick.into());
+            self.tell(
+                cx,
+                RoomEvent::NickChanged {
+                    from,
+                    to: nick.into(),
+                },
+            );
+        }
+    }
+
+    fn own_unavailable(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        said: OccupantPresence<'_>,
+    ) -> Heard {
+        if !matches!(
+            self.standing,
+            Standing::In | Standing::Examining | Standing::Unlocking
+        ) {
+            // The parting of an older stream of ours, while we join anew.
+            return Heard::Nothing;
+        }
+        if said.status.new_nick
+            && let Some(next) = said.next_nick()
+        {
+            self.rename(cx, next);
+            return Heard::Nothing;
+        }
+        if nick != self.current {
+            return Heard::Nothing;
+        }
+        let cause = said.leave_cause();
+        match cause {
+            LeaveCause::ServiceShutdown | LeaveCause::TechnicalProblem => {
+                self.outbox.room_left(cx);
+                self.disarm(cx);
+                self.early.clear();
+                self.occupants.clear();
+                let retry = Retry::At(self.wait(cx));
+                self.tell(cx, RoomEvent::Left { cause, retry });
+                Heard::Out(false)
+            }
+            _ => {
+                self.out(cx, cause, Retry::Never);
+                Heard::Out(true)
+            }
+        }
+    }
+
+    fn occupant_came(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        if self.occupants.len() < cx.limits.occupants && self.occupants.insert(nick.into()) {
+            self.tell(cx, RoomEvent::OccupantJoined { nick: nick.into() });
+        }
+    }
+
+    fn occupant_went(&mut self, cx: &mut Cx<'_>, nick: &str, said: OccupantPresence<'_>) {
+        if !self.occupants.remove(nick) {
+            return;
+        }
+        if said.status.new_nick
+            && let Some(next) = said.next_nick()
+        {
+            self.occupants.insert(next.into());
+            self.tell(
+                cx,
+                RoomEvent::NickChanged {
+                    from: nick.into(),
+                    to: next.into(),
+                },
+            );
+        } else {
+            let cause = said.leave_cause();
+            self.tell(
+                cx,
+                RoomEvent::OccupantLeft {
+                    nick: nick.into(),
+                    cause,
+                },
+            );
+        }
+    }
+
+    /// The room refused to let us in.
+    fn refused(&mut self, cx: &mut Cx<'_>, error: StanzaError) -> Heard {
+        match error.condition {
+            Condition::Conflict => match &self.nick {
+                Nickname::Suggested(nick) => {
+                    let tail = cx.ids.token(Label::Nick);
+                    let tail = tail.get(..4).unwrap_or_default();
+                    self.current = format!("{nick}-{tail}");
+                    self.send_join(cx);
+                    return Heard::Nothing;
+                }
+                // Our own ghost may sit there still, for as long as its server
+                // takes to notice that the stream is gone.
+                Nickname::Chosen(_) if self.entered => {}
+                Nickname::Chosen(_) => {
+                    self.fail(cx, JoinFailure::NickConflict);
+                    return Heard::Out(true);
+                }
+            },
+            // Somebody else is creating the room and has not unlocked it yet, or
+            // its service is not there for now.
+            Condition::ItemNotFound
+            | Condition::RecipientUnavailable
+            | Condition::RemoteServerNotFound
+            | Condition::RemoteServerTimeout => {}
+            _ if error.kind == ErrorType::Wait => {}
+            _ => {
+                self.fail(cx, JoinFailure::Refused(error));
+                return Heard::Out(true);
+            }
+        }
+        self.wait(cx);
+        self.last_refusal = Some(error);
+        Heard::Nothing
+    }
+
+    /// Arms the next attempt, with full jitter below a growing ceiling.
+    fn wait(&mut self, cx: &mut Cx<'_>) -> crate::time::Instant {
+        self.standing = Standing::Waiting;
+        self.failures = self.failures.saturating_add(1);
+        let ceiling = Duration::from_millis(100)
+            .saturating_mul(1 << self.failures.min(16))
+            .min(cx.timing.backoff_max);
+        let pause = cx.ids.jitter(ceiling).max(Duration::from_millis(20));
+        cx.arm(Timer::Rejoin, self.owner(), pause);
+        cx.now.plus(pause)
+    }
+
+    /// The pause before the next attempt is over.
+    pub(crate) fn rejoin(&mut self, cx: &mut Cx<'_>) {
+        if self.standing == Standing::Waiting {
+            if self.entered {
+                cx.arm(Timer::Join, self.owner(), cx.timing.join);
+            }
+            self.send_join(cx);
+        }
+    }
+
+    /// The room has not let us in in time.
+    pub(crate) fn join_expired(&mut self, cx: &mut Cx<'_>) -> Heard {
+        if self.entered {
+            // We were in once: somebody counts on us coming back.
+            let retry = Retry::At(self.wait(cx));
+            self.tell(
+                cx,
+                RoomEvent::JoinFailed {
+                    error: JoinFailure::TimedOut,
+                    retry,
+                },
+            );
+            return Heard::Nothing;
+        }
+        let error = self
+            .last_refusal
+            .take()
+            .map_or(JoinFailure::TimedOut, JoinFailure::Refused);
+        self.fail(cx, error);
+        Heard::Out(true)
+    }
+
+    /// The room was unlocked, or refused to be.
+    pub(crate) fn unlocked(&mut self, cx: &mut Cx<'_>, answer: Result<(), StanzaError>) -> Heard {
+        if self.standing != Standing::Unlocking {
+            return Heard::Nothing;
+        }
+        match answer {
+            Ok(()) => {
+                self.examine(cx);
+                Heard::Nothing
+            }
+            Err(error) => {
+                let occupant = format!("{}/{}", self.jid, self.current);
+                cx.out.write(|w| muc::write_leave(w, &occupant));
+                self.fail(cx, JoinFailure::Refused(error));
+                Heard::Out(true)
+            }
+        }
+    }
+
+    /// Asks what the room can do: what its ids are worth above all.
+    fn examine(&mut self, cx: &mut Cx<'_>) {
+        self.standing = Standing::Examining;
+        let purpose = Purpose::RoomInfo(self.id);
+        cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
+            w.start("query").attr("xmlns", ns::DISCO_INFO).end();
+        });
+    }
+
+    /// The room said what it can do, or would not (`None`).
+    pub(crate) fn examined(&mut self, cx: &mut Cx<'_>, query: Option<Element<'_>>) -> Heard {
+        if self.standing != Standing::Examining {
+            return Heard::Nothing;
+        }
+        self.info = query.map(muc::room_info).unwrap_or_default();
+        self.standing = Standing::In;
+        self.entered = true;
+        self.failures = 0;
+        self.last_refusal = None;
+        self.disarm(cx);
+        let joined = Joined {
+            room: self.jid.clone(),
+            nick: self.current.clone(),
+            created: self.created,
+            info: self.info,
+        };
+        self.tell(cx, RoomEvent::Joined(Box::new(joined)));
+        self.outbox.flush(cx, &self.jid);
+        let mut early = core::mem::take(&mut self.early);
+        for message in &mut early {
+            if !self.info.stanza_ids {
+                message.id = None;
+            }
+        }
+        Heard::Entered(early)
+    }
+
+    /// A message of the room came; `nick` is whose, `None` if it is the room's own.
+    pub(crate) fn on_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        element: Element<'_>,
+        nick: Option<&str>,
+    ) -> Heard {
+        match element.attr("type") {
+            Some("error") => {
+                if let Some(id) = element.attr("id") {
+                    self.outbox.refused(cx, id, stanza::error::parse(element));
+                }
+                return Heard::Nothing;
+            }
+            Some("groupchat") => {}
+            // Private messages, invitations, configuration changes: not the topic's.
+            _ => return Heard::Nothing,
+        }
+        if !matches!(
+            self.standing,
+            Standing::In | Standing::Examining | Standing::Unlocking
+        ) {
+            return Heard::Nothing;
+        }
+        // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
+        let subject = element.child("subject", ns::CLIENT);
+        if let Some(subject) = subject
+            && element.child("body", ns::CLIENT).is_none()
+        {
+            let event = RoomEvent::Subject {
+                text: subject.text().into(),
+                by: nick.map(Into::into),
+            };
+            self.tell(cx, event);
+            return Heard::Nothing;
+        }
+        let Some(nick) = nick else {
+            return Heard::Nothing;
+        };
+        let Some(mut message) = message::read(element, nick, Source::Live) else {
+            return Heard::Nothing;
+        };
+        let room = &self.jid;
+        let id = message::stanza_id(element, |by| crate::cx::same_address(room.as_str(), by));
+        message.id = id.filter(|_| self.info.stanza_ids || self.standing != Standing::In);
+        message.own = self.is_own(&message);
+        if nick == self.current && self.is_ours(&message) {
+            let ids = [message.origin_id.as_deref(), element.attr("id")];
+            self.outbox.reflected(cx, ids, message.id.clone());
+        }
+        if self.standing != Standing::In {
+            if self.early.len() < cx.limits.held_messages {
+                self.early.push(*message);
+            }
+            return Heard::Nothing;
+        }
+        Heard::Message(message)
+    }
+
+    /// The message in an archived result, if it is one of this room with a body.
+    pub(crate) fn read_archived(&self, archived: &Archived<'_>) -> Option<Box<Message>> {
+        let room = self.jid.as_str();
+        let nick = archived.nick_in(|bare| crate::cx::same_address(room, bare))?;
+        let mut message = message::read(archived.message?, nick, Source::Archive)?;
+        message.stamp = archived.stamp.and_then(stanza::prose);
+        message.own = self.is_own(&message);
+        Some(message)
+    }
+
+    /// Whether this engine said it: it bears an id of ours, and no occupant-id
+    /// that says otherwise, since ids can be copied.
+    fn is_own(&self, message: &Message) -> bool {
+        self.is_ours(message)
+            && message
+                .origin_id
+                .as_deref()
+                .is_some_and(|id| self.outbox.is_own(id))
+    }
+
+    /// Whether no occupant-id says that somebody else said it (XEP-0421).
+    fn is_ours(&self, message: &Message) -> bool {
+        match (&self.occupant_id, &message.occupant_id) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        }
+    }
+
+    /// The room cannot be entered: no more is tried.
+    fn fail(&mut self, cx: &mut Cx<'_>, error: JoinFailure) {
+        self.die(cx);
+        self.tell(
+            cx,
+            RoomEvent::JoinFailed {
+                error,
+                retry: Retry::Never,
+            },
+        );
+    }
+
+    /// We are out of the room, and stay out.
+    fn out(&mut self, cx: &mut Cx<'_>, cause: LeaveCause, retry: Retry) {
+        self.die(cx);
+        self.tell(cx, RoomEvent::Left { cause, retry });
+    }
+
+    fn die(&mut self, cx: &mut Cx<'_>) {
+        self.disarm(cx);
+        self.standing = Standing::Dead;
+        self.early.clear();
+        self.occupants.clear();
+        self.outbox.give_up(cx, NotSent::NoRoom);
+    }
+
+    fn disarm(&self, cx: &mut Cx<'_>) {
+        cx.disarm(Timer::Join, self.owner());
+        cx.disarm(Timer::Rejoin, self.owner());
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, event: RoomEvent) {
+        cx.tell(Event::Room {
+            room: self.id,
+            event,
+        });
+    }
+
+    /// Whose the room's timers are.
+    fn owner(&self) -> u64 {
+        u64::from(self.id.0)
+    }
+}

@@ -1,0 +1,93 @@
+//! Room messages: reading what counts, writing posts.
+//!
+//! XEP-0045 v1.35.5 section 7.4, XEP-0359 v0.7.0, XEP-0421 v1.0.1, XEP-0461
+//! v0.2.1. Bodies only: formatting, attachments and encryption are not read.
+
+use alloc::boxed::Box;
+
+use crate::event::{Message, Source};
+use crate::ids::ArchiveId;
+use crate::ns;
+use crate::xml::{Element, Writer};
+
+/// A copy of what a room message says, except for its archive id.
+///
+/// `None` without a `<body/>`: a subject change, a chat state, an invitation.
+pub(crate) fn read(message: Element<'_>, nick: &str, source: Source) -> Option<Box<Message>> {
+    let body = message.child("body", ns::CLIENT)?;
+    Some(Box::new(Message {
+        id: None,
+        nick: nick.into(),
+        occupant_id: occupant_id(message).map(Into::into),
+        body: body.text().into(),
+        origin_id: origin_id(message).map(Into::into),
+        reply_to: message
+            .child("reply", ns::REPLY)
+            .and_then(|reply| reply.attr("id"))
+            .filter(|id| !id.is_empty() && id.len() <= ArchiveId::MAX_BYTES)
+            .map(Into::into),
+        stamp: None,
+        own: false,
+        source,
+    }))
+}
+
+/// The id that the sender says it gave (XEP-0359, section 3.2).
+pub(crate) fn origin_id<'a>(message: Element<'a>) -> Option<&'a str> {
+    message
+        .child("origin-id", ns::SID)
+        .and_then(|origin| origin.attr("id"))
+        .filter(|id| !id.is_empty() && id.len() <= ArchiveId::MAX_BYTES)
+}
+
+/// The lasting id of an occupant (XEP-0421, section 3), in a message or presence.
+pub(crate) fn occupant_id<'a>(stanza: Element<'a>) -> Option<&'a str> {
+    stanza
+        .child("occupant-id", ns::OCCUPANT_ID)
+        .and_then(|occupant| occupant.attr("id"))
+        .filter(|id| !id.is_empty() && id.len() <= ArchiveId::MAX_BYTES)
+}
+
+/// The archive id that `by` gave the message.
+///
+/// XEP-0359 v0.7.0 section 5: "The value of the 'by' attribute MUST be the XMPP
+/// address of the entity assigning the unique and stable stanza ID." Two of the
+/// same `by` mean that somebody lies, so neither counts. Whether `by` removes
+/// forged ones is for the caller to know.
+pub(crate) fn stanza_id(message: Element<'_>, is_by: impl Fn(&str) -> bool) -> Option<ArchiveId> {
+    let mut ids = message
+        .children()
+        .filter(|child| child.is("stanza-id", ns::SID))
+        .filter(|child| child.attr("by").is_some_and(&is_by));
+    let id = ids.next()?;
+    if ids.next().is_some() {
+        return None;
+    }
+    ArchiveId::new(id.attr("id")?)
+}
+
+/// Writes a post: the same bytes whenever it is written again.
+pub(crate) fn write_post(
+    w: &mut Writer<'_>,
+    room: &str,
+    id: &str,
+    body: &str,
+    reply_to: Option<&str>,
+) {
+    w.start("message")
+        .attr("to", room)
+        .attr("type", "groupchat")
+        .attr("id", id);
+    w.start("body").text(body).end();
+    if let Some(reply_to) = reply_to {
+        w.start("reply")
+            .attr("xmlns", ns::REPLY)
+            .attr("id", reply_to)
+            .end();
+    }
+    w.start("origin-id")
+        .attr("xmlns", ns::SID)
+        .attr("id", id)
+        .end();
+    w.end();
+}

@@ -1,0 +1,548 @@
+//! The states of a negotiation and the transitions between them.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use super::features::Features;
+use crate::config::{ChannelBinding, Config, Plaintext};
+use crate::cx::{Cx, Purpose};
+use crate::error::StreamCondition;
+use crate::event::{Login, OfflineCause, PeerIncompatible, PeerMisbehaved};
+use crate::ids::Label;
+use crate::jid::Jid;
+use crate::ns;
+use crate::sasl::{self, Authenticated, Exchange, ScramKeys};
+use crate::stanza::iq::{Iq, Kind};
+use crate::xml::{Element, Frame, close_stream, open_stream};
+
+/// How the transport under a negotiation is protected.
+#[derive(Debug)]
+pub(crate) enum Channel {
+    Clear { loopback: bool },
+    Tls(ChannelBinding),
+}
+
+/// What a negotiation needs to know and never changes.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) config: &'a Config,
+    /// The resource to ask for.
+    pub(crate) resource: &'a str,
+    /// Keys derived at an earlier login.
+    pub(crate) keys: Option<&'a ScramKeys>,
+}
+
+/// A negotiation under way.
+#[derive(Debug)]
+pub(crate) struct Negotiation {
+    state: State,
+    login: Login,
+}
+
+#[derive(Debug)]
+enum State {
+    Header(AwaitHeader),
+    Features(AwaitFeatures),
+    Proceed(AwaitProceed),
+    Tls(AwaitTls),
+    Authenticating(Authenticating),
+    Bind(AwaitBind),
+    Session(AwaitSession),
+}
+
+/// The stream was opened by us and not yet by the server.
+#[derive(Debug)]
+struct AwaitHeader {
+    stage: Stage,
+}
+
+/// The server opened its side; its features come next.
+#[derive(Debug)]
+struct AwaitFeatures {
+    stage: Stage,
+}
+
+/// `<starttls/>` was sent.
+#[derive(Debug)]
+struct AwaitProceed;
+
+/// The host is setting up TLS.
+#[derive(Debug)]
+struct AwaitTls;
+
+/// A SASL exchange is under way.
+#[derive(Debug)]
+struct Authenticating {
+    exchange: Exchange,
+}
+
+/// A resource was asked for.
+#[derive(Debug)]
+struct AwaitBind {
+    session: bool,
+}
+
+/// The legacy session was asked for.
+#[derive(Debug)]
+struct AwaitSession {
+    jid: Jid,
+}
+
+/// How far a stream has come when it is (re)started.
+#[derive(Debug)]
+enum Stage {
+    /// Nobody is logged in.
+    Open(Channel),
+    /// Logged in, the server having proved itself.
+    LoggedIn(Authenticated),
+}
+
+/// What follows from an input.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Continue,
+    /// The host is to set up TLS; no byte may come before that.
+    StartTls,
+    /// Key derivation is to be continued by [`Negotiation::work`].
+    Work,
+    /// The XML stream starts anew with the next byte (RFC 6120, section 4.3.3);
+    /// the keys of this login are for the next one.
+    LoggedIn(Option<Box<ScramKeys>>),
+    /// Ready.
+    Online(Jid, Box<Login>),
+}
+
+type Next = Result<(State, Step), OfflineCause>;
+
+/// The right to log in over this channel: made only where the configuration
+/// allows it.
+struct LoginPermit {
+    binding: ChannelBinding,
+    secure: bool,
+}
+
+impl Negotiation {
+    /// Opens the stream over a fresh transport.
+    pub(crate) fn start(cx: &mut Cx<'_>, setting: &Setting<'_>, channel: Channel) -> Self {
+        let login = Login {
+            tls: matches!(channel, Channel::Tls(_)),
+            ..Login::default()
+        };
+        Self {
+            state: header(cx, setting, Stage::Open(channel)),
+            login,
+        }
+    }
+
+    /// TLS stands: everything learned before it is forgotten (RFC 6120, section 5.4.3.3).
+    pub(crate) fn tls_established(
+        &mut self,
+        cx: &mut Cx<'_>,
+        setting: &Setting<'_>,
+        binding: ChannelBinding,
+    ) -> bool {
+        if !matches!(self.state, State::Tls(AwaitTls)) {
+            return false;
+        }
+        self.login = Login {
+            tls: true,
+            ..Login::default()
+        };
+        self.state = header(cx, setting, Stage::Open(Channel::Tls(binding)));
+        true
+    }
+
+    /// Whether the host is setting up TLS, so that no byte may reach us.
+    pub(crate) const fn awaits_tls(&self) -> bool {
+        matches!(self.state, State::Tls(AwaitTls))
+    }
+
+    /// Takes what the server sent.
+    pub(crate) fn on_frame(
+        self,
+        cx: &mut Cx<'_>,
+        setting: &Setting<'_>,
+        frame: Frame<'_>,
+    ) -> Result<(Self, Step), OfflineCause> {
+        let mut login = self.login;
+        let (state, step) = match frame {
+            Frame::Close => return Err(OfflineCause::PeerClosed),
+            Frame::Open(open) => match self.state {
+                State::Header(state) => state.on_open(setting, open),
+                _ => Err(OfflineCause::PeerMisbehaved(
+                    PeerMisbehaved::WrongStreamHeader,
+                )),
+            },
+            Frame::Stanza(element) if element.is("error", ns::STREAM) => {
+                return Err(stream_error(element));
+            }
+            Frame::Stanza(element) => match self.state {
+                State::Features(state) => state.on_features(cx, setting, element, &mut login),
+                State::Proceed(state) => state.on_answer(element),
+                State::Authenticating(state) => state.on_answer(cx, setting, element),
+                State::Bind(state) => state.on_stanza(cx, setting, element, &mut login),
+                State::Session(state) => state.on_stanza(cx, element, &mut login),
+                State::Header(_) | State::Tls(_) => Err(OfflineCause::PeerMisbehaved(
+                    PeerMisbehaved::UnexpectedElement,
+                )),
+            },
+        }?;
+        Ok((Self { state, login }, step))
+    }
+
+    /// Goes on with the key derivation, at most `rounds` of it.
+    pub(crate) fn work(&mut self, cx: &mut Cx<'_>, rounds: u32) -> Step {
+        let State::Authenticating(state) = &mut self.state else {
+            return Step::Continue;
+        };
+        match state.exchange.work(rounds) {
+            Some(response) => {
+                respond(cx, &response);
+                Step::Continue
+            }
+            None => Step::Work,
+        }
+    }
+}
+
+/// Opens the stream and waits for the server to open its side.
+fn header(cx: &mut Cx<'_>, setting: &Setting<'_>, stage: Stage) -> State {
+    cx.out
+        .write_raw(|out| open_stream(out, setting.config.account.domain()));
+    State::Header(AwaitHeader { stage })
+}
+
+impl AwaitHeader {
+    fn on_open(self, setting: &Setting<'_>, open: Element<'_>) -> Next {
+        // RFC 6120 section 4.7.1: the server's `from` is the domain we asked for.
+        let domain = setting.config.account.domain();
+        if open
+            .attr("from")
+            .is_some_and(|from| !crate::cx::same_address(domain, from))
+        {
+            return Err(OfflineCause::PeerMisbehaved(
+                PeerMisbehaved::WrongStreamHeader,
+            ));
+        }
+        // RFC 6120 section 4.7.5: the numbers of a version are numbers, not decimals.
+        let major = open
+            .attr("version")
+            .and_then(|v| v.split('.').next())
+            .map(str::parse::<u32>);
+        if !matches!(major, Some(Ok(1..))) {
+            return Err(OfflineCause::PeerIncompatible(
+                PeerIncompatible::LegacyStream,
+            ));
+        }
+        Ok((
+            State::Features(AwaitFeatures { stage: self.stage }),
+            Step::Continue,
+        ))
+    }
+}
+
+impl AwaitFeatures {
+    fn on_features(
+        self,
+        cx: &mut Cx<'_>,
+        setting: &Setting<'_>,
+        element: Element<'_>,
+        login: &mut Login,
+    ) -> Next {
+        if !element.is("features", ns::STREAM) {
+            return unexpected(element);
+        }
+        let features = Features::read(element);
+        match self.stage {
+            Stage::Open(channel) => match permit(channel, setting.config, &features)? {
+                Some(permit) => authenticate(cx, setting, &permit, &features, login),
+                None => {
+                    cx.out.write(|w| {
+                        w.start("starttls").attr("xmlns", ns::TLS).end();
+                    });
+                    Ok((State::Proceed(AwaitProceed), Step::Continue))
+                }
+            },
+            Stage::LoggedIn(authenticated) => bind(cx, setting, authenticated, &features, login),
+        }
+    }
+}
+
+/// Decides whether to log in over this channel or to ask for TLS first (`None`).
+fn permit(
+    channel: Channel,
+    config: &Config,
+    features: &Features<'_>,
+) -> Result<Option<LoginPermit>, OfflineCause> {
+    let loopback = match channel {
+        Channel::Tls(binding) => {
+            return Ok(Some(LoginPermit {
+                binding,
+                secure: true,
+            }));
+        }
+        Channel::Clear { loopback } => loopback,
+    };
+    let may_stay_clear = loopback && config.plaintext == Plaintext::OnLoopback;
+    match features.starttls {
+        // RFC 7590 section 3.1: without TLS there is no login, whoever took the
+        // offer out of the features.
+        None if !may_stay_clear => Err(OfflineCause::PeerIncompatible(PeerIncompatible::NoTls)),
+        Some(required) if !may_stay_clear || required => Ok(None),
+        // Servers that keep logins for TLS offer no mechanism before it.
+        Some(_) if features.mechanisms.iter().all(|m| *m == "PLAIN") => Ok(None),
+        _ => Ok(Some(LoginPermit {
+            binding: ChannelBinding::default(),
+            secure: false,
+        })),
+    }
+}
+
+fn authenticate(
+    cx: &mut Cx<'_>,
+    setting: &Setting<'_>,
+    permit: &LoginPermit,
+    features: &Features<'_>,
+    login: &mut Login,
+) -> Next {
+    let offer = sasl::Offer {
+        mechanisms: &features.mechanisms,
+        channel_bindings: features.bindings.as_deref(),
+    };
+    let policy = sasl::Policy {
+        secure: permit.secure,
+        allow_plain: setting.config.allow_plain,
+    };
+    let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
+    login.mechanism = choice.mechanism();
+    login.channel_binding = choice.channel_binding();
+    login.offered = features
+        .mechanisms
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    login.announced_bindings = features
+        .bindings
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    let (exchange, first) = Exchange::start(
+        choice,
+        &setting.config.credentials,
+        cx.ids.token(Label::ScramNonce),
+        setting.config.limits.scram_iterations,
+        setting.keys,
+    );
+    let first = sasl::encode(&first);
+    let mechanism = login.mechanism;
+    cx.out.write(|w| {
+        w.start("auth")
+            .attr("xmlns", ns::SASL)
+            .attr("mechanism", mechanism)
+            .text(&first)
+            .end();
+    });
+    Ok((
+        State::Authenticating(Authenticating { exchange }),
+        Step::Continue,
+    ))
+}
+
+fn respond(cx: &mut Cx<'_>, response: &[u8]) {
+    cx.out.write(|w| {
+        w.start("response").attr("xmlns", ns::SASL);
+        // Nothing at all is an element without content here (RFC 6120, section 6.4.3).
+        if !response.is_empty() {
+            w.text(&sasl::encode(response));
+        }
+        w.end();
+    });
+}
+
+impl AwaitProceed {
+    fn on_answer(self, element: Element<'_>) -> Next {
+        if element.is("proceed", ns::TLS) {
+            Ok((State::Tls(AwaitTls), Step::StartTls))
+        } else if element.is("failure", ns::TLS) {
+            Err(OfflineCause::PeerIncompatible(PeerIncompatible::TlsRefused))
+        } else {
+            unexpected(element)
+        }
+    }
+}
+
+impl Authenticating {
+    fn on_answer(mut self, cx: &mut Cx<'_>, setting: &Setting<'_>, element: Element<'_>) -> Next {
+        if element.ns() != ns::SASL {
+            return unexpected(element);
+        }
+        match element.name() {
+            "challenge" => {
+                match self
+                    .exchange
+                    .challenge(element.text())
+                    .map_err(OfflineCause::Auth)?
+                {
+                    sasl::Step::Respond(response) => {
+                        respond(cx, &response);
+                        Ok((State::Authenticating(self), Step::Continue))
+                    }
+                    sasl::Step::Work => Ok((State::Authenticating(self), Step::Work)),
+                }
+            }
+            "success" => {
+                let text = Some(element.text()).filter(|text| !text.is_empty());
+                let mut authenticated = self.exchange.success(text).map_err(OfflineCause::Auth)?;
+                let keys = authenticated.take_keys().map(Box::new);
+                let state = header(cx, setting, Stage::LoggedIn(authenticated));
+                Ok((state, Step::LoggedIn(keys)))
+            }
+            "failure" => {
+                let condition = element.children().find(|child| child.name() != "text");
+                let text = element.child("text", ns::SASL).map(|text| text.text());
+                Err(OfflineCause::Auth(sasl::failure(
+                    condition.map_or("", |condition| condition.name()),
+                    text,
+                )))
+            }
+            _ => unexpected(element),
+        }
+    }
+}
+
+/// Asks for a resource; takes the proof that the server is authenticated.
+fn bind(
+    cx: &mut Cx<'_>,
+    setting: &Setting<'_>,
+    _proof: Authenticated,
+    features: &Features<'_>,
+    login: &mut Login,
+) -> Next {
+    if !features.bind {
+        return Err(OfflineCause::PeerIncompatible(PeerIncompatible::NoBind));
+    }
+    login.stream_management = features.stream_management;
+    login.max_bytes = features.max_bytes;
+    login.idle_seconds = features.idle_seconds;
+    cx.request(Kind::Set, None, Purpose::Bind, |w| {
+        w.start("bind").attr("xmlns", ns::BIND);
+        w.start("resource").text(setting.resource).end();
+        w.end();
+    });
+    Ok((
+        State::Bind(AwaitBind {
+            session: features.session,
+        }),
+        Step::Continue,
+    ))
+}
+
+impl AwaitBind {
+    fn on_stanza(
+        self,
+        cx: &mut Cx<'_>,
+        setting: &Setting<'_>,
+        element: Element<'_>,
+        login: &mut Login,
+    ) -> Next {
+        let account = Jid::from(setting.config.account.clone());
+        let Some(answer) = answer(cx, element, &account)? else {
+            return Ok((State::Bind(self), Step::Continue));
+        };
+        let bound = answer
+            .payload()
+            .and_then(|bind| bind.child("jid", ns::BIND))
+            .and_then(|jid| Jid::parse(jid.text()).ok())
+            .filter(|jid| jid.resource().is_some())
+            .ok_or(OfflineCause::PeerMisbehaved(PeerMisbehaved::MalformedBind))?;
+        // RFC 6120 section 7.6.1: another resource than asked for is the server's
+        // right. Another account never is.
+        if bound.bare_str() != setting.config.account.as_str() {
+            return Err(OfflineCause::PeerMisbehaved(
+                PeerMisbehaved::BoundToAnotherAccount,
+            ));
+        }
+        if self.session {
+            cx.request(Kind::Set, None, Purpose::Session, |w| {
+                w.start("session").attr("xmlns", ns::SESSION).end();
+            });
+            return Ok((State::Session(AwaitSession { jid: bound }), Step::Continue));
+        }
+        let login = Box::new(core::mem::take(login));
+        Ok((State::Bind(self), Step::Online(bound, login)))
+    }
+}
+
+impl AwaitSession {
+    fn on_stanza(self, cx: &mut Cx<'_>, element: Element<'_>, login: &mut Login) -> Next {
+        if answer(cx, element, &self.jid)?.is_none() {
+            return Ok((State::Session(self), Step::Continue));
+        }
+        let jid = self.jid.clone();
+        Ok((
+            State::Session(self),
+            Step::Online(jid, Box::new(core::mem::take(login))),
+        ))
+    }
+}
+
+/// The answer to our one request; `None` for a stanza that came too early and is
+/// of no use yet.
+fn answer<'a>(
+    cx: &mut Cx<'_>,
+    element: Element<'a>,
+    us: &Jid,
+) -> Result<Option<Iq<'a>>, OfflineCause> {
+    if element.ns() != ns::CLIENT {
+        return Ok(None);
+    }
+    let Some(iq) = Iq::parse(element).filter(|iq| matches!(iq.kind, Kind::Result | Kind::Error))
+    else {
+        return Ok(None);
+    };
+    if cx.answered(&iq, us).is_none() {
+        return Ok(None);
+    }
+    match iq.kind {
+        Kind::Error => Err(OfflineCause::Bind(crate::stanza::error::parse(element))),
+        _ => Ok(Some(iq)),
+    }
+}
+
+fn unexpected(_element: Element<'_>) -> Next {
+    Err(OfflineCause::PeerMisbehaved(
+        PeerMisbehaved::UnexpectedElement,
+    ))
+}
+
+/// Reads a `<stream:error/>` (RFC 6120, section 4.9.2).
+pub(crate) fn stream_error(error: Element<'_>) -> OfflineCause {
+    let mut condition = StreamCondition::UndefinedCondition;
+    let mut text: Option<String> = None;
+    for child in error
+        .children()
+        .filter(|child| child.ns() == ns::STREAM_ERRORS)
+    {
+        if child.name() == "text" {
+            text = crate::stanza::prose(child.text());
+        } else {
+            condition = StreamCondition::from_wire(child.name());
+        }
+    }
+    OfflineCause::StreamError { condition, text }
+}
+
+/// Ends our side of a stream, saying why if it is the peer's doing.
+pub(crate) fn write_end(cx: &mut Cx<'_>, condition: Option<StreamCondition>) {
+    if let Some(condition) = condition {
+        cx.out.write(|w| {
+            w.start("stream:error");
+            w.start(condition.as_str())
+                .attr("xmlns", ns::STREAM_ERRORS)
+                .end();
+            w.end();
+        });
+    }
+    cx.out.write_raw(close_stream);
+}
