@@ -15,8 +15,8 @@ use super::queue::{Queue, lock};
 use super::subscription::Subscription;
 use crate::jid::{BareJid, JidError};
 use crate::{
-    ArchiveId, Cursor, Fetch, FetchEvent, JoinError, JoinFailure, Joined, Message, NotSent, Post, PostError,
-    QueryError, RequestError, RoomEvent, StanzaError, Start, Via,
+    ArchiveId, Cursor, Fetch, FetchEvent, JoinError, JoinFailure, Joined, Message, NotSent, Post,
+    PostError, QueryError, RequestError, RoomEvent, StanzaError, Start, Via,
 };
 
 /// A room that was joined. Cloning gives another handle to the same.
@@ -33,7 +33,11 @@ pub struct Room {
 
 impl Room {
     pub(super) const fn new(link: Link, shared: Arc<RoomShared>, topic: Option<Arc<str>>) -> Self {
-        Self { link, shared, topic }
+        Self {
+            link,
+            shared,
+            topic,
+        }
     }
 
     /// Its address.
@@ -76,7 +80,11 @@ impl Room {
     /// [`PostFailure`] tells what certainly did not happen from what may have.
     pub async fn send(&self, post: Post) -> Result<Posted, PostFailure> {
         let (reply, answer) = oneshot::channel();
-        self.link.send(Command::Post { room: self.shared.id, post, reply });
+        self.link.send(Command::Post {
+            room: self.shared.id,
+            post,
+            reply,
+        });
         answer.await.map_err(|_| PostFailure::Closed)?
     }
 
@@ -96,27 +104,47 @@ impl Room {
     ///
     /// # Errors
     /// [`FetchFailure`] has what was read until then.
-    pub async fn fetch_with(&self, fetch: Fetch, mut progress: impl FnMut(u64)) -> Result<Page, FetchFailure> {
+    pub async fn fetch_with(
+        &self,
+        fetch: Fetch,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Page, FetchFailure> {
         let mut reading = Reading::new(fetch.since.clone());
         let (pages, mut events) = mpsc::unbounded_channel();
         let token = self.link.token();
-        let guard = CancelOnDrop { link: &self.link, token: Some(token) };
-        self.link.send(Command::Fetch { token, room: self.shared.id, fetch, pages });
+        let guard = CancelOnDrop {
+            link: &self.link,
+            token: Some(token),
+        };
+        self.link.send(Command::Fetch {
+            token,
+            room: self.shared.id,
+            fetch,
+            pages,
+        });
         let end = loop {
             match events.recv().await {
                 Some(Fetched::Event(FetchEvent::Page(page))) => {
                     reading.add(page);
                     progress(reading.count);
                 }
-                Some(Fetched::Event(FetchEvent::Done { next, complete })) => break Ok((next, complete)),
+                Some(Fetched::Event(FetchEvent::Done { next, complete })) => {
+                    break Ok((next, complete));
+                }
                 Some(Fetched::Event(FetchEvent::Failed(error))) => break Err(error),
-                Some(Fetched::Refused(QueryError::UnknownRoom)) => break Err(RequestError::NoSuchRoom),
+                Some(Fetched::Refused(QueryError::UnknownRoom)) => {
+                    break Err(RequestError::NoSuchRoom);
+                }
                 Some(Fetched::Refused(_)) | None => break Err(RequestError::Offline),
             }
         };
         guard.disarm();
         match end {
-            Ok((next, complete)) => Ok(Page { messages: reading.messages(), next, complete }),
+            Ok((next, complete)) => Ok(Page {
+                messages: reading.messages(),
+                next,
+                complete,
+            }),
             Err(error) => Err(reading.fail(error)),
         }
     }
@@ -149,7 +177,9 @@ impl Room {
     /// Leaves the room, for every handle. Resolves when out, at once if out already.
     pub async fn leave(&self) {
         if let Some(left) = self.mourn() {
-            self.link.send(Command::Leave { room: self.shared.id });
+            self.link.send(Command::Leave {
+                room: self.shared.id,
+            });
             drop(left.await);
         }
     }
@@ -158,15 +188,23 @@ impl Room {
     /// Resolves when it is gone.
     ///
     /// # Errors
-    /// [`RequestError::TimedOut`] if it is still there after
-    /// [`Timing::request`](crate::Timing::request), because the room refused or
-    /// nobody answered; the driver is not told which.
+    /// If the room refuses or does not answer, or was left, or the client is closed.
     pub async fn destroy(&self) -> Result<(), RequestError> {
-        let Some(left) = self.mourn() else { return Err(RequestError::NoSuchRoom) };
-        self.link.send(Command::Destroy { room: self.shared.id });
-        match ::tokio::time::timeout(self.link.shared.request_timeout, left).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(RequestError::Offline),
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut view = lock(&self.shared.view);
+            if view.dead {
+                return Err(RequestError::NoSuchRoom);
+            }
+            view.destroyers.retain(|destroyer| !destroyer.is_closed());
+            view.destroyers.push(reply);
+        }
+        self.link.send(Command::Destroy {
+            room: self.shared.id,
+        });
+        // Where the stream breaks meanwhile, nobody knows, and nothing is said.
+        match ::tokio::time::timeout(self.link.shared.patience, answer).await {
+            Ok(answer) => answer.map_err(|_| RequestError::Offline)?,
             Err(_) => Err(RequestError::TimedOut),
         }
     }
@@ -213,7 +251,11 @@ struct Reading {
 
 impl Reading {
     const fn new(since: Option<Cursor>) -> Self {
-        Self { since, pages: Vec::new(), count: 0 }
+        Self {
+            since,
+            pages: Vec::new(),
+            count: 0,
+        }
     }
 
     fn add(&mut self, page: Vec<Message>) {
@@ -233,7 +275,11 @@ impl Reading {
         let since = self.since.clone();
         let prefix = self.messages();
         let last = prefix.iter().rev().find_map(|message| message.id.clone());
-        FetchFailure { error, next: last.map(Cursor::After).or(since), prefix }
+        FetchFailure {
+            error,
+            next: last.map(Cursor::After).or(since),
+            prefix,
+        }
     }
 }
 
@@ -309,7 +355,10 @@ impl fmt::Display for PostFailure {
             Self::NotSent(NotSent::NoRoom) => f.write_str("not sent: the room was left"),
             Self::NotSent(_) => f.write_str("not sent: the connection ended"),
             Self::Unknown { origin_id } => {
-                write!(f, "sent, but not confirmed: it may be in the room, under the id {origin_id}")
+                write!(
+                    f,
+                    "sent, but not confirmed: it may be in the room, under the id {origin_id}"
+                )
             }
             Self::Closed => f.write_str("the client is closed"),
         }
@@ -339,10 +388,16 @@ impl fmt::Display for RoomError {
         match self {
             Self::Topic(why) => write!(f, "the topic has no room: {why}"),
             Self::Invalid(why) => why.fmt(f),
-            Self::Refused(JoinFailure::NickConflict) => f.write_str("the nick belongs to somebody else in the room"),
-            Self::Refused(JoinFailure::Refused(error)) => write!(f, "the room does not let us in: {error}"),
+            Self::Refused(JoinFailure::NickConflict) => {
+                f.write_str("the nick belongs to somebody else in the room")
+            }
+            Self::Refused(JoinFailure::Refused(error)) => {
+                write!(f, "the room does not let us in: {error}")
+            }
             Self::Refused(JoinFailure::TimedOut) => f.write_str("the room does not answer"),
-            Self::Refused(JoinFailure::Offline) => f.write_str("the connection ended before the room answered"),
+            Self::Refused(JoinFailure::Offline) => {
+                f.write_str("the connection ended before the room answered")
+            }
             Self::Left => f.write_str("the room was left before it let us in"),
             Self::Closed => f.write_str("the client is closed"),
         }
