@@ -236,9 +236,27 @@ fn with_line_feeds(document: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Replaces U+FDF0 to U+FFFD by other letters: rxml 0.14 lacks that range of
+/// `NameStartChar` (XML 1.0, 5th ed., section 2.3).
+fn without_late_letters(document: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(document.len());
+    for chunk in document.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let c = match c {
+                '\u{FDF0}'..='\u{FFFD}' => char::from_u32(c as u32 - 0xFDF0 + 0xF900).unwrap(),
+                _ => c,
+            };
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        out.extend_from_slice(chunk.invalid());
+    }
+    out
+}
+
 /// What we accept, rxml accepts with the same tree; what rxml accepts, we accept
 /// but for the known differences.
 pub fn check_against_rxml(document: &[u8]) {
+    let document = &without_late_letters(document)[..];
     let ours = frame(&XmlLimits::default(), [document]);
     let document = &document[..ours.closed.unwrap_or(document.len())];
     let theirs = parse_with_rxml(&with_line_feeds(document));
@@ -400,5 +418,9 @@ pub fn check_writer(ops: &[Op]) {
     let shown = String::from_utf8_lossy(&out);
     assert_eq!(read.error, None, "{shown}");
     assert_eq!(read.parts[1..read.parts.len() - 1], expected, "{shown}");
-    assert_eq!(parse_with_rxml(&with_line_feeds(&out)).parts, read.parts, "{shown}");
+    assert_eq!(
+        parse_with_rxml(&with_line_feeds(&out)).parts,
+        read.parts,
+        "{shown}"
+    );
 }
