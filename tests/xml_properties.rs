@@ -1,5 +1,14 @@
 //! Properties of the XML layer, checked on generated documents.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
+
 #[path = "support/xml.rs"]
 mod support;
 
@@ -198,7 +207,7 @@ fn element() -> impl Strategy<Value = String> {
     let declared = " xmlns:p='u' xmlns:q='v&amp;w'";
     let leaf = (name(), attrs(), data())
         .prop_map(move |(n, a, t)| format!("<{n}{declared}{a}>{t}</{n} >"));
-    let tree = leaf.prop_recursive(4, 24, 4, move |inner| {
+    leaf.prop_recursive(4, 24, 4, move |inner| {
         let content = prop_oneof![
             inner,
             data(),
@@ -206,8 +215,7 @@ fn element() -> impl Strategy<Value = String> {
         ];
         (name(), attrs(), prop::collection::vec(content, 0..4))
             .prop_map(move |(n, a, c)| format!("<{n}{a}{declared}>{}</{n}>", c.concat()))
-    });
-    tree
+    })
 }
 
 /// Well-formed streams.

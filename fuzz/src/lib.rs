@@ -32,7 +32,9 @@ macro_rules! fuzz {
 /// The framer says the same however its input is cut. The first byte chooses the
 /// limits, the next three how it is cut.
 pub fn framer_split(data: &[u8]) {
-    let Some((&[kind, a, b, c], document)) = data.split_first_chunk() else { return };
+    let Some((&[kind, a, b, c], document)) = data.split_first_chunk() else {
+        return;
+    };
     let mut limits = XmlLimits::default();
     if kind % 2 == 1 {
         limits.stanza_bytes = 600;

@@ -23,6 +23,11 @@ fn every_corpus_has_a_target() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for entry in fs::read_dir(corpora).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(parley_xmpp_fuzz::TARGETS.iter().any(|(target, _)| *target == name), "{name}");
+        assert!(
+            parley_xmpp_fuzz::TARGETS
+                .iter()
+                .any(|(target, _)| *target == name),
+            "{name}"
+        );
     }
 }

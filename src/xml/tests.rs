@@ -669,10 +669,12 @@ fn x24_depth_is_bounded() {
     let bomb = "<a>".repeat(70_000);
     refused(bomb, F::TooDeep, limits.depth * 3 + 1);
     // The printing of what is deep does not recurse either.
-    let mut far = XmlLimits::default();
-    far.depth = usize::MAX;
-    far.nodes = usize::MAX;
-    far.stanza_bytes = usize::MAX;
+    let far = XmlLimits {
+        depth: usize::MAX,
+        nodes: usize::MAX,
+        stanza_bytes: usize::MAX,
+        ..XmlLimits::default()
+    };
     let outcome = read_cut(&far, [deep(200_000).as_bytes()]);
     assert_eq!(outcome.frames.len(), 2);
     assert!(outcome.frames[1].len() > 1_000_000);
@@ -782,8 +784,10 @@ fn x27_nodes_are_bounded() {
     refused(children, F::TooManyNodes, 3 + 4095 * 4 + 1);
     let texts = format!("<a>{}", "t<x/>".repeat(60_000));
     refused(texts, F::TooManyNodes, 3 + 2047 * 5 + 2);
-    let mut limits = XmlLimits::default();
-    limits.nodes = 1;
+    let limits = XmlLimits {
+        nodes: 1,
+        ..XmlLimits::default()
+    };
     for inner in ["<a/>", "<a></a>", "<a><![CDATA[]]></a>"] {
         assert_eq!(
             read_limited(&limits, format!("{HEAD}{inner}").as_bytes()).error,
@@ -1176,8 +1180,10 @@ fn writer_goes_deeper_than_its_inline_stack() {
         writer.end();
     }
     writer.finish().unwrap();
-    let mut limits = XmlLimits::default();
-    limits.depth = 50;
+    let limits = XmlLimits {
+        depth: 50,
+        ..XmlLimits::default()
+    };
     let outcome = read_limited(&limits, &[HEAD.as_bytes(), &out].concat());
     assert_eq!((outcome.frames.len(), outcome.error), (2, None));
 }
