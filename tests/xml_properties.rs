@@ -146,6 +146,7 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(format!("<?xml version='1.0'?>\n{BARE_HEAD}").into_bytes()),
         1 => Just(b"<stream xmlns='http://etherx.jabber.org/streams'>".to_vec()),
         1 => Just(Vec::new()),
+        1 => Just(format!(" \r\n\t{HEAD}").into_bytes()),
     ]
 }
 
