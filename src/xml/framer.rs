@@ -415,7 +415,6 @@ impl Framer {
             Some(b'<') => {
                 self.tape.rewind(self.base);
                 self.scope.truncate(self.base_bindings);
-                self.in_text = false;
                 self.frame_bytes = 1;
                 self.go(1, State::Less { first: false })
             }

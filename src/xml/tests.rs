@@ -427,6 +427,15 @@ fn x12_undeclared_prefixes() {
 }
 
 #[test]
+fn x12_a_long_tag_leaves_no_prefix_behind() {
+    // Long enough to be looked at before it ends, where it comes in pieces.
+    let long = format!("<a xmlns:p='u' b='{}'/>", "v".repeat(600));
+    refused(format!("{long}<p:b/>"), F::UndeclaredPrefix, long.len() + 5);
+    let inner = format!("<c>{long}<p:b/>");
+    refused(&inner, F::UndeclaredPrefix, inner.len() - 1);
+}
+
+#[test]
 fn x13_reserved_prefixes_and_namespaces() {
     let xml = crate::ns::XML;
     let xmlns = crate::ns::XMLNS;
@@ -775,6 +784,63 @@ fn x26_limits_fire_before_the_tag_ends() {
     while framer.push(b"'").1.is_none() {
         fed += 1;
         assert!(fed < 256, "a fault must be found");
+    }
+}
+
+#[test]
+fn x26_every_tag_is_looked_at_before_it_ends() {
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    framer.push(b"<a><b c='");
+    framer.push(&[b'v'; 1000]);
+    assert!(framer.push(b"'/><b \"").1.is_none());
+    assert!(
+        framer.push(&[b'\''; 300]).1.is_some(),
+        "the second long tag"
+    );
+}
+
+#[test]
+fn x26_what_comes_first_is_told() {
+    let limits = XmlLimits {
+        stanza_bytes: HEAD.len(),
+        value_bytes: 40,
+        ..XmlLimits::default()
+    };
+    let value = "v".repeat(39);
+    let space = " ".repeat(100);
+    for (inner, fault, at) in [
+        // A fault within the bytes that a limit allows goes before the limit.
+        (format!("<a b='{value}\u{1}"), F::ForbiddenCharacter, 45),
+        (format!("<a b='{value}v\u{1}"), F::ValueTooLong, 46),
+        (format!("<a b='{value}v'"), F::StanzaTooLong, 0),
+        (format!("<a b='{value}&"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&;"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&lt;"), F::ValueTooLong, 46),
+        (
+            format!("<a b='{}&;", &value[1..]),
+            F::MalformedReference,
+            45,
+        ),
+        (format!("<a b='{}&amp;'", &value[4..]), F::StanzaTooLong, 0),
+        (format!("<a b='{}&amp;v", &value[4..]), F::ValueTooLong, 46),
+        ("<a b=c".into(), F::MissingQuote, 5),
+        ("<a".into(), F::StanzaTooLong, 0),
+    ] {
+        let at = if fault == F::StanzaTooLong {
+            HEAD.len()
+        } else {
+            at
+        };
+        for end in ["", "/>", "'/>"] {
+            let document = format!("{HEAD}{inner}{space}{end}");
+            let error = read_limited(&limits, document.as_bytes()).error.unwrap();
+            assert_eq!(
+                (error.fault, error.offset as usize),
+                (fault, HEAD.len() + at),
+                "{inner}{space}{end}"
+            );
+        }
     }
 }
 
