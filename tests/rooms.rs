@@ -3,6 +3,9 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
     clippy::panic,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -69,7 +72,7 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
         .collect()
 }
 
-fn bodies<'a>(entries: &'a [Entry]) -> Vec<&'a str> {
+fn bodies(entries: &[Entry]) -> Vec<&str> {
     entries
         .iter()
         .filter_map(|e| {
