@@ -132,3 +132,8 @@ pub use event::{
 pub use ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, Seed, SubscriptionId};
 pub use limits::{Limits, Timing, XmlLimits};
 pub use time::{Deadline, Instant, Timer};
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
