@@ -309,6 +309,9 @@ pub enum LeaveCause {
     NotMember,
     /// The service shuts down (332).
     ServiceShutdown,
+    /// The room does not say: some remove an occupant whose client answered with
+    /// an error, without a word.
+    Unexplained,
     /// A technical problem, a broken link between servers for instance (333).
     TechnicalProblem,
     /// The room was destroyed.
@@ -344,6 +347,24 @@ pub struct Message {
     pub own: bool,
     /// How it reached us.
     pub source: Source,
+}
+
+impl Message {
+    /// How many bytes it holds.
+    pub(crate) fn weight(&self) -> usize {
+        let texts = [
+            &self.occupant_id,
+            &self.origin_id,
+            &self.reply_to,
+            &self.stamp,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let id = self.id.as_ref().map(|id| id.as_str().len());
+        texts
+            .chain(id)
+            .chain([self.nick.len(), self.body.len(), size_of::<Self>()])
+            .fold(0, usize::saturating_add)
+    }
 }
 
 /// How a message reached us.

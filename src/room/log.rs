@@ -142,7 +142,7 @@ impl Log {
             self.deliver(cx, Box::new(message.clone()));
             return;
         }
-        self.held_bytes = self.held_bytes.saturating_add(message.body.len());
+        self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
         if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
             self.drop_held();
@@ -273,7 +273,7 @@ impl Log {
         while self.credit > 0
             && let Some(message) = self.held.pop_front()
         {
-            self.held_bytes = self.held_bytes.saturating_sub(message.body.len());
+            self.held_bytes = self.held_bytes.saturating_sub(message.weight());
             self.deliver(cx, message);
         }
     }

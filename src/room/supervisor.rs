@@ -25,6 +25,7 @@ use crate::event::{
 };
 use crate::ids::{Label, RoomId};
 use crate::jid::BareJid;
+use crate::limits::Limits;
 use crate::mam::Archived;
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
@@ -255,7 +256,7 @@ impl Room {
                 Heard::Nothing
             };
         }
-        let Some(nick) = nick.filter(|nick| !nick.is_empty()) else {
+        let Some(nick) = nick.filter(|nick| (1..=Limits::NICK_BYTES).contains(&nick.len())) else {
             return Heard::Nothing;
         };
         let said = OccupantPresence::read(element);
@@ -349,9 +350,14 @@ impl Room {
         if nick != self.current {
             return Heard::Nothing;
         }
-        let cause = said.leave_cause();
+        let cause = match said.leave_cause() {
+            LeaveCause::Asked => LeaveCause::Unexplained,
+            cause => cause,
+        };
         match cause {
-            LeaveCause::ServiceShutdown | LeaveCause::TechnicalProblem => {
+            LeaveCause::ServiceShutdown
+            | LeaveCause::TechnicalProblem
+            | LeaveCause::Unexplained => {
                 self.outbox.room_left(cx);
                 self.disarm(cx);
                 self.early.clear();
@@ -610,7 +616,13 @@ impl Room {
             self.outbox.reflected(cx, ids, message.id.clone());
         }
         if self.standing != Standing::In {
-            if self.early.len() < cx.limits.held_messages {
+            // What does not fit is in the archive, if there is one.
+            let held = self
+                .early
+                .iter()
+                .map(Message::weight)
+                .fold(0, usize::saturating_add);
+            if self.early.len() < cx.limits.held_messages && held < cx.limits.held_bytes {
                 self.early.push(*message);
             }
             return Heard::Nothing;
