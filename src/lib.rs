@@ -1,7 +1,7 @@
 //! placeholder
 #![no_std]
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "tokio"))]
 extern crate std;
 
 mod config;
