@@ -43,6 +43,9 @@ pub(crate) struct Room {
     /// The nick we have, or ask for.
     current: String,
     info: RoomInfo,
+    asked: Asked,
+    /// Whether a failure to say so is worth another question.
+    again: bool,
     created: bool,
     /// We were in before: a refusal now may be our own ghost's doing.
     entered: bool,
@@ -91,6 +94,17 @@ enum Standing {
     Dead,
 }
 
+/// Whether the room said what it can do.
+///
+/// It is asked together with the join, which saves a round trip where the room
+/// exists and is not hidden; and again after the join where that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Pending,
+    Known,
+    Failed,
+}
+
 /// What came of a stanza of the room, for those who follow it.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -112,6 +126,8 @@ impl Room {
             current: nick.text().into(),
             nick,
             info: RoomInfo::default(),
+            asked: Asked::Failed,
+            again: false,
             created: false,
             entered: false,
             occupants: BTreeSet::new(),
@@ -153,6 +169,16 @@ impl Room {
         self.occupants.clear();
         let occupant = format!("{}/{}", self.jid, self.current);
         cx.out.write(|w| muc::write_join(w, &occupant));
+        self.ask(cx);
+    }
+
+    /// Asks what the room can do: what its ids are worth above all.
+    fn ask(&mut self, cx: &mut Cx<'_>) {
+        self.asked = Asked::Pending;
+        let purpose = Purpose::RoomInfo(self.id);
+        cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
+            w.start("query").attr("xmlns", ns::DISCO_INFO).end();
+        });
     }
 
     /// Writes the posts that wait, as far as there is room.
@@ -275,14 +301,17 @@ impl Room {
                         purpose,
                         muc::write_unlock,
                     );
+                    Heard::Nothing
                 } else {
-                    self.examine(cx);
+                    self.examine(cx)
                 }
             }
-            Standing::In | Standing::Examining | Standing::Unlocking => self.rename(cx, nick),
-            Standing::Out | Standing::Waiting | Standing::Dead => {}
+            Standing::In | Standing::Examining | Standing::Unlocking => {
+                self.rename(cx, nick);
+                Heard::Nothing
+            }
+            Standing::Out | Standing::Waiting | Standing::Dead => Heard::Nothing,
         }
-        Heard::Nothing
     }
 
     fn rename(&mut self, cx: &mut Cx<'_>, nick: &str) {
@@ -458,8 +487,9 @@ impl Room {
         }
         match answer {
             Ok(()) => {
-                self.examine(cx);
-                Heard::Nothing
+                // What it said before was about a room that was not set up yet.
+                self.asked = Asked::Failed;
+                self.examine(cx)
             }
             Err(error) => {
                 let occupant = format!("{}/{}", self.jid, self.current);
@@ -470,21 +500,43 @@ impl Room {
         }
     }
 
-    /// Asks what the room can do: what its ids are worth above all.
-    fn examine(&mut self, cx: &mut Cx<'_>) {
+    /// We are in: what is missing is what the room can do.
+    fn examine(&mut self, cx: &mut Cx<'_>) -> Heard {
         self.standing = Standing::Examining;
-        let purpose = Purpose::RoomInfo(self.id);
-        cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
-            w.start("query").attr("xmlns", ns::DISCO_INFO).end();
-        });
+        match self.asked {
+            Asked::Known => return self.arrive(cx),
+            Asked::Failed => self.ask(cx),
+            Asked::Pending => {}
+        }
+        self.again = true;
+        Heard::Nothing
     }
 
     /// The room said what it can do, or would not (`None`).
     pub(crate) fn examined(&mut self, cx: &mut Cx<'_>, query: Option<Element<'_>>) -> Heard {
-        if self.standing != Standing::Examining {
+        if self.asked != Asked::Pending {
             return Heard::Nothing;
         }
+        self.asked = if query.is_some() {
+            Asked::Known
+        } else {
+            Asked::Failed
+        };
         self.info = query.map(muc::room_info).unwrap_or_default();
+        match (self.standing, self.asked) {
+            (Standing::Examining, Asked::Known) => self.arrive(cx),
+            // Asked too early, by one who was not in yet: asked once more.
+            (Standing::Examining, _) if core::mem::take(&mut self.again) => {
+                self.ask(cx);
+                Heard::Nothing
+            }
+            (Standing::Examining, _) => self.arrive(cx),
+            _ => Heard::Nothing,
+        }
+    }
+
+    /// In.
+    fn arrive(&mut self, cx: &mut Cx<'_>) -> Heard {
         self.standing = Standing::In;
         self.entered = true;
         self.failures = 0;

@@ -97,44 +97,62 @@ pub(super) async fn lookup(_domain: &str) -> (Answer, Answer) {
 #[cfg(feature = "srv")]
 mod dns {
     use alloc::format;
-    use alloc::string::ToString as _;
+    use alloc::string::{String, ToString as _};
+    use alloc::vec::Vec;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::Poll;
+    use core::time::Duration;
 
     use hickory_resolver::TokioResolver;
     use hickory_resolver::proto::rr::{RData, RecordType};
 
     use super::{Answer, Record};
 
+    /// For both answers: enough for a second try, and it leaves time to connect.
+    const PATIENCE: Duration = Duration::from_secs(8);
+
     /// Asks the system's name servers for both services of a domain.
     pub(in super::super) async fn lookup(domain: &str) -> (Answer, Answer) {
-        let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
-            Ok(resolver) => resolver,
-            Err(error) => return (Err(error.to_string()), Err(error.to_string())),
-        };
-        let direct = ask(&resolver, "_xmpps-client._tcp", domain).await;
-        let starttls = ask(&resolver, "_xmpp-client._tcp", domain).await;
-        (direct, starttls)
+        match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
+            Ok(resolver) => ask_both(&resolver, domain).await,
+            Err(error) => (Err(error.to_string()), Err(error.to_string())),
+        }
     }
 
-    pub(super) async fn ask(resolver: &TokioResolver, service: &str, domain: &str) -> Answer {
+    pub(super) async fn ask_both(resolver: &TokioResolver, domain: &str) -> (Answer, Answer) {
+        let mut direct = pin!(ask(resolver, "_xmpps-client._tcp", domain));
+        let mut starttls = pin!(ask(resolver, "_xmpp-client._tcp", domain));
+        let (mut first, mut second) = (None, None);
+        let both = core::future::poll_fn(|cx| {
+            if first.is_none() && let Poll::Ready(answer) = direct.as_mut().poll(cx) {
+                first = Some(answer);
+            }
+            if second.is_none() && let Poll::Ready(answer) = starttls.as_mut().poll(cx) {
+                second = Some(answer);
+            }
+            if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // One answer without the other is better than none.
+        let _ = ::tokio::time::timeout(PATIENCE, both).await;
+        let late = || Err(String::from("the name servers did not answer in time"));
+        (first.unwrap_or_else(late), second.unwrap_or_else(late))
+    }
+
+    async fn ask(resolver: &TokioResolver, service: &str, domain: &str) -> Answer {
         // The final dot keeps the search list of the system out of it.
         let name = format!("{service}.{}.", domain.trim_end_matches('.'));
         match resolver.lookup(name, RecordType::SRV).await {
-            Ok(found) => Ok(found
-                .answers()
-                .iter()
-                .filter_map(|record| match &record.data {
-                    RData::SRV(srv) => Some(Record {
-                        priority: srv.priority,
-                        weight: srv.weight,
-                        port: srv.port,
-                        target: srv.target.to_ascii().trim_end_matches('.').into(),
-                    }),
-                    _ => None,
-                })
-                .collect()),
-            Err(error) if error.is_no_records_found() => Ok(alloc::vec![]),
+            Ok(found) => Ok(found.answers().iter().filter_map(|record| read(&record.data)).collect()),
+            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn read(data: &RData) -> Option<Record> {
+        let RData::SRV(srv) = data else { return None };
+        let target = srv.target.to_ascii().trim_end_matches('.').into();
+        Some(Record { priority: srv.priority, weight: srv.weight, port: srv.port, target })
     }
 }
 
@@ -194,5 +212,49 @@ mod tests {
     fn a_zone_cannot_name_servers_without_end() {
         let many = (0..100).map(|n| record(n, 0, "h")).collect();
         assert_eq!(hosts(many, vec![], 0).unwrap().len(), MOST);
+    }
+
+    /// A name server for loopback that knows one record and denies all others.
+    #[cfg(feature = "srv")]
+    async fn name_server(known: &'static [u8], rdata: &'static [u8]) -> u16 {
+        let socket = ::tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        ::tokio::spawn(async move {
+            let mut query = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut query).await {
+                let end = 12 + query[12..length].iter().position(|byte| *byte == 0).unwrap() + 5;
+                let question = query[12..end].to_ascii_lowercase();
+                let found = question.windows(known.len()).any(|part| part == known);
+                let mut reply = query[..2].to_vec();
+                reply.extend([0x84, if found { 0 } else { 3 }, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+                reply.extend(&query[12..end]);
+                if found {
+                    reply.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, rdata.len() as u8]);
+                    reply.extend(rdata);
+                }
+                socket.send_to(&reply, from).await.unwrap();
+            }
+        });
+        port
+    }
+
+    #[cfg(feature = "srv")]
+    #[::tokio::test]
+    async fn records_come_from_the_name_server() {
+        use hickory_resolver::TokioResolver;
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+        use hickory_resolver::net::runtime::TokioRuntimeProvider;
+
+        let known = b"\x0d_xmpps-client\x04_tcp\x07example\x04test\0";
+        let rdata = b"\0\x05\0\x07\x01\xbb\x02im\x07example\x04test\0";
+        let mut connection = ConnectionConfig::udp();
+        connection.port = name_server(known, rdata).await;
+        let server = NameServerConfig::new([127, 0, 0, 1].into(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap();
+        let (direct, starttls) = dns::ask_both(&resolver, "example.test").await;
+        let record = Record { priority: 5, weight: 7, port: 443, target: "im.example.test".into() };
+        assert_eq!(direct, Ok(vec![record]));
+        assert_eq!(starttls, Ok(vec![]));
     }
 }
