@@ -79,7 +79,8 @@ impl Link {
 pub(super) struct Shared {
     pub(super) muc_service: String,
     pub(super) nick: Nick,
-    pub(super) request_timeout: core::time::Duration,
+    /// After which nobody waits any more for what the engine need not answer.
+    pub(super) patience: core::time::Duration,
     tokens: AtomicU64,
     pub(super) status: Mutex<Status>,
 }
@@ -96,9 +97,9 @@ pub(super) struct Status {
 }
 
 impl Shared {
-    pub(super) fn new(muc_service: String, nick: Nick, request_timeout: core::time::Duration, jid: Jid) -> Self {
+    pub(super) fn new(muc_service: String, nick: Nick, patience: core::time::Duration, jid: Jid) -> Self {
         let status = Status { jid, login: Login::default(), tls: None, state: None, readers: Vec::new() };
-        Self { muc_service, nick, request_timeout, tokens: AtomicU64::new(0), status: Mutex::new(status) }
+        Self { muc_service, nick, patience, tokens: AtomicU64::new(0), status: Mutex::new(status) }
     }
 }
 
@@ -120,4 +121,6 @@ pub(super) struct View {
     pub(super) dead: bool,
     /// Those who wait for that.
     pub(super) mourners: Vec<oneshot::Sender<()>>,
+    /// Those who want the room destroyed.
+    pub(super) destroyers: Vec<Reply<(), RequestError>>,
 }

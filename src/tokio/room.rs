@@ -158,15 +158,21 @@ impl Room {
     /// Resolves when it is gone.
     ///
     /// # Errors
-    /// [`RequestError::TimedOut`] if it is still there after
-    /// [`Timing::request`](crate::Timing::request), because the room refused or
-    /// nobody answered; the driver is not told which.
+    /// If the room refuses or does not answer, or was left, or the client is closed.
     pub async fn destroy(&self) -> Result<(), RequestError> {
-        let Some(left) = self.mourn() else { return Err(RequestError::NoSuchRoom) };
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut view = lock(&self.shared.view);
+            if view.dead {
+                return Err(RequestError::NoSuchRoom);
+            }
+            view.destroyers.retain(|destroyer| !destroyer.is_closed());
+            view.destroyers.push(reply);
+        }
         self.link.send(Command::Destroy { room: self.shared.id });
-        match ::tokio::time::timeout(self.link.shared.request_timeout, left).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(RequestError::Offline),
+        // Where the stream breaks meanwhile, nobody knows, and nothing is said.
+        match ::tokio::time::timeout(self.link.shared.patience, answer).await {
+            Ok(answer) => answer.map_err(|_| RequestError::Offline)?,
             Err(_) => Err(RequestError::TimedOut),
         }
     }

@@ -21,7 +21,7 @@ use crate::jid::{BareJid, Jid};
 use crate::{
     DiscoInfo, Engine, Entry, Event, Fetch, FetchEvent, Instant, JoinError, JoinRoom, Joined, Login, Nick,
     OfflineCause, PostError, PostId, PostOutcome, QueryError, QueryId, RequestError, Retry, RoomEvent, RoomId,
-    SubscriptionId,
+    StanzaError, SubscriptionId,
 };
 
 /// Who waits for what.
@@ -188,12 +188,12 @@ impl Router {
             },
             Request::Disco { of, items, reply } => {
                 let asked =
-                    if items { engine.disco_items(now, of.clone()) } else { engine.disco_info(now, of.clone()) };
+                    if items { engine.disco_items(now, &of) } else { engine.disco_info(now, &of) };
                 match asked {
                     Ok(id) => drop(self.discos.insert(id, reply)),
                     Err(QueryError::Busy) => return Some(Request::Disco { of, items, reply }),
                     Err(QueryError::UnknownRoom) => drop(reply.send(Err(RequestError::NoSuchRoom))),
-                    Err(QueryError::Closed) => drop(reply.send(Err(RequestError::Offline))),
+                    Err(QueryError::Offline | QueryError::Closed) => drop(reply.send(Err(RequestError::Offline))),
                 }
             }
         }
@@ -326,6 +326,7 @@ impl Router {
                     self.leave(engine, now, room);
                 }
             }
+            RoomEvent::DestroyRefused(error) => entry.spare(&error),
             RoomEvent::Left { retry: Retry::Never, .. } => self.bury(engine, now, room),
             _ => {}
         }
@@ -371,6 +372,7 @@ impl Drop for Router {
                 let mut view = lock(&shared.view);
                 view.dead = true;
                 view.mourners.clear();
+                view.destroyers.clear();
                 close_all(&mut view.readers);
             }
         }
@@ -391,6 +393,7 @@ impl RoomEntry {
             readers: Vec::new(),
             dead: false,
             mourners: Vec::new(),
+            destroyers: Vec::new(),
         };
         self.shared = Some(Arc::new(RoomShared { id, jid: self.jid.clone(), view: Mutex::new(view) }));
     }
@@ -412,6 +415,17 @@ impl RoomEntry {
         close_all(&mut view.readers);
         for mourner in view.mourners.drain(..) {
             let _ = mourner.send(());
+        }
+        for destroyer in view.destroyers.drain(..) {
+            drop(destroyer.send(Ok(())));
+        }
+    }
+
+    /// Tells those who wanted the room destroyed that it is not.
+    fn spare(&self, error: &StanzaError) {
+        let Some(shared) = &self.shared else { return };
+        for destroyer in lock(&shared.view).destroyers.drain(..) {
+            drop(destroyer.send(Err(RequestError::Refused(error.clone()))));
         }
     }
 }

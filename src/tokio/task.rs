@@ -48,7 +48,9 @@ pub(super) fn spawn(
     config.plaintext = if tls_only { Plaintext::Never } else { Plaintext::OnLoopback };
     let account = Jid::parse(config.account().as_str())
         .map_err(|error| ConnectError::Settings(SettingsError::Config(ConfigError::Account(error))))?;
-    let shared = Arc::new(Shared::new(muc_service, nick, config.timing.request, account));
+    // The engine's own answer is to come first.
+    let patience = config.timing.request.saturating_add(Duration::from_secs(2));
+    let shared = Arc::new(Shared::new(muc_service, nick, patience, account));
     let mut seed = [0; 32];
     if !tls::random(&mut seed) {
         return Err(ConnectError::Tls { detail: "the system has no randomness to give".into() });
@@ -282,8 +284,17 @@ impl Task {
 
     fn start_tls(&mut self) -> bool {
         if !self.input.rest().is_empty() {
+            // The engine knows what to make of it.
+            let now = self.now();
+            let taken = self.engine.handle_input(now, self.input.rest());
+            self.input.start = self.input.start.saturating_add(taken).min(self.input.end);
+            if self.engine.wants().transport != Transport::StartTls {
+                return true;
+            }
+        }
+        if !self.input.rest().is_empty() {
             // Whoever speaks between the agreement and TLS is not the server
-            // (CVE-2011-0411). The engine has refused these bytes by not taking them.
+            // (CVE-2011-0411).
             self.line = Line::Down;
             self.input.clear();
             let detail = "bytes came in clear where TLS was to begin".to_string();
