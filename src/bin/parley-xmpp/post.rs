@@ -235,12 +235,13 @@ const fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<Posted, PostFailure>> + Send>>;
+type Fate = Result<Posted, PostFailure>;
+type Sending = Pin<Box<dyn Future<Output = Fate> + Send>>;
 
 /// Posts on their way, handed over and answered in the order of their lines.
 #[derive(Default)]
 struct Pipeline {
-    posts: VecDeque<(u64, Sending, Option<Result<Posted, PostFailure>>)>,
+    posts: VecDeque<(u64, Sending, Option<Fate>)>,
 }
 
 impl Pipeline {
@@ -258,7 +259,7 @@ impl Pipeline {
 
     /// The outcome of the oldest. A post is handed over when first polled, so
     /// all are, the oldest first. Can be dropped at any time.
-    async fn next(&mut self) -> (u64, Result<Posted, PostFailure>) {
+    async fn next(&mut self) -> (u64, Fate) {
         core::future::poll_fn(|cx| {
             for (_, sending, outcome) in &mut self.posts {
                 if outcome.is_none()

@@ -69,7 +69,7 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     pub(crate) remedy: String,
     /// The condition that the peer named.
-    pub(crate) condition: Option<String>,
+    pub(crate) condition: Option<&'static str>,
     /// The peer's words.
     pub(crate) text: Option<String>,
     /// Of a post that may be there or not: the id that it carries.
@@ -89,7 +89,7 @@ impl Problem {
     }
 
     fn because(mut self, error: &StanzaError) -> Self {
-        self.condition = Some(error.condition.as_str().to_owned());
+        self.condition = Some(error.condition.as_str());
         self.text.clone_from(&error.text);
         self
     }
@@ -133,11 +133,11 @@ impl From<ConnectError> for Problem {
             ConnectError::Auth(parley_xmpp::AuthFailure::Rejected { condition, text }) => {
                 problem.text = text;
                 problem.condition =
-                    (condition != SaslCondition::Undefined).then(|| condition.as_str().to_owned());
+                    (condition != SaslCondition::Undefined).then(|| condition.as_str());
             }
             // The text is part of the message already.
             ConnectError::Stream(OfflineCause::StreamError { condition, .. }) => {
-                problem.condition = Some(condition.as_str().to_owned());
+                problem.condition = Some(condition.as_str());
             }
             ConnectError::Stream(OfflineCause::Bind(error)) => problem = problem.because(&error),
             _ => {}

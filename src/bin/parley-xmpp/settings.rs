@@ -230,9 +230,10 @@ pub(crate) const DEFAULT_PASSWORD_WARNING: &str =
 /// Whether the service is on this machine, by its text alone: a name that merely
 /// resolves to it could resolve to another one the next time.
 fn is_loopback(service: &str) -> bool {
-    let host = match service.parse() {
-        Ok(Service::Tcp { host, .. } | Service::DirectTls { host, .. } | Service::Domain(host)) => host,
-        _ => return false,
+    let Ok(Service::Tcp { host, .. } | Service::DirectTls { host, .. } | Service::Domain(host)) =
+        service.parse()
+    else {
+        return false;
     };
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())

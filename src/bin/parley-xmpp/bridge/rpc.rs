@@ -52,10 +52,10 @@ fn call(value: Value) -> Result<Call, Reply> {
     let Value::Object(mut object) = value else {
         return refuse(Value::Null, "a request is an object");
     };
-    let id = match object.remove("id") {
-        id @ (None | Some(Value::Null | Value::String(_) | Value::Number(_))) => id,
-        Some(_) => return refuse(Value::Null, "`id` is a string, a number or null"),
-    };
+    let id = object.remove("id");
+    if !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
+        return refuse(Value::Null, "`id` is a string, a number or null");
+    }
     let echo = id.clone().unwrap_or(Value::Null);
     if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return refuse(echo, "`jsonrpc` has to be \"2.0\"");

@@ -195,14 +195,14 @@ impl Session {
                 Ok(_) => self.disconnect(),
                 Err(error) => ready(Err(error)),
             },
-            "subscribe" => self.with_live(given, |live, params| subscribe(live, params)),
-            "unsubscribe" => self.with_live(given, |live, params| unsubscribe(live, params)),
+            "subscribe" => self.with_live(given, subscribe),
+            "unsubscribe" => self.with_live(given, unsubscribe),
             "post" => {
                 let topic = given.get("topic").and_then(Value::as_str).unwrap_or_default();
                 let turn = self.turn(topic);
                 self.with_live(given, |live, params| post_to(live, params, turn))
             }
-            "fetchRecent" => self.with_live(given, |live, params| fetch(live, params)),
+            "fetchRecent" => self.with_live(given, fetch),
             "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
             other => ready(Err(Error::method(other))),
         }
