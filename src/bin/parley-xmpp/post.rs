@@ -71,6 +71,8 @@ impl Poster<'_> {
         let mut pipeline = Pipeline::default();
         let (mut number, mut posted) = (0_u64, 0_u64);
         let mut failure: Option<Failure> = None;
+        // The line that failed first: those before it are as good as ever.
+        let mut failed_at = u64::MAX;
         let mut reading = true;
         while reading || !pipeline.is_empty() {
             tokio::select! {
@@ -79,7 +81,7 @@ impl Poster<'_> {
                     match outcome {
                         Ok(outcome) => {
                             posted += 1;
-                            if failure.is_some() && !self.json {
+                            if at > failed_at && !self.json {
                                 let id = outcome.id.as_ref().map_or("-", ArchiveId::as_str);
                                 crate::say(&format!("line {at} was posted all the same: {}", Line(id)));
                             } else if let Err(error) = self.print(Some(at), &outcome) {
@@ -88,7 +90,8 @@ impl Poster<'_> {
                         }
                         Err(error) => {
                             let error = Problem::from(error).while_at(&format!("line {at}"));
-                            if failure.is_none() {
+                            if at < failed_at {
+                                failed_at = at;
                                 failure = Some(error.into());
                             } else {
                                 crate::say(&Failure::from(error).render(self.json));
@@ -119,6 +122,7 @@ impl Poster<'_> {
                             let mut error = refused(why);
                             error.error = format!("line {number}: {}", error.error);
                             failure = Some(error);
+                            failed_at = number;
                             reading = false;
                         }
                     }
