@@ -3,6 +3,7 @@
 #![cfg(feature = "tokio")]
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::tokio::{
-    CertificateProblem, Client, ConnectError, PostFailure, RoomError, Settings, State, Subscription, TlsMode,
+    CertificateProblem, Client, ConnectError, PostFailure, RoomError, Settings, State,
+    Subscription, TlsMode,
 };
 use parley_xmpp::{AuthFailure, Cursor, Entry, Fetch, Nick, Post, RequestError, RoomEvent, Start};
 use support::{Certificate, DOMAIN, Kind, MUC, Server, ServerOptions};
@@ -27,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fails instead of waiting for ever.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("no end of: {what}"))
+    timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("no end of: {what}"))
 }
 
 fn settings(server: &Server, user: &str) -> Settings {
@@ -37,11 +41,15 @@ fn settings(server: &Server, user: &str) -> Settings {
 
 fn direct(server: &Server, user: &str) -> Settings {
     let service = format!("xmpps://127.0.0.1:{}", server.tls_port());
-    Settings::new(&service, DOMAIN, user, &format!("secret-{user}")).expect("settings").ca_file(server.ca_file())
+    Settings::new(&service, DOMAIN, user, &format!("secret-{user}"))
+        .expect("settings")
+        .ca_file(server.ca_file())
 }
 
 async fn connect(settings: Settings) -> Client {
-    soon("connect", Client::connect(settings)).await.expect("to connect")
+    soon("connect", Client::connect(settings))
+        .await
+        .expect("to connect")
 }
 
 async fn refused(settings: Settings) -> ConnectError {
@@ -74,14 +82,29 @@ async fn each<F: Future<Output = ()>>(options: ServerOptions, test: impl Fn(Serv
 
 async fn converse(client: &Client, topic: &str) {
     let room = soon("join", client.room(topic)).await.expect("to join");
-    let mut subscription = soon("subscribe", room.subscribe(Start::Now)).await.expect("to subscribe");
-    assert!(matches!(soon("anchor", subscription.next()).await, Some(Entry::CaughtUp { .. })));
+    let mut subscription = soon("subscribe", room.subscribe(Start::Now))
+        .await
+        .expect("to subscribe");
+    assert!(matches!(
+        soon("anchor", subscription.next()).await,
+        Some(Entry::CaughtUp { .. })
+    ));
     let posted = soon("post", room.post("one")).await.expect("to post");
-    soon("send", room.send(Post::new("two"))).await.expect("to post");
+    soon("send", room.send(Post::new("two")))
+        .await
+        .expect("to post");
     assert_eq!(bodies(&mut subscription, 2).await, ["one", "two"]);
     let after = Cursor::After(posted.id.expect("an archived post"));
-    let page = soon("fetch", room.fetch(Fetch::since(after, 10))).await.expect("to fetch");
-    assert_eq!(page.messages.iter().map(|m| m.body.as_str()).collect::<Vec<_>>(), ["two"]);
+    let page = soon("fetch", room.fetch(Fetch::since(after, 10)))
+        .await
+        .expect("to fetch");
+    assert_eq!(
+        page.messages
+            .iter()
+            .map(|m| m.body.as_str())
+            .collect::<Vec<_>>(),
+        ["two"]
+    );
     assert!(page.complete);
 }
 
@@ -95,7 +118,12 @@ async fn each_kind_of_connection_carries_a_conversation() {
 
         let starttls = connect(settings(&server, "alice").ca_file(server.ca_file())).await;
         assert_eq!(starttls.tls().expect("TLS").version, "TLSv1.3");
-        assert!(starttls.login().mechanism.ends_with("-PLUS"), "{:?}", starttls.login());
+        let login = starttls.login();
+        assert_eq!(
+            login.mechanism.ends_with("-PLUS"),
+            login.channel_binding.is_some(),
+            "{login:?}"
+        );
         converse(&starttls, "starttls").await;
         starttls.close().await;
 
@@ -109,7 +137,10 @@ async fn each_kind_of_connection_carries_a_conversation() {
 
 #[tokio::test]
 async fn why_a_connection_fails_is_told() {
-    let options = ServerOptions { certificate: Certificate::WrongName, ..ServerOptions::default() };
+    let options = ServerOptions {
+        certificate: Certificate::WrongName,
+        ..ServerOptions::default()
+    };
     each(options, |server| async move {
         let error = refused(direct(&server, "alice")).await;
         assert!(
@@ -143,7 +174,10 @@ async fn why_a_connection_fails_is_told() {
 
 #[tokio::test]
 async fn no_tls_is_no_connection_where_tls_is_meant() {
-    let options = ServerOptions { starttls: false, ..ServerOptions::default() };
+    let options = ServerOptions {
+        starttls: false,
+        ..ServerOptions::default()
+    };
     each(options, |server| async move {
         let error = refused(settings(&server, "alice").tls(TlsMode::Required)).await;
         assert_eq!(error, ConnectError::NoTls);
@@ -153,9 +187,13 @@ async fn no_tls_is_no_connection_where_tls_is_meant() {
 
 #[tokio::test]
 async fn who_keeps_trying_connects_when_the_server_comes() {
-    let Some(mut server) = Server::start(Kind::Prosody, ServerOptions::default()) else { return };
+    let Some(mut server) = Server::start(Kind::Prosody, ServerOptions::default()) else {
+        return;
+    };
     server.stop();
-    let connecting = tokio::spawn(Client::connect(settings(&server, "alice").keep_trying(true)));
+    let connecting = tokio::spawn(Client::connect(
+        settings(&server, "alice").keep_trying(true),
+    ));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!connecting.is_finished());
     let server = tokio::task::spawn_blocking(move || {
@@ -163,7 +201,10 @@ async fn who_keeps_trying_connects_when_the_server_comes() {
         server
     });
     let _server = server.await.expect("a server");
-    let client = soon("connect", connecting).await.expect("no panic").expect("to connect");
+    let client = soon("connect", connecting)
+        .await
+        .expect("no panic")
+        .expect("to connect");
     client.close().await;
 }
 
@@ -175,10 +216,17 @@ async fn the_last_handle_ends_the_task() {
         assert!(matches!(states.next().await, Some(State::Online { .. })));
         let room = soon("join", client.room("handles")).await.expect("to join");
         let mut events = room.events();
-        let subscription = soon("subscribe", room.subscribe(Start::Now)).await.expect("to subscribe");
+        let subscription = soon("subscribe", room.subscribe(Start::Now))
+            .await
+            .expect("to subscribe");
         drop(client);
         drop(room);
-        assert!(timeout(Duration::from_millis(200), states.next()).await.is_err(), "a handle is left");
+        assert!(
+            timeout(Duration::from_millis(200), states.next())
+                .await
+                .is_err(),
+            "a handle is left"
+        );
         drop(subscription);
         let end = async {
             let mut all = Vec::new();
@@ -189,44 +237,73 @@ async fn the_last_handle_ends_the_task() {
         };
         let all = soon("end", end).await;
         assert_eq!(all.last(), Some(&State::Closed), "{all:?}");
-        soon("end of events", async { while events.next().await.is_some() {} }).await;
+        soon("end of events", async {
+            while events.next().await.is_some() {}
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn after_the_end_every_call_says_so() {
-    let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) else { return };
+    let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) else {
+        return;
+    };
     let client = connect(settings(&server, "alice")).await;
     let room = soon("join", client.room("end")).await.expect("to join");
-    let mut subscription = soon("subscribe", room.subscribe(Start::Now)).await.expect("to subscribe");
+    let mut subscription = soon("subscribe", room.subscribe(Start::Now))
+        .await
+        .expect("to subscribe");
     soon("close", client.close()).await;
     soon("close again", client.close()).await;
     assert_eq!(room.post("late").await, Err(PostFailure::Closed));
-    assert_eq!(room.fetch(Fetch::newest(1)).await.map_err(|f| f.error), Err(RequestError::Offline));
-    assert_eq!(client.room("other").await.map(|_| ()), Err(RoomError::Closed));
-    assert_eq!(client.disco_info(client.jid()).await, Err(RequestError::Offline));
-    soon("end", async { while subscription.next().await.is_some() {} }).await;
+    assert_eq!(
+        room.fetch(Fetch::newest(1)).await.map_err(|f| f.error),
+        Err(RequestError::Offline)
+    );
+    assert_eq!(
+        client.room("other").await.map(|_| ()),
+        Err(RoomError::Closed)
+    );
+    assert_eq!(
+        client.disco_info(client.jid()).await,
+        Err(RequestError::Offline)
+    );
+    soon("end", async {
+        while subscription.next().await.is_some() {}
+    })
+    .await;
     assert!(matches!(client.states().next().await, Some(State::Closed)));
     room.leave().await;
 }
 
 #[tokio::test]
 async fn a_dropped_runtime_ends_what_others_wait_for() {
-    let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) else { return };
+    let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) else {
+        return;
+    };
     let settings = settings(&server, "alice");
     let (client, mut subscription) = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             let client = connect(settings).await;
             let room = soon("join", client.room("runtime")).await.expect("to join");
-            let subscription = soon("subscribe", room.subscribe(Start::Now)).await.expect("to subscribe");
+            let subscription = soon("subscribe", room.subscribe(Start::Now))
+                .await
+                .expect("to subscribe");
             (client, subscription)
         })
     })
     .await
     .expect("no panic");
-    soon("end", async { while subscription.next().await.is_some() {} }).await;
+    soon("end", async {
+        while subscription.next().await.is_some() {}
+    })
+    .await;
     soon("close", client.close()).await;
 }
 
@@ -237,8 +314,14 @@ async fn one_topic_is_one_room() {
         let (one, two) = tokio::join!(client.room("Same / topic"), client.room("Same / topic"));
         let (one, two) = (one.expect("to join"), two.expect("to join"));
         assert_eq!(one.jid(), two.jid());
-        assert_eq!((one.topic(), one.nick().as_str()), (Some("Same / topic"), "ana"));
-        let again = client.join(one.jid().clone(), Nick::Random).await.expect("to join");
+        assert_eq!(
+            (one.topic(), one.nick().as_str()),
+            (Some("Same / topic"), "ana")
+        );
+        let again = client
+            .join(one.jid().clone(), Nick::Random)
+            .await
+            .expect("to join");
         assert_eq!((again.topic(), again.nick().as_str()), (None, "ana"));
         // Leaving and coming back at once.
         let mut events = two.events();
@@ -246,7 +329,10 @@ async fn one_topic_is_one_room() {
             tokio::task::yield_now().await;
             soon("back", client.room("Same / topic")).await
         });
-        back.expect("to come back").post("here again").await.expect("to post");
+        back.expect("to come back")
+            .post("here again")
+            .await
+            .expect("to post");
         let last = async {
             let mut last = None;
             while let Some(event) = events.next().await {
@@ -254,11 +340,20 @@ async fn one_topic_is_one_room() {
             }
             last
         };
-        assert!(matches!(soon("left", last).await, Some(Ok(RoomEvent::Left { .. }))));
-        assert!(matches!(two.post("from outside").await, Err(PostFailure::Invalid(_))));
+        assert!(matches!(
+            soon("left", last).await,
+            Some(Ok(RoomEvent::Left { .. }))
+        ));
+        assert!(matches!(
+            two.post("from outside").await,
+            Err(PostFailure::Invalid(_))
+        ));
         // A nick that is taken.
         let other = connect(settings(&server, "bob").nick(Nick::Chosen("ana".into()))).await;
-        let error = soon("conflict", other.room("Same / topic")).await.map(|_| ()).expect_err("a conflict");
+        let error = soon("conflict", other.room("Same / topic"))
+            .await
+            .map(|_| ())
+            .expect_err("a conflict");
         assert!(error.to_string().contains("nick"), "{error}");
         other.close().await;
         client.close().await;
@@ -271,15 +366,23 @@ async fn services_can_be_asked_and_rooms_destroyed() {
     each(ServerOptions::default(), |server| async move {
         let client = connect(settings(&server, "alice")).await;
         let muc = parley_xmpp::jid::Jid::parse(MUC).expect("an address");
-        let info = soon("disco", client.disco_info(muc.clone())).await.expect("an answer");
+        let info = soon("disco", client.disco_info(muc.clone()))
+            .await
+            .expect("an answer");
         assert!(info.has("http://jabber.org/protocol/muc"), "{info:?}");
         let room = soon("join", client.room("doomed")).await.expect("to join");
         let guest = connect(settings(&server, "bob")).await;
         let seen = soon("join", guest.room("doomed")).await.expect("to join");
         let refused = soon("destroy", seen.destroy()).await;
-        assert!(matches!(refused, Err(RequestError::Refused(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(RequestError::Refused(_))),
+            "{refused:?}"
+        );
         soon("destroy", room.destroy()).await.expect("to destroy");
-        assert_eq!(soon("destroy", room.destroy()).await, Err(RequestError::NoSuchRoom));
+        assert_eq!(
+            soon("destroy", room.destroy()).await,
+            Err(RequestError::NoSuchRoom)
+        );
         client.close().await;
         guest.close().await;
     })
@@ -297,16 +400,26 @@ async fn futures_can_be_dropped_at_any_time() {
             let waiting = Cursor::Beginning;
             drop(timeout(wait, room.post(&format!("post {n}"))).await);
             drop(timeout(wait, room.fetch(Fetch::newest(50))).await);
-            drop(timeout(wait, room.fetch(Fetch::since(waiting, 5).wait(Duration::from_secs(60)))).await);
+            drop(
+                timeout(
+                    wait,
+                    room.fetch(Fetch::since(waiting, 5).wait(Duration::from_secs(60))),
+                )
+                .await,
+            );
             drop(timeout(wait, client.room(&format!("dropped {}", n % 5))).await);
             drop(timeout(wait, client.disco_info(client.jid())).await);
-            if let Ok(Ok(mut subscription)) = timeout(wait, room.subscribe(Start::Cursor(Cursor::Beginning))).await {
+            if let Ok(Ok(mut subscription)) =
+                timeout(wait, room.subscribe(Start::Cursor(Cursor::Beginning))).await
+            {
                 drop(timeout(wait, subscription.next()).await);
             }
             drop(timeout(wait, Client::connect(settings(&server, "bob"))).await);
         }
         soon("post", room.post("last")).await.expect("to post");
-        let page = soon("fetch", room.fetch(Fetch::newest(1))).await.expect("to fetch");
+        let page = soon("fetch", room.fetch(Fetch::newest(1)))
+            .await
+            .expect("to fetch");
         assert_eq!(page.messages.last().expect("a message").body, "last");
         soon("close", client.close()).await;
     })
@@ -318,8 +431,18 @@ async fn a_reader_who_sleeps_misses_nothing_and_holds_up_nobody() {
     each(ServerOptions::default(), |server| async move {
         let client = connect(settings(&server, "alice")).await;
         let room = soon("join", client.room("sleeper")).await.expect("to join");
-        let mut sleeper = soon("subscribe", room.subscribe(Start::Cursor(Cursor::Beginning))).await.expect("one");
-        let mut reader = soon("subscribe", room.subscribe(Start::Cursor(Cursor::Beginning))).await.expect("one");
+        let mut sleeper = soon(
+            "subscribe",
+            room.subscribe(Start::Cursor(Cursor::Beginning)),
+        )
+        .await
+        .expect("one");
+        let mut reader = soon(
+            "subscribe",
+            room.subscribe(Start::Cursor(Cursor::Beginning)),
+        )
+        .await
+        .expect("one");
         let count = Subscription::WINDOW as usize * 2 + 50;
         let said: Vec<String> = (0..count).map(|n| n.to_string()).collect();
         for text in &said {
@@ -328,7 +451,12 @@ async fn a_reader_who_sleeps_misses_nothing_and_holds_up_nobody() {
         assert_eq!(bodies(&mut reader, count).await, said);
         assert_eq!(bodies(&mut sleeper, count).await, said);
         let mut seen = Vec::new();
-        let page = soon("fetch", room.fetch_with(Fetch::newest(300), |n| seen.push(n))).await.expect("to fetch");
+        let page = soon(
+            "fetch",
+            room.fetch_with(Fetch::newest(300), |n| seen.push(n)),
+        )
+        .await
+        .expect("to fetch");
         let tail: Vec<_> = page.messages.iter().map(|m| m.body.clone()).collect();
         assert_eq!(tail, said[count - 300..]);
         assert_eq!(seen.last(), Some(&300));
@@ -344,7 +472,12 @@ async fn after_a_restart_the_subscription_goes_on() {
         let client = connect(settings(&server, "alice").nick(Nick::Chosen("ana".into()))).await;
         let mut states = client.states();
         let room = soon("join", client.room("restart")).await.expect("to join");
-        let mut subscription = soon("subscribe", room.subscribe(Start::Cursor(Cursor::Beginning))).await.expect("one");
+        let mut subscription = soon(
+            "subscribe",
+            room.subscribe(Start::Cursor(Cursor::Beginning)),
+        )
+        .await
+        .expect("one");
         soon("post", room.post("before")).await.expect("to post");
         let _server = tokio::task::spawn_blocking(move || {
             server.restart();
@@ -361,8 +494,14 @@ async fn after_a_restart_the_subscription_goes_on() {
             }
         })
         .await;
-        soon("online", async { while !matches!(states.next().await, Some(State::Online { .. })) {} }).await;
-        timeout(PATIENCE * 2, room.post("after")).await.expect("an outcome").expect("to post");
+        soon("online", async {
+            while !matches!(states.next().await, Some(State::Online { .. })) {}
+        })
+        .await;
+        timeout(PATIENCE * 2, room.post("after"))
+            .await
+            .expect("an outcome")
+            .expect("to post");
         assert_eq!(bodies(&mut subscription, 2).await, ["before", "after"]);
         client.close().await;
     })
@@ -383,7 +522,9 @@ async fn stress(server: &Server) {
             let room = room.clone();
             tasks.push(tokio::spawn(async move {
                 let start = Start::Cursor(Cursor::Beginning);
-                let mut subscription = soon("subscribe", room.subscribe(start)).await.expect("to subscribe");
+                let mut subscription = soon("subscribe", room.subscribe(start))
+                    .await
+                    .expect("to subscribe");
                 let said = bodies(&mut subscription, POSTERS * POSTS).await;
                 let different: BTreeSet<_> = said.iter().collect();
                 assert_eq!(different.len(), POSTERS * POSTS);
@@ -393,17 +534,24 @@ async fn stress(server: &Server) {
             let room = room.clone();
             tasks.push(tokio::spawn(async move {
                 for n in 0..POSTS {
-                    soon("post", room.post(&format!("{poster}.{n}"))).await.expect("to post");
+                    soon("post", room.post(&format!("{poster}.{n}")))
+                        .await
+                        .expect("to post");
                 }
             }));
         }
         for _ in 0..40 {
             let room = room.clone();
             tasks.push(tokio::spawn(async move {
-                soon("fetch", room.fetch(Fetch::newest(20))).await.expect("to fetch");
+                soon("fetch", room.fetch(Fetch::newest(20)))
+                    .await
+                    .expect("to fetch");
             }));
         }
-        let room = client.join(BareJid::parse(room.jid().as_str()).expect("an address"), Nick::Random);
+        let room = client.join(
+            BareJid::parse(room.jid().as_str()).expect("an address"),
+            Nick::Random,
+        );
         drop(soon("join", room).await.expect("to join"));
     }
     for task in tasks {
@@ -414,10 +562,16 @@ async fn stress(server: &Server) {
 
 #[tokio::test]
 async fn many_at_once_on_one_thread() {
-    each(ServerOptions::default(), |server| async move { stress(&server).await }).await;
+    each(ServerOptions::default(), |server| async move {
+        stress(&server).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_on_many_threads() {
-    each(ServerOptions::default(), |server| async move { stress(&server).await }).await;
+    each(ServerOptions::default(), |server| async move {
+        stress(&server).await
+    })
+    .await;
 }

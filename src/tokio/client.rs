@@ -113,7 +113,8 @@ impl Client {
     pub async fn room(&self, topic: &str) -> Result<Room, RoomError> {
         let shared = &self.link.shared;
         let room = crate::topic::room(topic, &shared.muc_service).map_err(RoomError::Topic)?;
-        self.enter(room, shared.nick.clone(), Some(topic.into())).await
+        self.enter(room, shared.nick.clone(), Some(topic.into()))
+            .await
     }
 
     /// Joins a room. Resolves when in it.
@@ -126,7 +127,12 @@ impl Client {
         self.enter(room, nick, None).await
     }
 
-    async fn enter(&self, room: BareJid, nick: Nick, topic: Option<Arc<str>>) -> Result<Room, RoomError> {
+    async fn enter(
+        &self,
+        room: BareJid,
+        nick: Nick,
+        topic: Option<Arc<str>>,
+    ) -> Result<Room, RoomError> {
         let (reply, answer) = oneshot::channel();
         self.link.send(Command::Join { room, nick, reply });
         let shared = answer.await.map_err(|_| RoomError::Closed)??;

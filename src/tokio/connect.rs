@@ -54,7 +54,10 @@ enum Trust {
     /// The program's own configuration.
     Given(Arc<ClientConfig>),
     /// Ours, made when it is first needed: without and with ALPN.
-    Load { ca_file: Option<PathBuf>, made: OnceCell<(Arc<ClientConfig>, Arc<ClientConfig>)> },
+    Load {
+        ca_file: Option<PathBuf>,
+        made: OnceCell<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+    },
 }
 
 /// A transport as the engine is told of it.
@@ -82,7 +85,10 @@ impl Connector {
             name: settings.tls_name.as_deref().unwrap_or(domain).to_owned(),
             trust: match &settings.tls_config {
                 Some(config) => Trust::Given(Arc::clone(config)),
-                None => Trust::Load { ca_file: settings.ca_file.clone(), made: OnceCell::new() },
+                None => Trust::Load {
+                    ca_file: settings.ca_file.clone(),
+                    made: OnceCell::new(),
+                },
             },
         })
     }
@@ -100,9 +106,14 @@ impl Connector {
                     let _ = tls::random(&mut bytes);
                     u32::from_ne_bytes(bytes)
                 };
-                let targets = srv::order(domain, direct, starttls, random).map_err(|srv::NoService| {
-                    ConnectError::Resolve { detail: format!("{domain} says that it has no XMPP service for clients") }
-                })?;
+                let targets =
+                    srv::order(domain, direct, starttls, random).map_err(|srv::NoService| {
+                        ConnectError::Resolve {
+                            detail: format!(
+                                "{domain} says that it has no XMPP service for clients"
+                            ),
+                        }
+                    })?;
                 self.open_first(&targets).await
             }
         }
@@ -118,28 +129,53 @@ impl Connector {
                 attempt.await
             } else {
                 timeout(PATIENCE, attempt).await.unwrap_or_else(|_| {
-                    Err(ConnectError::Connect { detail: cannot(&target.host, target.port, "no answer in time") })
+                    Err(ConnectError::Connect {
+                        detail: cannot(&target.host, target.port, "no answer in time"),
+                    })
                 })
             };
             match result {
                 Ok(opened) => return Ok(opened),
                 // What a server got furthest with says most.
-                Err(error) if worst.as_ref().is_none_or(|worst| rank(&error) > rank(worst)) => worst = Some(error),
+                Err(error)
+                    if worst
+                        .as_ref()
+                        .is_none_or(|worst| rank(&error) > rank(worst)) =>
+                {
+                    worst = Some(error)
+                }
                 Err(_) => {}
             }
         }
-        Err(worst.unwrap_or(ConnectError::Resolve { detail: "there is no server to try".into() }))
+        Err(worst.unwrap_or(ConnectError::Resolve {
+            detail: "there is no server to try".into(),
+        }))
     }
 
-    async fn open_one(&self, host: &str, port: u16, direct_tls: bool) -> Result<Opened, ConnectError> {
+    async fn open_one(
+        &self,
+        host: &str,
+        port: u16,
+        direct_tls: bool,
+    ) -> Result<Opened, ConnectError> {
         let tcp = dial(host, port).await?;
         if direct_tls {
             let secured = self.handshake(tcp, true).await?;
             let (socket, tls) = (secured.socket, Some(secured.tls));
-            return Ok(Opened { socket, security: Security::Tls(secured.binding), tls });
+            return Ok(Opened {
+                socket,
+                security: Security::Tls(secured.binding),
+                tls,
+            });
         }
-        let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-        Ok(Opened { socket: Socket::Clear(tcp), security: Security::Clear { loopback }, tls: None })
+        let loopback = tcp
+            .peer_addr()
+            .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+        Ok(Opened {
+            socket: Socket::Clear(tcp),
+            security: Security::Clear { loopback },
+            tls: None,
+        })
     }
 
     /// TLS on top of a connection that has agreed to it.
@@ -171,7 +207,8 @@ impl Trust {
         let load = || async {
             let ca_file = ca_file.clone();
             // Some hundred files on some systems: not on a thread that serves sockets.
-            let loaded = ::tokio::task::spawn_blocking(move || tls::config(ca_file.as_deref())).await;
+            let loaded =
+                ::tokio::task::spawn_blocking(move || tls::config(ca_file.as_deref())).await;
             let config = loaded.map_err(|_| ConnectError::Closed)??;
             Ok::<_, ConnectError>((Arc::new(config.clone()), Arc::new(tls::with_alpn(&config))))
         };
@@ -185,7 +222,9 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
         Ok(found) => found.take(MOST_ADDRESSES).collect(),
         Err(error) => {
-            return Err(ConnectError::Resolve { detail: format!("no address for {}: {error}", host.escape_debug()) });
+            return Err(ConnectError::Resolve {
+                detail: format!("no address for {}: {error}", host.escape_debug()),
+            });
         }
     };
     let mut errors = String::new();
@@ -194,13 +233,17 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let result = if left == 0 {
             attempt.await
         } else {
-            timeout(PATIENCE, attempt).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            timeout(PATIENCE, attempt)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         };
         match result {
             Ok(tcp) => {
                 // Without it a small stanza waits for the acknowledgement of the one before.
                 if let Err(error) = tcp.set_nodelay(true) {
-                    return Err(ConnectError::Connect { detail: cannot(host, port, &error.to_string()) });
+                    return Err(ConnectError::Connect {
+                        detail: cannot(host, port, &error.to_string()),
+                    });
                 }
                 return Ok(tcp);
             }
@@ -212,9 +255,13 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         }
     }
     if addresses.is_empty() {
-        return Err(ConnectError::Resolve { detail: format!("no address for {}", host.escape_debug()) });
+        return Err(ConnectError::Resolve {
+            detail: format!("no address for {}", host.escape_debug()),
+        });
     }
-    Err(ConnectError::Connect { detail: cannot(host, port, &errors) })
+    Err(ConnectError::Connect {
+        detail: cannot(host, port, &errors),
+    })
 }
 
 fn cannot(host: &str, port: u16, why: &str) -> String {
@@ -260,14 +307,22 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Clear(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
 
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Clear(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
@@ -295,7 +350,9 @@ mod tests {
     use super::*;
     use ::tokio::net::TcpListener;
     use ::tokio::task::JoinHandle;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    };
     use sha2::{Digest as _, Sha256};
     use std::{env, fs, process};
     use tokio_rustls::TlsAcceptor;
@@ -335,12 +392,16 @@ mod tests {
             None => params.self_signed(&key).unwrap(),
         };
         let der = certificate.der().to_vec();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(alloc::vec![certificate.into()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+                .with_protocol_versions(versions)
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(
+                    alloc::vec![certificate.into()],
+                    PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+                )
+                .unwrap();
         config.alpn_protocols = alloc::vec![b"xmpp-client".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -348,24 +409,44 @@ mod tests {
             let (tcp, _) = listener.accept().await.unwrap();
             let stream = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.ok()?;
             let connection = stream.get_ref().1;
-            let exporter =
-                connection.export_keying_material(Vec::from([0; 32]), b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
-            let (name, alpn) =
-                (connection.server_name().map(Into::into), connection.alpn_protocol().map(<[u8]>::to_vec));
-            Some(Seen { name, alpn, exporter })
+            let exporter = connection
+                .export_keying_material(Vec::from([0; 32]), b"EXPORTER-Channel-Binding", Some(b""))
+                .unwrap();
+            let (name, alpn) = (
+                connection.server_name().map(Into::into),
+                connection.alpn_protocol().map(<[u8]>::to_vec),
+            );
+            Some(Seen {
+                name,
+                alpn,
+                exporter,
+            })
         });
         (port, der, task)
     }
 
     fn example(names: &[&str]) -> CertificateParams {
-        CertificateParams::new(names.iter().map(|name| String::from(*name)).collect::<Vec<_>>()).unwrap()
+        CertificateParams::new(
+            names
+                .iter()
+                .map(|name| String::from(*name))
+                .collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 
     /// The authority's certificate as a file, and the settings that trust it.
     fn trusting(label: &str, authority: &Authority, port: u16) -> Settings {
         let path = env::temp_dir().join(format!("parley-xmpp-{}-{label}.pem", process::id()));
         fs::write(&path, authority.pem()).unwrap();
-        Settings::new(&format!("xmpps://127.0.0.1:{port}"), "example.org", "ana", "secret").unwrap().ca_file(path)
+        Settings::new(
+            &format!("xmpps://127.0.0.1:{port}"),
+            "example.org",
+            "ana",
+            "secret",
+        )
+        .unwrap()
+        .ca_file(path)
     }
 
     async fn open(settings: Settings) -> Result<Opened, ConnectError> {
@@ -379,14 +460,24 @@ mod tests {
     #[::tokio::test]
     async fn direct_tls_asks_for_the_domain_and_binds_to_the_channel() {
         let authority = authority();
-        let (port, der, task) = server(example(&["example.org"]), Some(&authority), &[&version::TLS13]).await;
+        let (port, der, task) = server(
+            example(&["example.org"]),
+            Some(&authority),
+            &[&version::TLS13],
+        )
+        .await;
         let opened = open(trusting("direct", &authority, port)).await.unwrap();
         let seen = task.await.unwrap().unwrap();
         assert_eq!(seen.name.as_deref(), Some("example.org"));
         assert_eq!(seen.alpn.as_deref(), Some(ALPN));
-        let Security::Tls(binding) = opened.security else { panic!("{:?}", opened.security) };
+        let Security::Tls(binding) = opened.security else {
+            panic!("{:?}", opened.security)
+        };
         assert_eq!(binding.exporter, Some(seen.exporter));
-        assert_eq!(binding.server_end_point, Some(Sha256::digest(&der).to_vec()));
+        assert_eq!(
+            binding.server_end_point,
+            Some(Sha256::digest(&der).to_vec())
+        );
         assert_eq!(opened.tls.unwrap().version, "TLSv1.3");
     }
 
@@ -395,9 +486,16 @@ mod tests {
     #[::tokio::test]
     async fn an_older_tls_exports_no_binding() {
         let authority = authority();
-        let (port, _, _task) = server(example(&["example.org"]), Some(&authority), &[&version::TLS12]).await;
+        let (port, _, _task) = server(
+            example(&["example.org"]),
+            Some(&authority),
+            &[&version::TLS12],
+        )
+        .await;
         let opened = open(trusting("tls12", &authority, port)).await.unwrap();
-        let Security::Tls(binding) = opened.security else { panic!("{:?}", opened.security) };
+        let Security::Tls(binding) = opened.security else {
+            panic!("{:?}", opened.security)
+        };
         assert_eq!(binding.exporter, None);
         assert!(binding.server_end_point.is_some());
     }
@@ -412,15 +510,48 @@ mod tests {
         early.not_before = date_time_ymd(2999, 1, 1);
         early.not_after = date_time_ymd(3000, 1, 1);
         for (label, params, issuer, problem, words) in [
-            ("expired", expired, &authority, CertificateProblem::Expired, "days ago"),
-            ("early", early, &authority, CertificateProblem::NotYetValid, "not valid yet"),
-            ("name", example(&["host.example"]), &authority, CertificateProblem::WrongName, "but to host.example"),
-            ("issuer", example(&["example.org"]), &other, CertificateProblem::UnknownIssuer, "nobody"),
-            ("again", example(&["example.org"]), &again, CertificateProblem::UnknownIssuer, "another key"),
+            (
+                "expired",
+                expired,
+                &authority,
+                CertificateProblem::Expired,
+                "days ago",
+            ),
+            (
+                "early",
+                early,
+                &authority,
+                CertificateProblem::NotYetValid,
+                "not valid yet",
+            ),
+            (
+                "name",
+                example(&["host.example"]),
+                &authority,
+                CertificateProblem::WrongName,
+                "but to host.example",
+            ),
+            (
+                "issuer",
+                example(&["example.org"]),
+                &other,
+                CertificateProblem::UnknownIssuer,
+                "nobody",
+            ),
+            (
+                "again",
+                example(&["example.org"]),
+                &again,
+                CertificateProblem::UnknownIssuer,
+                "another key",
+            ),
         ] {
             let (port, _, _task) = server(params, Some(issuer), &[&version::TLS13]).await;
             match open(trusting(label, &authority, port)).await.err() {
-                Some(ConnectError::Certificate { problem: found, detail }) => {
+                Some(ConnectError::Certificate {
+                    problem: found,
+                    detail,
+                }) => {
                     assert_eq!(found, problem, "{label}: {detail}");
                     assert!(detail.contains(words), "{label}: {detail}");
                 }
@@ -437,15 +568,28 @@ mod tests {
         let (port, _, _task) = server(params, Some(&authority), &[&version::TLS13]).await;
         let error = open(trusting("authority", &authority, port)).await.err();
         let problem = CertificateProblem::Authority;
-        assert!(matches!(&error, Some(ConnectError::Certificate { problem: p, .. }) if *p == problem), "{error:?}");
+        assert!(
+            matches!(&error, Some(ConnectError::Certificate { problem: p, .. }) if *p == problem),
+            "{error:?}"
+        );
     }
 
     #[::tokio::test]
     async fn the_name_to_verify_can_be_another() {
         let authority = authority();
-        let (port, _, task) = server(example(&["host.example"]), Some(&authority), &[&version::TLS13]).await;
-        open(trusting("other-name", &authority, port).tls_name("host.example")).await.unwrap();
-        assert_eq!(task.await.unwrap().unwrap().name.as_deref(), Some("host.example"));
+        let (port, _, task) = server(
+            example(&["host.example"]),
+            Some(&authority),
+            &[&version::TLS13],
+        )
+        .await;
+        open(trusting("other-name", &authority, port).tls_name("host.example"))
+            .await
+            .unwrap();
+        assert_eq!(
+            task.await.unwrap().unwrap().name.as_deref(),
+            Some("host.example")
+        );
     }
 
     #[::tokio::test]
@@ -454,40 +598,73 @@ mod tests {
         fs::write(&path, "nothing").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = format!("xmpps://{}", listener.local_addr().unwrap());
-        let settings = Settings::new(&service, "example.org", "ana", "secret").unwrap().ca_file(&path);
+        let settings = Settings::new(&service, "example.org", "ana", "secret")
+            .unwrap()
+            .ca_file(&path);
         let error = open(settings).await.err().unwrap();
-        assert!(error.to_string().contains("holds no certificate"), "{error}");
+        assert!(
+            error.to_string().contains("holds no certificate"),
+            "{error}"
+        );
     }
 
     /// A port that nobody listens on.
     async fn closed_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+        TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
     }
 
     #[::tokio::test]
     async fn a_closed_port_is_named() {
         let port = closed_port().await;
         let error = dial("127.0.0.1", port).await.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")),
+            "{error}"
+        );
         assert!(error.remedy().unwrap().contains("running"));
     }
 
     #[::tokio::test]
     async fn the_next_server_is_tried_and_the_furthest_failure_told() {
         let authority = authority();
-        let target = |port, direct_tls| Target { host: "127.0.0.1".into(), port, direct_tls };
-        let (bad, _, _task) = server(example(&["host.example"]), Some(&authority), &[&version::TLS13]).await;
+        let target = |port, direct_tls| Target {
+            host: "127.0.0.1".into(),
+            port,
+            direct_tls,
+        };
+        let (bad, _, _task) = server(
+            example(&["host.example"]),
+            Some(&authority),
+            &[&version::TLS13],
+        )
+        .await;
         let closed = closed_port().await;
         let settings = trusting("targets", &authority, 1);
         let connector = Connector::new(&settings).unwrap();
-        let error = connector.open_first(&[target(bad, true), target(closed, false)]).await.err().unwrap();
+        let error = connector
+            .open_first(&[target(bad, true), target(closed, false)])
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(error, ConnectError::Certificate { .. }), "{error}");
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let good = listener.local_addr().unwrap().port();
-        let opened = connector.open_first(&[target(closed, true), target(good, false)]).await.unwrap();
+        let opened = connector
+            .open_first(&[target(closed, true), target(good, false)])
+            .await
+            .unwrap();
         assert_eq!(opened.security, Security::Clear { loopback: true });
-        let Socket::Clear(tcp) = opened.socket else { panic!("not in clear") };
+        let Socket::Clear(tcp) = opened.socket else {
+            panic!("not in clear")
+        };
         assert!(tcp.nodelay().unwrap());
         fs::remove_file(settings.ca_file.unwrap()).unwrap();
     }

@@ -10,11 +10,11 @@ use ::tokio::sync::{mpsc, oneshot};
 
 use super::client::{State, TlsInfo};
 use super::queue::Queue;
-use super::room::{Posted, PostFailure, RoomError};
+use super::room::{PostFailure, Posted, RoomError};
 use crate::jid::{BareJid, Jid};
 use crate::{
-    DiscoInfo, Entry, Fetch, FetchEvent, Joined, Login, Nick, Post, QueryError, RequestError, RoomEvent, RoomId,
-    Start, SubscriptionId,
+    DiscoInfo, Entry, Fetch, FetchEvent, Joined, Login, Nick, Post, QueryError, RequestError,
+    RoomEvent, RoomId, Start, SubscriptionId,
 };
 
 /// What a handle asks the task for.
@@ -23,16 +23,49 @@ use crate::{
 /// their number is bounded by what the program itself keeps.
 #[derive(Debug)]
 pub(super) enum Command {
-    Join { room: BareJid, nick: Nick, reply: Reply<Arc<RoomShared>, RoomError> },
-    Leave { room: RoomId },
-    Destroy { room: RoomId },
-    Post { room: RoomId, post: Post, reply: Reply<Posted, PostFailure> },
-    Fetch { token: u64, room: RoomId, fetch: Fetch, pages: mpsc::UnboundedSender<Fetched> },
-    Cancel { token: u64 },
-    Disco { of: Jid, items: bool, reply: Reply<DiscoInfo, RequestError> },
-    Subscribe { room: RoomId, from: Start, queue: Weak<Queue<Entry>>, reply: Reply<SubscriptionId, QueryError> },
-    Grant { subscription: SubscriptionId, credit: u32 },
-    Unsubscribe { subscription: SubscriptionId },
+    Join {
+        room: BareJid,
+        nick: Nick,
+        reply: Reply<Arc<RoomShared>, RoomError>,
+    },
+    Leave {
+        room: RoomId,
+    },
+    Destroy {
+        room: RoomId,
+    },
+    Post {
+        room: RoomId,
+        post: Post,
+        reply: Reply<Posted, PostFailure>,
+    },
+    Fetch {
+        token: u64,
+        room: RoomId,
+        fetch: Fetch,
+        pages: mpsc::UnboundedSender<Fetched>,
+    },
+    Cancel {
+        token: u64,
+    },
+    Disco {
+        of: Jid,
+        items: bool,
+        reply: Reply<DiscoInfo, RequestError>,
+    },
+    Subscribe {
+        room: RoomId,
+        from: Start,
+        queue: Weak<Queue<Entry>>,
+        reply: Reply<SubscriptionId, QueryError>,
+    },
+    Grant {
+        subscription: SubscriptionId,
+        credit: u32,
+    },
+    Unsubscribe {
+        subscription: SubscriptionId,
+    },
     Reconnect,
     Close,
 }
@@ -97,9 +130,26 @@ pub(super) struct Status {
 }
 
 impl Shared {
-    pub(super) fn new(muc_service: String, nick: Nick, patience: core::time::Duration, jid: Jid) -> Self {
-        let status = Status { jid, login: Login::default(), tls: None, state: None, readers: Vec::new() };
-        Self { muc_service, nick, patience, tokens: AtomicU64::new(0), status: Mutex::new(status) }
+    pub(super) fn new(
+        muc_service: String,
+        nick: Nick,
+        patience: core::time::Duration,
+        jid: Jid,
+    ) -> Self {
+        let status = Status {
+            jid,
+            login: Login::default(),
+            tls: None,
+            state: None,
+            readers: Vec::new(),
+        };
+        Self {
+            muc_service,
+            nick,
+            patience,
+            tokens: AtomicU64::new(0),
+            status: Mutex::new(status),
+        }
     }
 }
 

@@ -47,7 +47,9 @@ pub use tokio_rustls::rustls;
 
 pub use self::client::{Client, State, States, TlsInfo};
 pub use self::error::{CertificateProblem, ConnectError};
-pub use self::room::{FetchFailure, Lagged, Page, PostFailure, Posted, Room, RoomError, RoomEvents};
+pub use self::room::{
+    FetchFailure, Lagged, Page, PostFailure, Posted, Room, RoomError, RoomEvents,
+};
 pub use self::service::{Service, ServiceError};
 pub use self::settings::{Settings, SettingsError, TlsMode};
 pub use self::subscription::Subscription;

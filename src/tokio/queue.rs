@@ -27,8 +27,15 @@ struct Inner<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Arc<Self> {
-        let inner = Inner { items: VecDeque::new(), missed: 0, closed: false, reader: None };
-        Arc::new(Self { inner: Mutex::new(inner) })
+        let inner = Inner {
+            items: VecDeque::new(),
+            missed: 0,
+            closed: false,
+            reader: None,
+        };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+        })
     }
 
     /// Adds an item. At `capacity` the oldest goes, and is counted.
@@ -91,7 +98,11 @@ fn wake(reader: Option<Waker>) {
 }
 
 /// Gives an item to every reader that is still there, and forgets the others.
-pub(super) fn publish<T: Clone>(readers: &mut alloc::vec::Vec<Weak<Queue<T>>>, item: &T, capacity: usize) {
+pub(super) fn publish<T: Clone>(
+    readers: &mut alloc::vec::Vec<Weak<Queue<T>>>,
+    item: &T,
+    capacity: usize,
+) {
     readers.retain(|reader| {
         let reader = reader.upgrade();
         if let Some(reader) = &reader {
@@ -131,7 +142,9 @@ mod tests {
     fn a_marker_that_repeats_takes_one_place() {
         let queue = Queue::new();
         let same = |a: &i32, b: &i32| *a < 0 && *b < 0;
-        [1, -1, -2, -3, 2].into_iter().for_each(|n| queue.push_merged(n, same));
+        [1, -1, -2, -3, 2]
+            .into_iter()
+            .for_each(|n| queue.push_merged(n, same));
         let read: alloc::vec::Vec<_> = (0..3).map(|_| next(&queue)).collect();
         assert_eq!(read, [1, -3, 2].map(|n| Poll::Ready(Some((0, n)))));
         assert_eq!(next(&queue), Poll::Pending);

@@ -15,8 +15,8 @@ use super::queue::{Queue, lock};
 use super::subscription::Subscription;
 use crate::jid::{BareJid, JidError};
 use crate::{
-    ArchiveId, Cursor, Fetch, FetchEvent, JoinError, JoinFailure, Joined, Message, NotSent, Post, PostError,
-    QueryError, RequestError, RoomEvent, StanzaError, Start, Via,
+    ArchiveId, Cursor, Fetch, FetchEvent, JoinError, JoinFailure, Joined, Message, NotSent, Post,
+    PostError, QueryError, RequestError, RoomEvent, StanzaError, Start, Via,
 };
 
 /// A room that was joined. Cloning gives another handle to the same.
@@ -33,7 +33,11 @@ pub struct Room {
 
 impl Room {
     pub(super) const fn new(link: Link, shared: Arc<RoomShared>, topic: Option<Arc<str>>) -> Self {
-        Self { link, shared, topic }
+        Self {
+            link,
+            shared,
+            topic,
+        }
     }
 
     /// Its address.
@@ -76,7 +80,11 @@ impl Room {
     /// [`PostFailure`] tells what certainly did not happen from what may have.
     pub async fn send(&self, post: Post) -> Result<Posted, PostFailure> {
         let (reply, answer) = oneshot::channel();
-        self.link.send(Command::Post { room: self.shared.id, post, reply });
+        self.link.send(Command::Post {
+            room: self.shared.id,
+            post,
+            reply,
+        });
         answer.await.map_err(|_| PostFailure::Closed)?
     }
 
@@ -96,27 +104,47 @@ impl Room {
     ///
     /// # Errors
     /// [`FetchFailure`] has what was read until then.
-    pub async fn fetch_with(&self, fetch: Fetch, mut progress: impl FnMut(u64)) -> Result<Page, FetchFailure> {
+    pub async fn fetch_with(
+        &self,
+        fetch: Fetch,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Page, FetchFailure> {
         let mut reading = Reading::new(fetch.since.clone());
         let (pages, mut events) = mpsc::unbounded_channel();
         let token = self.link.token();
-        let guard = CancelOnDrop { link: &self.link, token: Some(token) };
-        self.link.send(Command::Fetch { token, room: self.shared.id, fetch, pages });
+        let guard = CancelOnDrop {
+            link: &self.link,
+            token: Some(token),
+        };
+        self.link.send(Command::Fetch {
+            token,
+            room: self.shared.id,
+            fetch,
+            pages,
+        });
         let end = loop {
             match events.recv().await {
                 Some(Fetched::Event(FetchEvent::Page(page))) => {
                     reading.add(page);
                     progress(reading.count);
                 }
-                Some(Fetched::Event(FetchEvent::Done { next, complete })) => break Ok((next, complete)),
+                Some(Fetched::Event(FetchEvent::Done { next, complete })) => {
+                    break Ok((next, complete));
+                }
                 Some(Fetched::Event(FetchEvent::Failed(error))) => break Err(error),
-                Some(Fetched::Refused(QueryError::UnknownRoom)) => break Err(RequestError::NoSuchRoom),
+                Some(Fetched::Refused(QueryError::UnknownRoom)) => {
+                    break Err(RequestError::NoSuchRoom);
+                }
                 Some(Fetched::Refused(_)) | None => break Err(RequestError::Offline),
             }
         };
         guard.disarm();
         match end {
-            Ok((next, complete)) => Ok(Page { messages: reading.messages(), next, complete }),
+            Ok((next, complete)) => Ok(Page {
+                messages: reading.messages(),
+                next,
+                complete,
+            }),
             Err(error) => Err(reading.fail(error)),
         }
     }
@@ -149,7 +177,9 @@ impl Room {
     /// Leaves the room, for every handle. Resolves when out, at once if out already.
     pub async fn leave(&self) {
         if let Some(left) = self.mourn() {
-            self.link.send(Command::Leave { room: self.shared.id });
+            self.link.send(Command::Leave {
+                room: self.shared.id,
+            });
             drop(left.await);
         }
     }
@@ -169,7 +199,9 @@ impl Room {
             view.destroyers.retain(|destroyer| !destroyer.is_closed());
             view.destroyers.push(reply);
         }
-        self.link.send(Command::Destroy { room: self.shared.id });
+        self.link.send(Command::Destroy {
+            room: self.shared.id,
+        });
         // Where the stream breaks meanwhile, nobody knows, and nothing is said.
         match ::tokio::time::timeout(self.link.shared.patience, answer).await {
             Ok(answer) => answer.map_err(|_| RequestError::Offline)?,
@@ -219,7 +251,11 @@ struct Reading {
 
 impl Reading {
     const fn new(since: Option<Cursor>) -> Self {
-        Self { since, pages: Vec::new(), count: 0 }
+        Self {
+            since,
+            pages: Vec::new(),
+            count: 0,
+        }
     }
 
     fn add(&mut self, page: Vec<Message>) {
@@ -239,7 +275,11 @@ impl Reading {
         let since = self.since.clone();
         let prefix = self.messages();
         let last = prefix.iter().rev().find_map(|message| message.id.clone());
-        FetchFailure { error, next: last.map(Cursor::After).or(since), prefix }
+        FetchFailure {
+            error,
+            next: last.map(Cursor::After).or(since),
+            prefix,
+        }
     }
 }
 
@@ -315,7 +355,10 @@ impl fmt::Display for PostFailure {
             Self::NotSent(NotSent::NoRoom) => f.write_str("not sent: the room was left"),
             Self::NotSent(_) => f.write_str("not sent: the connection ended"),
             Self::Unknown { origin_id } => {
-                write!(f, "sent, but not confirmed: it may be in the room, under the id {origin_id}")
+                write!(
+                    f,
+                    "sent, but not confirmed: it may be in the room, under the id {origin_id}"
+                )
             }
             Self::Closed => f.write_str("the client is closed"),
         }
@@ -345,10 +388,16 @@ impl fmt::Display for RoomError {
         match self {
             Self::Topic(why) => write!(f, "the topic has no room: {why}"),
             Self::Invalid(why) => why.fmt(f),
-            Self::Refused(JoinFailure::NickConflict) => f.write_str("the nick belongs to somebody else in the room"),
-            Self::Refused(JoinFailure::Refused(error)) => write!(f, "the room does not let us in: {error}"),
+            Self::Refused(JoinFailure::NickConflict) => {
+                f.write_str("the nick belongs to somebody else in the room")
+            }
+            Self::Refused(JoinFailure::Refused(error)) => {
+                write!(f, "the room does not let us in: {error}")
+            }
             Self::Refused(JoinFailure::TimedOut) => f.write_str("the room does not answer"),
-            Self::Refused(JoinFailure::Offline) => f.write_str("the connection ended before the room answered"),
+            Self::Refused(JoinFailure::Offline) => {
+                f.write_str("the connection ended before the room answered")
+            }
             Self::Left => f.write_str("the room was left before it let us in"),
             Self::Closed => f.write_str("the client is closed"),
         }
@@ -402,5 +451,83 @@ impl Stream for RoomEvents {
                 Err(Lagged(missed))
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LeaveCause, Source};
+    use core::task::Waker;
+
+    fn message(id: &str) -> Message {
+        Message {
+            id: ArchiveId::new(id),
+            nick: "ana".into(),
+            occupant_id: None,
+            body: id.into(),
+            origin_id: None,
+            reply_to: None,
+            stamp: None,
+            own: false,
+            source: Source::Archive,
+        }
+    }
+
+    fn reading(since: Option<Cursor>, pages: &[&[&str]]) -> Reading {
+        let mut reading = Reading::new(since);
+        for page in pages {
+            reading.add(page.iter().map(|id| message(id)).collect());
+        }
+        reading
+    }
+
+    fn ids(messages: &[Message]) -> Vec<&str> {
+        messages
+            .iter()
+            .map(|message| message.body.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn pages_come_out_with_the_oldest_first() {
+        let onwards = reading(Some(Cursor::Beginning), &[&["1", "2"], &["3"]]);
+        assert_eq!(onwards.count, 3);
+        assert_eq!(ids(&onwards.messages()), ["1", "2", "3"]);
+        let backwards = reading(None, &[&["3", "4"], &["1", "2"]]);
+        assert_eq!(ids(&backwards.messages()), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_failure_says_where_to_go_on() {
+        let fail = |since, pages| reading(since, pages).fail(RequestError::TimedOut);
+        let after = |id| Cursor::parse(id);
+        assert_eq!(fail(after("0"), &[&["1", "2"]]).next, after("2"));
+        assert_eq!(fail(after("0"), &[]).next, after("0"));
+        assert_eq!(fail(None, &[&["3", "4"], &["1", "2"]]).next, after("4"));
+        assert_eq!(fail(None, &[]).next, None);
+        assert_eq!(ids(&fail(after("0"), &[&["1"], &["2"]]).prefix), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_slow_reader_of_events_is_told_how_many_it_missed() {
+        let queue = Queue::new();
+        let mut events = RoomEvents {
+            queue: Arc::clone(&queue),
+            held: None,
+        };
+        let event = |n: usize| RoomEvent::OccupantLeft {
+            nick: alloc::format!("{n}"),
+            cause: LeaveCause::Asked,
+        };
+        (0..300).for_each(|n| queue.push(event(n), RoomEvents::CAPACITY));
+        queue.close();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = || Pin::new(&mut events).poll_next(&mut cx);
+        assert_eq!(next(), Poll::Ready(Some(Err(Lagged(44)))));
+        for n in 44..300 {
+            assert_eq!(next(), Poll::Ready(Some(Ok(event(n)))));
+        }
+        assert_eq!(next(), Poll::Ready(None));
     }
 }

@@ -19,9 +19,9 @@ use super::room::{PostFailure, Posted, RoomError, RoomEvents};
 use super::subscription::Subscription;
 use crate::jid::{BareJid, Jid};
 use crate::{
-    DiscoInfo, Engine, Entry, Event, Fetch, FetchEvent, Instant, JoinError, JoinRoom, Joined, Login, Nick,
-    OfflineCause, PostError, PostId, PostOutcome, QueryError, QueryId, RequestError, Retry, RoomEvent, RoomId,
-    StanzaError, SubscriptionId,
+    DiscoInfo, Engine, Entry, Event, Fetch, FetchEvent, Instant, JoinError, JoinRoom, Joined,
+    Login, Nick, OfflineCause, PostError, PostId, PostOutcome, QueryError, QueryId, RequestError,
+    Retry, RoomEvent, RoomId, StanzaError, Start, SubscriptionId,
 };
 
 /// Who waits for what.
@@ -58,11 +58,26 @@ struct RoomEntry {
     again: Vec<(Nick, Reply<Arc<RoomShared>, RoomError>)>,
 }
 
-/// What the engine answers with a [`QueryId`].
+/// What the engine takes only so many of at a time.
 #[derive(Debug)]
 enum Request {
-    Fetch { token: u64, room: RoomId, fetch: Fetch, pages: mpsc::UnboundedSender<Fetched> },
-    Disco { of: Jid, items: bool, reply: Reply<DiscoInfo, RequestError> },
+    Fetch {
+        token: u64,
+        room: RoomId,
+        fetch: Fetch,
+        pages: mpsc::UnboundedSender<Fetched>,
+    },
+    Disco {
+        of: Jid,
+        items: bool,
+        reply: Reply<DiscoInfo, RequestError>,
+    },
+    Subscribe {
+        room: RoomId,
+        from: Start,
+        queue: Weak<Queue<Entry>>,
+        reply: Reply<SubscriptionId, QueryError>,
+    },
 }
 
 impl Router {
@@ -99,31 +114,60 @@ impl Router {
                 Err(PostError::Closed) => drop(reply.send(Err(PostFailure::Closed))),
                 Err(error) => drop(reply.send(Err(PostFailure::Invalid(error)))),
             },
-            Command::Fetch { token, room, fetch, pages } => {
-                self.request(engine, now, Request::Fetch { token, room, fetch, pages });
+            Command::Fetch {
+                token,
+                room,
+                fetch,
+                pages,
+            } => {
+                self.request(
+                    engine,
+                    now,
+                    Request::Fetch {
+                        token,
+                        room,
+                        fetch,
+                        pages,
+                    },
+                );
             }
-            Command::Disco { of, items, reply } => self.request(engine, now, Request::Disco { of, items, reply }),
+            Command::Disco { of, items, reply } => {
+                self.request(engine, now, Request::Disco { of, items, reply })
+            }
             Command::Cancel { token } => {
-                let id = self.fetches.iter().find_map(|(id, (of, _))| (*of == token).then_some(*id));
+                let id = self
+                    .fetches
+                    .iter()
+                    .find_map(|(id, (of, _))| (*of == token).then_some(*id));
                 if let Some(id) = id {
                     self.fetches.remove(&id);
                     engine.cancel(now, id);
                 }
-                self.waiting.retain(|request| !matches!(request, Request::Fetch { token: of, .. } if *of == token));
+                self.waiting.retain(
+                    |request| !matches!(request, Request::Fetch { token: of, .. } if *of == token),
+                );
             }
-            Command::Subscribe { room, from, queue, reply } => {
-                match engine.subscribe(now, room, from, Subscription::WINDOW) {
-                    Ok(id) => {
-                        if reply.send(Ok(id)).is_ok() {
-                            self.subscriptions.insert(id, queue);
-                        } else {
-                            engine.unsubscribe(now, id);
-                        }
-                    }
-                    Err(error) => drop(reply.send(Err(error))),
-                }
+            Command::Subscribe {
+                room,
+                from,
+                queue,
+                reply,
+            } => {
+                self.request(
+                    engine,
+                    now,
+                    Request::Subscribe {
+                        room,
+                        from,
+                        queue,
+                        reply,
+                    },
+                );
             }
-            Command::Grant { subscription, credit } => engine.grant(now, subscription, credit),
+            Command::Grant {
+                subscription,
+                credit,
+            } => engine.grant(now, subscription, credit),
             Command::Unsubscribe { subscription } => {
                 self.subscriptions.remove(&subscription);
                 engine.unsubscribe(now, subscription);
@@ -152,8 +196,13 @@ impl Router {
         match engine.join(now, JoinRoom::new(room.clone(), nick)) {
             Ok(id) => {
                 let waiters = alloc::vec![reply];
-                let entry =
-                    RoomEntry { jid: room.clone(), shared: None, waiters, leaving: false, again: Vec::new() };
+                let entry = RoomEntry {
+                    jid: room.clone(),
+                    shared: None,
+                    waiters,
+                    leaving: false,
+                    again: Vec::new(),
+                };
                 self.rooms.insert(id, entry);
                 self.by_jid.insert(room, id);
             }
@@ -179,21 +228,67 @@ impl Router {
     }
 
     /// Asks the engine; the request comes back if the engine has no room for it.
-    fn try_request(&mut self, engine: &mut Engine, now: Instant, request: Request) -> Option<Request> {
+    fn try_request(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        request: Request,
+    ) -> Option<Request> {
         match request {
-            Request::Fetch { token, room, fetch, pages } => match engine.fetch(now, room, fetch.clone()) {
+            Request::Fetch {
+                token,
+                room,
+                fetch,
+                pages,
+            } => match engine.fetch(now, room, fetch.clone()) {
                 Ok(id) => drop(self.fetches.insert(id, (token, pages))),
-                Err(QueryError::Busy) => return Some(Request::Fetch { token, room, fetch, pages }),
+                Err(QueryError::Busy) => {
+                    return Some(Request::Fetch {
+                        token,
+                        room,
+                        fetch,
+                        pages,
+                    });
+                }
                 Err(error) => drop(pages.send(Fetched::Refused(error))),
             },
             Request::Disco { of, items, reply } => {
-                let asked =
-                    if items { engine.disco_items(now, &of) } else { engine.disco_info(now, &of) };
+                let asked = if items {
+                    engine.disco_items(now, &of)
+                } else {
+                    engine.disco_info(now, &of)
+                };
                 match asked {
                     Ok(id) => drop(self.discos.insert(id, reply)),
                     Err(QueryError::Busy) => return Some(Request::Disco { of, items, reply }),
                     Err(QueryError::UnknownRoom) => drop(reply.send(Err(RequestError::NoSuchRoom))),
-                    Err(QueryError::Offline | QueryError::Closed) => drop(reply.send(Err(RequestError::Offline))),
+                    Err(
+                        QueryError::Offline | QueryError::Closed | QueryError::TooManySubscriptions,
+                    ) => drop(reply.send(Err(RequestError::Offline))),
+                }
+            }
+            Request::Subscribe {
+                room,
+                from,
+                queue,
+                reply,
+            } => {
+                match engine.subscribe(now, room, from.clone(), Subscription::WINDOW) {
+                    Ok(id) if reply.is_closed() => engine.unsubscribe(now, id),
+                    // Who goes away at this very moment is found out by the next entry.
+                    Ok(id) => {
+                        self.subscriptions.insert(id, queue);
+                        let _ = reply.send(Ok(id));
+                    }
+                    Err(QueryError::Busy) => {
+                        return Some(Request::Subscribe {
+                            room,
+                            from,
+                            queue,
+                            reply,
+                        });
+                    }
+                    Err(error) => drop(reply.send(Err(error))),
                 }
             }
         }
@@ -206,6 +301,7 @@ impl Router {
             let given_up = match &request {
                 Request::Fetch { pages, .. } => pages.is_closed(),
                 Request::Disco { reply, .. } => reply.is_closed(),
+                Request::Subscribe { reply, .. } => reply.is_closed(),
             };
             if given_up {
                 continue;
@@ -223,14 +319,19 @@ impl Router {
             Event::Online { jid, login } => self.online(jid, login),
             Event::Offline { cause, retry } => self.offline(engine, now, cause, retry),
             Event::Room { room, event } => self.room(engine, now, room, event),
-            Event::Entry { subscription, entry } => self.entry(engine, now, subscription, entry),
+            Event::Entry {
+                subscription,
+                entry,
+            } => self.entry(engine, now, subscription, entry),
             Event::Post { id, outcome } => {
                 if let Some(reply) = self.posts.remove(&id) {
                     drop(reply.send(match outcome {
                         PostOutcome::Committed { id, via } => Ok(Posted { id, via }),
                         PostOutcome::Rejected(error) => Err(PostFailure::Rejected(error)),
                         PostOutcome::NotSent(why) => Err(PostFailure::NotSent(why)),
-                        PostOutcome::Unknown { origin_id } => Err(PostFailure::Unknown { origin_id }),
+                        PostOutcome::Unknown { origin_id } => {
+                            Err(PostFailure::Unknown { origin_id })
+                        }
                     }));
                 }
             }
@@ -271,7 +372,10 @@ impl Router {
             Retry::At(at) => Some(at.since(now)),
             Retry::Never => None,
         };
-        self.state(State::Offline { cause: cause.clone(), retry_in });
+        self.state(State::Offline {
+            cause: cause.clone(),
+            retry_in,
+        });
         let problem = self.problem.take();
         if self.keep_trying && retry_in.is_some() {
             return;
@@ -293,7 +397,9 @@ impl Router {
     }
 
     fn room(&mut self, engine: &mut Engine, now: Instant, room: RoomId, event: RoomEvent) {
-        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        let Some(entry) = self.rooms.get_mut(&room) else {
+            return;
+        };
         match &event {
             RoomEvent::Joined(joined) => entry.joined(room, joined),
             RoomEvent::NickChanged { from, to } => {
@@ -307,11 +413,17 @@ impl Router {
             _ => {}
         }
         if let Some(shared) = &entry.shared {
-            publish(&mut lock(&shared.view).readers, &event, RoomEvents::CAPACITY);
+            publish(
+                &mut lock(&shared.view).readers,
+                &event,
+                RoomEvents::CAPACITY,
+            );
         }
         match event {
             // Whoever asked has gone, and nobody else has a handle to leave by.
-            RoomEvent::Joined(_) if entry.admit() == 0 && !entry.leaving => self.leave(engine, now, room),
+            RoomEvent::Joined(_) if entry.admit() == 0 && !entry.leaving => {
+                self.leave(engine, now, room)
+            }
             RoomEvent::JoinFailed { error, retry } => {
                 let first = entry.shared.is_none();
                 if first && retry != Retry::Never && self.keep_trying {
@@ -327,14 +439,19 @@ impl Router {
                 }
             }
             RoomEvent::DestroyRefused(error) => entry.spare(&error),
-            RoomEvent::Left { retry: Retry::Never, .. } => self.bury(engine, now, room),
+            RoomEvent::Left {
+                retry: Retry::Never,
+                ..
+            } => self.bury(engine, now, room),
             _ => {}
         }
     }
 
     /// Forgets a room that was left for good, and joins it anew for those who waited for that.
     fn bury(&mut self, engine: &mut Engine, now: Instant, room: RoomId) {
-        let Some(entry) = self.rooms.remove(&room) else { return };
+        let Some(entry) = self.rooms.remove(&room) else {
+            return;
+        };
         self.by_jid.remove(&entry.jid);
         entry.end();
         for (nick, reply) in entry.again {
@@ -343,7 +460,9 @@ impl Router {
     }
 
     fn entry(&mut self, engine: &mut Engine, now: Instant, id: SubscriptionId, entry: Entry) {
-        let Some(queue) = self.subscriptions.get(&id) else { return };
+        let Some(queue) = self.subscriptions.get(&id) else {
+            return;
+        };
         let Some(queue) = queue.upgrade() else {
             self.subscriptions.remove(&id);
             engine.unsubscribe(now, id);
@@ -395,7 +514,11 @@ impl RoomEntry {
             mourners: Vec::new(),
             destroyers: Vec::new(),
         };
-        self.shared = Some(Arc::new(RoomShared { id, jid: self.jid.clone(), view: Mutex::new(view) }));
+        self.shared = Some(Arc::new(RoomShared {
+            id,
+            jid: self.jid.clone(),
+            view: Mutex::new(view),
+        }));
     }
 
     /// Gives a handle to those who waited; says how many handles there are.

@@ -44,7 +44,12 @@ impl FromStr for Service {
 
     fn from_str(text: &str) -> Result<Self, ServiceError> {
         let text = text.trim();
-        let fail = |why| Err(ServiceError { text: text.to_owned(), why });
+        let fail = |why| {
+            Err(ServiceError {
+                text: text.to_owned(),
+                why,
+            })
+        };
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, text),
@@ -52,7 +57,9 @@ impl FromStr for Service {
         let direct = match scheme.as_deref() {
             None | Some("xmpp") => false,
             Some("xmpps") => true,
-            Some(_) => return fail("the scheme must be xmpp:// (STARTTLS) or xmpps:// (direct TLS)"),
+            Some(_) => {
+                return fail("the scheme must be xmpp:// (STARTTLS) or xmpps:// (direct TLS)");
+            }
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.is_empty() {
@@ -61,7 +68,9 @@ impl FromStr for Service {
         if rest.contains('@') {
             return fail("it names an account, but the server's address is wanted");
         }
-        if rest.contains(|c: char| matches!(c, '/' | '?' | '#' | '\\') || c.is_whitespace() || c.is_control()) {
+        if rest.contains(|c: char| {
+            matches!(c, '/' | '?' | '#' | '\\') || c.is_whitespace() || c.is_control()
+        }) {
             return fail("after the host and the port nothing may follow");
         }
         let (host, port) = if let Some(inner) = rest.strip_prefix('[') {
@@ -95,9 +104,15 @@ impl FromStr for Service {
         };
         let host = host.to_owned();
         Ok(match (direct, scheme, port) {
-            (true, _, port) => Self::DirectTls { host, port: port.unwrap_or(5223) },
+            (true, _, port) => Self::DirectTls {
+                host,
+                port: port.unwrap_or(5223),
+            },
             (false, None, None) if host.parse::<core::net::IpAddr>().is_err() => Self::Domain(host),
-            (false, _, port) => Self::Tcp { host, port: port.unwrap_or(5222) },
+            (false, _, port) => Self::Tcp {
+                host,
+                port: port.unwrap_or(5222),
+            },
         })
     }
 }
@@ -119,7 +134,11 @@ pub(super) struct HostPort<'a>(pub(super) &'a str, pub(super) u16);
 
 impl fmt::Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') { write!(f, "[{}]:{}", self.0, self.1) } else { write!(f, "{}:{}", self.0, self.1) }
+        if self.0.contains(':') {
+            write!(f, "[{}]:{}", self.0, self.1)
+        } else {
+            write!(f, "{}:{}", self.0, self.1)
+        }
     }
 }
 
@@ -135,7 +154,11 @@ pub struct ServiceError {
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the service {:?} is not an address: {}", self.text, self.why)
+        write!(
+            f,
+            "the service {:?} is not an address: {}",
+            self.text, self.why
+        )
     }
 }
 
@@ -148,8 +171,14 @@ mod tests {
 
     #[test]
     fn what_users_write_is_read() {
-        let tcp = |host: &str, port| Service::Tcp { host: host.into(), port };
-        let tls = |host: &str, port| Service::DirectTls { host: host.into(), port };
+        let tcp = |host: &str, port| Service::Tcp {
+            host: host.into(),
+            port,
+        };
+        let tls = |host: &str, port| Service::DirectTls {
+            host: host.into(),
+            port,
+        };
         for (text, service) in [
             ("xmpp://127.0.0.1:5222", tcp("127.0.0.1", 5222)),
             ("xmpp://localhost", tcp("localhost", 5222)),
@@ -166,7 +195,11 @@ mod tests {
         ] {
             let read: Service = text.parse().unwrap();
             assert_eq!(read, service, "{text}");
-            assert_eq!(read.to_string().parse::<Service>().unwrap(), service, "{text}");
+            assert_eq!(
+                read.to_string().parse::<Service>().unwrap(),
+                service,
+                "{text}"
+            );
         }
     }
 

@@ -62,7 +62,12 @@ impl Settings {
     ///
     /// # Errors
     /// If one of the four cannot be what it should be.
-    pub fn new(service: &str, domain: &str, username: &str, password: &str) -> Result<Self, SettingsError> {
+    pub fn new(
+        service: &str,
+        domain: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<Self, SettingsError> {
         let service = service.parse().map_err(SettingsError::Service)?;
         let config = Config::new(domain, username, password).map_err(SettingsError::Config)?;
         let muc_service = alloc::format!("muc.{}", config.account().domain());
@@ -208,7 +213,9 @@ impl fmt::Display for SettingsError {
             Self::Config(why) => why.fmt(f),
             Self::MucService(why) => write!(f, "the service of the rooms is wrong: {why}"),
             Self::TlsName(name) => write!(f, "{name:?} is not a name that a certificate can carry"),
-            Self::CaFile { path, detail } => write!(f, "the file of trusted certificates {path:?}: {detail}"),
+            Self::CaFile { path, detail } => {
+                write!(f, "the file of trusted certificates {path:?}: {detail}")
+            }
         }
     }
 }
@@ -226,7 +233,10 @@ mod tests {
     #[test]
     fn rooms_are_under_the_domain_unless_said_otherwise() {
         assert_eq!(settings().muc_service, "muc.parley.local");
-        assert_eq!(settings().muc_service("rooms.example").unwrap().muc_service, "rooms.example");
+        assert_eq!(
+            settings().muc_service("rooms.example").unwrap().muc_service,
+            "rooms.example"
+        );
     }
 
     #[test]

@@ -59,8 +59,16 @@ pub(super) fn order(
         }
     }
     if rest.is_empty() {
-        let itself = Target { host: domain.into(), port: 5222, direct_tls: false };
-        return if denied { Err(NoService) } else { Ok(alloc::vec![itself]) };
+        let itself = Target {
+            host: domain.into(),
+            port: 5222,
+            direct_tls: false,
+        };
+        return if denied {
+            Err(NoService)
+        } else {
+            Ok(alloc::vec![itself])
+        };
     }
     // Within a priority those without weight come first, so that they have the
     // small chance that RFC 2782 leaves them.
@@ -70,8 +78,13 @@ pub(super) fn order(
         if order.len() == MOST {
             break;
         }
-        let same = rest.iter().take_while(|(record, _)| record.priority == priority);
-        let total: u64 = same.clone().map(|(record, _)| u64::from(record.weight)).sum();
+        let same = rest
+            .iter()
+            .take_while(|(record, _)| record.priority == priority);
+        let total: u64 = same
+            .clone()
+            .map(|(record, _)| u64::from(record.weight))
+            .sum();
         // Evenly from 0 to the total, both included.
         let drawn = (u64::from(random()) * (total + 1)) >> 32;
         let mut sum = 0;
@@ -80,7 +93,11 @@ pub(super) fn order(
             (sum >= drawn).then_some(index)
         });
         let (record, direct_tls) = rest.remove(index.unwrap_or(0));
-        order.push(Target { host: record.target, port: record.port, direct_tls });
+        order.push(Target {
+            host: record.target,
+            port: record.port,
+            direct_tls,
+        });
     }
     Ok(order)
 }
@@ -125,13 +142,21 @@ mod dns {
         let mut starttls = pin!(ask(resolver, "_xmpp-client._tcp", domain));
         let (mut first, mut second) = (None, None);
         let both = core::future::poll_fn(|cx| {
-            if first.is_none() && let Poll::Ready(answer) = direct.as_mut().poll(cx) {
+            if first.is_none()
+                && let Poll::Ready(answer) = direct.as_mut().poll(cx)
+            {
                 first = Some(answer);
             }
-            if second.is_none() && let Poll::Ready(answer) = starttls.as_mut().poll(cx) {
+            if second.is_none()
+                && let Poll::Ready(answer) = starttls.as_mut().poll(cx)
+            {
                 second = Some(answer);
             }
-            if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+            if first.is_some() && second.is_some() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         });
         // One answer without the other is better than none.
         let _ = ::tokio::time::timeout(PATIENCE, both).await;
@@ -143,7 +168,11 @@ mod dns {
         // The final dot keeps the search list of the system out of it.
         let name = format!("{service}.{}.", domain.trim_end_matches('.'));
         match resolver.lookup(name, RecordType::SRV).await {
-            Ok(found) => Ok(found.answers().iter().filter_map(|record| read(&record.data)).collect()),
+            Ok(found) => Ok(found
+                .answers()
+                .iter()
+                .filter_map(|record| read(&record.data))
+                .collect()),
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             Err(error) => Err(error.to_string()),
         }
@@ -152,7 +181,12 @@ mod dns {
     fn read(data: &RData) -> Option<Record> {
         let RData::SRV(srv) = data else { return None };
         let target = srv.target.to_ascii().trim_end_matches('.').into();
-        Some(Record { priority: srv.priority, weight: srv.weight, port: srv.port, target })
+        Some(Record {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target,
+        })
     }
 }
 
@@ -162,25 +196,59 @@ mod tests {
     use alloc::vec;
 
     fn record(priority: u16, weight: u16, target: &str) -> Record {
-        Record { priority, weight, port: 5222, target: target.into() }
+        Record {
+            priority,
+            weight,
+            port: 5222,
+            target: target.into(),
+        }
     }
 
-    fn hosts(direct: Vec<Record>, starttls: Vec<Record>, draw: u32) -> Result<Vec<String>, NoService> {
+    fn hosts(
+        direct: Vec<Record>,
+        starttls: Vec<Record>,
+        draw: u32,
+    ) -> Result<Vec<String>, NoService> {
         let order = order("example.org", Ok(direct), Ok(starttls), || draw)?;
-        Ok(order.into_iter().map(|target| alloc::format!("{}{}", target.host, if target.direct_tls { "+" } else { "" })).collect())
+        Ok(order
+            .into_iter()
+            .map(|target| {
+                alloc::format!(
+                    "{}{}",
+                    target.host,
+                    if target.direct_tls { "+" } else { "" }
+                )
+            })
+            .collect())
     }
 
     #[test]
     fn both_services_are_one_set_by_priority() {
-        let order = hosts(vec![record(5, 0, "b"), record(20, 0, "d")], vec![record(1, 0, "a"), record(10, 0, "c")], 0);
+        let order = hosts(
+            vec![record(5, 0, "b"), record(20, 0, "d")],
+            vec![record(1, 0, "a"), record(10, 0, "c")],
+            0,
+        );
         assert_eq!(order.unwrap(), ["a", "b+", "c", "d+"]);
     }
 
     #[test]
     fn weight_decides_within_a_priority() {
-        let records = || vec![record(1, 0, "never"), record(1, 10, "small"), record(1, 90, "large")];
-        assert_eq!(hosts(vec![], records(), 0).unwrap(), ["never", "small", "large"]);
-        assert_eq!(hosts(vec![], records(), u32::MAX).unwrap(), ["large", "small", "never"]);
+        let records = || {
+            vec![
+                record(1, 0, "never"),
+                record(1, 10, "small"),
+                record(1, 90, "large"),
+            ]
+        };
+        assert_eq!(
+            hosts(vec![], records(), 0).unwrap(),
+            ["never", "small", "large"]
+        );
+        assert_eq!(
+            hosts(vec![], records(), u32::MAX).unwrap(),
+            ["large", "small", "never"]
+        );
         // Drawn evenly, the share of first places follows the weight.
         let mut state = 1u32;
         let mut large = 0;
@@ -197,15 +265,34 @@ mod tests {
     #[test]
     fn no_record_means_the_domain_itself() {
         assert_eq!(hosts(vec![], vec![], 0).unwrap(), ["example.org"]);
-        let order = order("example.org", Err("timeout".into()), Err("timeout".into()), || 0).unwrap();
-        assert_eq!(order, [Target { host: "example.org".into(), port: 5222, direct_tls: false }]);
+        let order = order(
+            "example.org",
+            Err("timeout".into()),
+            Err("timeout".into()),
+            || 0,
+        )
+        .unwrap();
+        assert_eq!(
+            order,
+            [Target {
+                host: "example.org".into(),
+                port: 5222,
+                direct_tls: false
+            }]
+        );
     }
 
     #[test]
     fn a_dot_means_no_service_and_forbids_guessing() {
         assert_eq!(hosts(vec![record(0, 0, "")], vec![], 0), Err(NoService));
-        assert_eq!(hosts(vec![record(0, 0, "")], vec![record(0, 0, "")], 0), Err(NoService));
-        assert_eq!(hosts(vec![record(0, 0, "")], vec![record(0, 0, "a")], 0).unwrap(), ["a"]);
+        assert_eq!(
+            hosts(vec![record(0, 0, "")], vec![record(0, 0, "")], 0),
+            Err(NoService)
+        );
+        assert_eq!(
+            hosts(vec![record(0, 0, "")], vec![record(0, 0, "a")], 0).unwrap(),
+            ["a"]
+        );
     }
 
     #[test]
@@ -222,11 +309,27 @@ mod tests {
         ::tokio::spawn(async move {
             let mut query = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut query).await {
-                let end = 12 + query[12..length].iter().position(|byte| *byte == 0).unwrap() + 5;
+                let end = 12
+                    + query[12..length]
+                        .iter()
+                        .position(|byte| *byte == 0)
+                        .unwrap()
+                    + 5;
                 let question = query[12..end].to_ascii_lowercase();
                 let found = question.windows(known.len()).any(|part| part == known);
                 let mut reply = query[..2].to_vec();
-                reply.extend([0x84, if found { 0 } else { 3 }, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+                reply.extend([
+                    0x84,
+                    if found { 0 } else { 3 },
+                    0,
+                    1,
+                    0,
+                    u8::from(found),
+                    0,
+                    0,
+                    0,
+                    0,
+                ]);
                 reply.extend(&query[12..end]);
                 if found {
                     reply.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, rdata.len() as u8]);
@@ -251,9 +354,16 @@ mod tests {
         connection.port = name_server(known, rdata).await;
         let server = NameServerConfig::new([127, 0, 0, 1].into(), true, vec![connection]);
         let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap();
+        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            .build()
+            .unwrap();
         let (direct, starttls) = dns::ask_both(&resolver, "example.test").await;
-        let record = Record { priority: 5, weight: 7, port: 443, target: "im.example.test".into() };
+        let record = Record {
+            priority: 5,
+            weight: 7,
+            port: 443,
+            target: "im.example.test".into(),
+        };
         assert_eq!(direct, Ok(vec![record]));
         assert_eq!(starttls, Ok(vec![]));
     }

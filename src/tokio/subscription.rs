@@ -37,9 +37,20 @@ impl Subscription {
     pub(super) async fn open(link: &Link, room: RoomId, from: Start) -> Result<Self, QueryError> {
         let queue = Queue::new();
         let (reply, answer) = oneshot::channel();
-        link.send(Command::Subscribe { room, from, queue: Arc::downgrade(&queue), reply });
+        link.send(Command::Subscribe {
+            room,
+            from,
+            queue: Arc::downgrade(&queue),
+            reply,
+        });
         let id = answer.await.map_err(|_| QueryError::Closed)??;
-        Ok(Self { link: link.clone(), id, queue, read: 0, ended: false })
+        Ok(Self {
+            link: link.clone(),
+            id,
+            queue,
+            read: 0,
+            ended: false,
+        })
     }
 
     /// The next entry; `None` after [`Entry::Ended`], or when the client is
@@ -66,14 +77,19 @@ impl Stream for Subscription {
         if self.ended {
             return Poll::Ready(None);
         }
-        let Poll::Ready(next) = self.queue.poll(cx) else { return Poll::Pending };
+        let Poll::Ready(next) = self.queue.poll(cx) else {
+            return Poll::Pending;
+        };
         let entry = next.map(|(_, entry)| entry);
         match entry {
             Some(Entry::Message(_)) => {
                 self.read = self.read.saturating_add(1);
                 if self.read >= Self::WINDOW / 2 {
                     let credit = core::mem::take(&mut self.read);
-                    self.link.send(Command::Grant { subscription: self.id, credit });
+                    self.link.send(Command::Grant {
+                        subscription: self.id,
+                        credit,
+                    });
                 }
             }
             Some(Entry::Ended) | None => self.ended = true,
@@ -85,6 +101,8 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.link.send(Command::Unsubscribe { subscription: self.id });
+        self.link.send(Command::Unsubscribe {
+            subscription: self.id,
+        });
     }
 }

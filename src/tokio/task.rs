@@ -26,7 +26,10 @@ use super::route::Router;
 use super::settings::{Settings, SettingsError};
 use super::tls;
 use crate::jid::Jid;
-use crate::{ConfigError, Engine, Instant, Plaintext, Seed, Transport, TransportFailure, TransportFailureKind};
+use crate::{
+    ConfigError, Engine, Instant, Plaintext, Seed, Transport, TransportFailure,
+    TransportFailureKind,
+};
 
 /// Bytes read at a time.
 const READ: usize = 16 * 1024;
@@ -44,16 +47,29 @@ pub(super) fn spawn(
 ) -> Result<Link, ConnectError> {
     let connector = Arc::new(Connector::new(&settings)?);
     let tls_only = settings.tls_only();
-    let Settings { mut config, muc_service, nick, keep_trying, .. } = settings;
-    config.plaintext = if tls_only { Plaintext::Never } else { Plaintext::OnLoopback };
-    let account = Jid::parse(config.account().as_str())
-        .map_err(|error| ConnectError::Settings(SettingsError::Config(ConfigError::Account(error))))?;
+    let Settings {
+        mut config,
+        muc_service,
+        nick,
+        keep_trying,
+        ..
+    } = settings;
+    config.plaintext = if tls_only {
+        Plaintext::Never
+    } else {
+        Plaintext::OnLoopback
+    };
+    let account = Jid::parse(config.account().as_str()).map_err(|error| {
+        ConnectError::Settings(SettingsError::Config(ConfigError::Account(error)))
+    })?;
     // The engine's own answer is to come first.
     let patience = config.timing.request.saturating_add(Duration::from_secs(2));
     let shared = Arc::new(Shared::new(muc_service, nick, patience, account));
     let mut seed = [0; 32];
     if !tls::random(&mut seed) {
-        return Err(ConnectError::Tls { detail: "the system has no randomness to give".into() });
+        return Err(ConnectError::Tls {
+            detail: "the system has no randomness to give".into(),
+        });
     }
     let (sender, commands) = mpsc::unbounded_channel();
     let start = Moment::now();
@@ -64,7 +80,12 @@ pub(super) fn spawn(
         commands: Some(commands),
         line: Line::Down,
         attempt: 0,
-        input: Input { bytes: Box::new([0; READ]), start: 0, end: 0, eof: false },
+        input: Input {
+            bytes: Box::new([0; READ]),
+            start: 0,
+            end: 0,
+            eof: false,
+        },
         start,
         sleep: Box::pin(sleep_until(start)),
     };
@@ -238,7 +259,10 @@ impl Task {
         let line = core::mem::replace(&mut self.line, Line::Down);
         let now = self.now();
         match line {
-            Line::Up { broken: Some(error), .. } => self.engine.transport_failed(now, io_failure(&error)),
+            Line::Up {
+                broken: Some(error),
+                ..
+            } => self.engine.transport_failed(now, io_failure(&error)),
             _ => self.engine.handle_eof(now),
         }
     }
@@ -265,14 +289,20 @@ impl Task {
             }
             Transport::Open => false,
             Transport::StartTls => match &self.line {
-                Line::Up { socket: Socket::Clear(_), unflushed: false, broken: None } if !unwritten => {
-                    self.start_tls()
-                }
+                Line::Up {
+                    socket: Socket::Clear(_),
+                    unflushed: false,
+                    broken: None,
+                } if !unwritten => self.start_tls(),
                 _ => false,
             },
             Transport::Shutdown => match &self.line {
                 // There is nothing that could be closed in good order.
-                Line::Opening(_) | Line::Securing(_) | Line::Up { broken: Some(_), .. } => {
+                Line::Opening(_)
+                | Line::Securing(_)
+                | Line::Up {
+                    broken: Some(_), ..
+                } => {
                     self.line = Line::Down;
                     self.hang_up();
                     true
@@ -298,11 +328,18 @@ impl Task {
             self.line = Line::Down;
             self.input.clear();
             let detail = "bytes came in clear where TLS was to begin".to_string();
-            let why = TransportFailure { kind: TransportFailureKind::Tls, detail };
+            let why = TransportFailure {
+                kind: TransportFailureKind::Tls,
+                detail,
+            };
             self.engine.transport_failed(self.now(), why);
             return true;
         }
-        if let Line::Up { socket: Socket::Clear(tcp), .. } = core::mem::replace(&mut self.line, Line::Down) {
+        if let Line::Up {
+            socket: Socket::Clear(tcp),
+            ..
+        } = core::mem::replace(&mut self.line, Line::Down)
+        {
             self.line = Line::Securing(Box::pin(Arc::clone(&self.connector).secure(tcp)));
         }
         false
@@ -318,7 +355,9 @@ impl Task {
     }
 
     fn poll_commands(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
-        let Some(commands) = &mut self.commands else { return };
+        let Some(commands) = &mut self.commands else {
+            return;
+        };
         match commands.poll_recv_many(cx, &mut turn.commands, COMMANDS) {
             Poll::Ready(0) => turn.handles_gone = true,
             Poll::Ready(_) | Poll::Pending => {}
@@ -341,7 +380,11 @@ impl Task {
                 }
                 return;
             }
-            Line::Up { socket, unflushed, broken } => (socket, unflushed, broken),
+            Line::Up {
+                socket,
+                unflushed,
+                broken,
+            } => (socket, unflushed, broken),
         };
         if broken.is_none() {
             if !wants.write.is_empty() {
@@ -377,14 +420,20 @@ impl Task {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
-        let Some(deadline) = self.engine.wants().deadline else { return };
+        let Some(deadline) = self.engine.wants().deadline else {
+            return;
+        };
         let left = deadline.at.since(self.now());
         if left.is_zero() {
             turn.due = true;
             return;
         }
         let micros = Duration::from_micros(deadline.at.as_micros());
-        let at = self.start.checked_add(micros).filter(|_| left < FAR).unwrap_or_else(|| Moment::now() + FAR);
+        let at = self
+            .start
+            .checked_add(micros)
+            .filter(|_| left < FAR)
+            .unwrap_or_else(|| Moment::now() + FAR);
         // A far deadline moves with every look; only a nearer one needs a new timer.
         if (left < FAR && self.sleep.deadline() != at) || self.sleep.is_elapsed() {
             self.sleep.as_mut().reset(at);
@@ -423,7 +472,9 @@ impl Task {
             }
             // Most servers close TLS without saying so; the end of the stream is
             // said in the stream, which is where the engine looks for it.
-            Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.input.eof = true,
+            Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.input.eof = true
+            }
             Some(Err(error)) => {
                 self.break_line(error);
                 self.input.eof = true;
@@ -440,8 +491,16 @@ impl Task {
 
     fn opened(&mut self, now: Instant, result: Result<Opened, ConnectError>) {
         match result {
-            Ok(Opened { socket, security, tls }) => {
-                self.line = Line::Up { socket, unflushed: false, broken: None };
+            Ok(Opened {
+                socket,
+                security,
+                tls,
+            }) => {
+                self.line = Line::Up {
+                    socket,
+                    unflushed: false,
+                    broken: None,
+                };
                 self.router.tls = tls;
                 self.engine.transport_opened(now, security);
             }
@@ -451,8 +510,16 @@ impl Task {
 
     fn secured(&mut self, now: Instant, result: Result<Secured, ConnectError>) {
         match result {
-            Ok(Secured { socket, binding, tls }) => {
-                self.line = Line::Up { socket, unflushed: false, broken: None };
+            Ok(Secured {
+                socket,
+                binding,
+                tls,
+            }) => {
+                self.line = Line::Up {
+                    socket,
+                    unflushed: false,
+                    broken: None,
+                };
                 self.router.tls = Some(tls);
                 self.engine.tls_established(now, binding);
             }
@@ -474,5 +541,8 @@ impl Task {
 }
 
 fn io_failure(error: &io::Error) -> TransportFailure {
-    TransportFailure { kind: TransportFailureKind::Io, detail: error.to_string() }
+    TransportFailure {
+        kind: TransportFailureKind::Io,
+        detail: error.to_string(),
+    }
 }

@@ -29,14 +29,20 @@ const ALPN: &[u8] = b"xmpp-client";
 
 /// Fills `bytes` from the operating system. `false` if it has no randomness to give.
 pub(super) fn random(bytes: &mut [u8]) -> bool {
-    crypto::ring::default_provider().secure_random.fill(bytes).is_ok()
+    crypto::ring::default_provider()
+        .secure_random
+        .fill(bytes)
+        .is_ok()
 }
 
 /// The name under which the certificate is checked, and that goes out as SNI.
 pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, SettingsError> {
     // A trailing dot is part of the name in the DNS, not in a certificate.
     let plain = name.strip_suffix('.').unwrap_or(name);
-    let plain = plain.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(plain);
+    let plain = plain
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(plain);
     ServerName::try_from(plain.to_string()).map_err(|_| SettingsError::TlsName(name.into()))
 }
 
@@ -46,11 +52,19 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, ConnectErro
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
-            let fail = |detail| ConnectError::Settings(SettingsError::CaFile { path: path.into(), detail });
+            let fail = |detail| {
+                ConnectError::Settings(SettingsError::CaFile {
+                    path: path.into(),
+                    detail,
+                })
+            };
             let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| fail(format!("it is not PEM: {error}")))?;
-                roots.add(certificate).map_err(|error| fail(error.to_string()))?;
+                let certificate =
+                    certificate.map_err(|error| fail(format!("it is not PEM: {error}")))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| fail(error.to_string()))?;
             }
             if roots.is_empty() {
                 return Err(fail("it holds no certificate".into()));
@@ -58,7 +72,9 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, ConnectErro
         }
         // Single certificates that cannot be read are as good as not there; if
         // none is left, the handshake says that the issuer is unknown.
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        None => {
+            let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
     }
     with_roots(roots)
 }
@@ -68,7 +84,9 @@ fn with_roots(roots: RootCertStore) -> Result<ClientConfig, ConnectError> {
     let provider = Arc::new(crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::Tls { detail: error.to_string() })?;
+        .map_err(|error| ConnectError::Tls {
+            detail: error.to_string(),
+        })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -92,10 +110,16 @@ pub(super) fn channel_binding(connection: &ClientConnection, require_ems: bool) 
         _ => false,
     };
     if unique {
-        let exported = connection.export_keying_material(Vec::from([0; 32]), b"EXPORTER-Channel-Binding", Some(b""));
+        let exported = connection.export_keying_material(
+            Vec::from([0; 32]),
+            b"EXPORTER-Channel-Binding",
+            Some(b""),
+        );
         binding.exporter = exported.ok();
     }
-    let leaf = connection.peer_certificates().and_then(|chain| chain.first());
+    let leaf = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first());
     binding.server_end_point = leaf.and_then(|leaf| end_point(leaf));
     binding
 }
@@ -167,7 +191,9 @@ fn signature_hash(certificate: &[u8]) -> Option<Hash> {
 /// Reads `RSASSA-PSS-params ::= SEQUENCE { [0] hashAlgorithm DEFAULT sha1, … }` (RFC 4055 section 3.1).
 fn pss_hash(parameters: &[u8]) -> Option<Hash> {
     let (fields, _) = der(parameters, SEQUENCE)?;
-    let Some((explicit, _)) = der(fields, 0xa0) else { return Some(Hash::Sha256) };
+    let Some((explicit, _)) = der(fields, 0xa0) else {
+        return Some(Hash::Sha256);
+    };
     let (algorithm, _) = der(explicit, SEQUENCE)?;
     match der(algorithm, OID)?.0 {
         [0x2b, 0x0e, 0x03, 0x02, 0x1a] => Some(Hash::Sha256),
@@ -201,14 +227,22 @@ fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
             return None;
         }
         let (length, rest) = rest.split_at_checked(count)?;
-        (length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
+        (
+            length
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+            rest,
+        )
     };
     rest.split_at_checked(length)
 }
 
 /// What a failed handshake means. `name` is the name that was asked for.
 pub(super) fn classify(error: &io::Error, name: &str) -> ConnectError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+    {
         Some(Error::InvalidCertificate(why)) => {
             let (problem, detail) = certificate(why, name);
             ConnectError::Certificate { problem, detail }
@@ -217,11 +251,15 @@ pub(super) fn classify(error: &io::Error, name: &str) -> ConnectError {
             problem: CertificateProblem::Other,
             detail: "the server showed none".into(),
         },
-        Some(other) => ConnectError::Tls { detail: other.to_string() },
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            ConnectError::Tls { detail: "the server closed the connection during the handshake".into() }
-        }
-        None => ConnectError::Tls { detail: error.to_string() },
+        Some(other) => ConnectError::Tls {
+            detail: other.to_string(),
+        },
+        None if error.kind() == io::ErrorKind::UnexpectedEof => ConnectError::Tls {
+            detail: "the server closed the connection during the handshake".into(),
+        },
+        None => ConnectError::Tls {
+            detail: error.to_string(),
+        },
     }
 }
 
@@ -236,21 +274,30 @@ fn certificate(why: &CertificateError, name: &str) -> (CertificateProblem, Strin
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             (Problem::NotYetValid, "it is not valid yet".into())
         }
-        CertificateError::NotValidForName => (Problem::WrongName, format!("it is not made out to {name}")),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            (Problem::WrongName, format!("it is not made out to {name}, but to {}", names(presented)))
+        CertificateError::NotValidForName => {
+            (Problem::WrongName, format!("it is not made out to {name}"))
         }
-        CertificateError::UnknownIssuer => {
-            (Problem::UnknownIssuer, "nobody whom this machine trusts has issued it".into())
-        }
+        CertificateError::NotValidForNameContext { presented, .. } => (
+            Problem::WrongName,
+            format!("it is not made out to {name}, but to {}", names(presented)),
+        ),
+        CertificateError::UnknownIssuer => (
+            Problem::UnknownIssuer,
+            "nobody whom this machine trusts has issued it".into(),
+        ),
         // So it looks when an authority was made anew under its old name.
         CertificateError::BadSignature => (
             Problem::UnknownIssuer,
             "its issuer has the name of one whom this machine trusts, but another key".into(),
         ),
         CertificateError::Revoked => (Problem::Revoked, "it was revoked".into()),
-        CertificateError::Other(OtherError(inner)) if inner.to_string().contains("CaUsedAsEndEntity") => {
-            (Problem::Authority, "it is an authority's own certificate, not that of a server".into())
+        CertificateError::Other(OtherError(inner))
+            if inner.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            (
+                Problem::Authority,
+                "it is an authority's own certificate, not that of a server".into(),
+            )
         }
         other => (Problem::Other, other.to_string()),
     }
@@ -263,8 +310,16 @@ fn names(presented: &[String]) -> String {
         if !list.is_empty() {
             list.push_str(", ");
         }
-        let inner = name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")"));
-        list.extend(inner.unwrap_or(name).chars().take(256).flat_map(char::escape_debug));
+        let inner = name
+            .split_once("(\"")
+            .and_then(|(_, rest)| rest.strip_suffix("\")"));
+        list.extend(
+            inner
+                .unwrap_or(name)
+                .chars()
+                .take(256)
+                .flat_map(char::escape_debug),
+        );
     }
     match presented.len() {
         0 => "no name at all".into(),
@@ -277,12 +332,18 @@ fn names(presented: &[String]) -> String {
 mod tests {
     use super::*;
     use rcgen::{
-        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+        SignatureAlgorithm,
     };
 
     fn self_signed(algorithm: &'static SignatureAlgorithm) -> Vec<u8> {
         let key = KeyPair::generate_for(algorithm).unwrap();
-        CertificateParams::new(["example.org".into()]).unwrap().self_signed(&key).unwrap().der().to_vec()
+        CertificateParams::new(["example.org".into()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap()
+            .der()
+            .to_vec()
     }
 
     #[test]
@@ -344,32 +405,58 @@ mod tests {
             }
         }
         assert_eq!(signature_hash(&[SEQUENCE, 0x80]), None);
-        assert_eq!(signature_hash(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(
+            signature_hash(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]),
+            None
+        );
     }
 
     #[test]
     fn a_wrong_name_tells_the_names_that_are_there() {
         let why = CertificateError::NotValidForNameContext {
             expected: server_name("example.org").unwrap(),
-            presented: alloc::vec!["DnsName(\"host.example\")".into(), "DnsName(\"*.im.example\")".into()],
+            presented: alloc::vec![
+                "DnsName(\"host.example\")".into(),
+                "DnsName(\"*.im.example\")".into()
+            ],
         };
         let (problem, detail) = certificate(&why, "example.org");
         assert_eq!(problem, CertificateProblem::WrongName);
-        assert_eq!(detail, "it is not made out to example.org, but to host.example, *.im.example");
+        assert_eq!(
+            detail,
+            "it is not made out to example.org, but to host.example, *.im.example"
+        );
     }
 
     #[test]
     fn errors_of_the_handshake_are_told_apart() {
-        let of = |error: Error| classify(&io::Error::new(io::ErrorKind::InvalidData, error), "example.org");
+        let of = |error: Error| {
+            classify(
+                &io::Error::new(io::ErrorKind::InvalidData, error),
+                "example.org",
+            )
+        };
         let problem = |why| match of(Error::InvalidCertificate(why)) {
             ConnectError::Certificate { problem, .. } => problem,
             other => panic!("{other}"),
         };
-        assert_eq!(problem(CertificateError::Expired), CertificateProblem::Expired);
-        assert_eq!(problem(CertificateError::UnknownIssuer), CertificateProblem::UnknownIssuer);
-        assert_eq!(problem(CertificateError::Revoked), CertificateProblem::Revoked);
+        assert_eq!(
+            problem(CertificateError::Expired),
+            CertificateProblem::Expired
+        );
+        assert_eq!(
+            problem(CertificateError::UnknownIssuer),
+            CertificateProblem::UnknownIssuer
+        );
+        assert_eq!(
+            problem(CertificateError::Revoked),
+            CertificateProblem::Revoked
+        );
         assert!(matches!(of(Error::DecryptError), ConnectError::Tls { .. }));
-        assert!(matches!(classify(&io::ErrorKind::UnexpectedEof.into(), "x"), ConnectError::Tls { .. }));
+        assert!(matches!(
+            classify(&io::ErrorKind::UnexpectedEof.into(), "x"),
+            ConnectError::Tls { .. }
+        ));
     }
 
     #[test]
