@@ -75,7 +75,8 @@ pub(crate) struct Common {
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) password_file: Option<PathBuf>,
-    /// The nick to go by; another one like it if it is taken [default: a random one].
+    /// The nick to go by; if somebody else has it in the room, that is an error [default: a random
+    /// one].
     #[arg(long, value_name = "NICK", global = true)]
     pub(crate) nick: Option<String>,
     /// The resource of the connection [default: a random one].

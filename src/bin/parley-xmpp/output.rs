@@ -175,6 +175,7 @@ pub(crate) fn leave_cause(cause: &LeaveCause) -> String {
             reason,
         } => because("the room was destroyed", reason),
         LeaveCause::Offline => "the connection ended".into(),
+        LeaveCause::Unexplained => "removed without a word".into(),
         _ => "for an unknown reason".into(),
     }
 }
