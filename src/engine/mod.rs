@@ -13,8 +13,9 @@ mod route;
 
 use core::fmt;
 
+use crate::command::{Fetch, JoinRoom, Post, Start};
 use crate::config::{ChannelBinding, Config, Security};
-use crate::event::{Event, Fetch, JoinRoom, Post, Start, TransportFailure};
+use crate::event::{Event, TransportFailure};
 use crate::ids::{PostId, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
 use crate::time::{Deadline, Instant};

@@ -10,9 +10,10 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::recent::Recent;
+use crate::command::Start;
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType};
-use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo, Start};
+use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Walk};
 use crate::stanza::iq::Kind;
