@@ -155,6 +155,16 @@ impl Machine {
         }
     }
 
+    /// How many bytes may be read before [`Self::idle`] has to look, `bytes` of
+    /// white space having come since the last frame: at least one.
+    pub(super) const fn idle_allowance(&self, bytes: usize) -> usize {
+        let limit = self.core.config.limits.xml.idle_bytes_before_login;
+        match self.link {
+            Link::Negotiating(_) => limit.saturating_sub(bytes).saturating_add(1),
+            _ => usize::MAX,
+        }
+    }
+
     pub(super) fn misbehaved(&mut self, what: PeerMisbehaved) {
         self.end_stream(OfflineCause::PeerMisbehaved(what), Ending::Ours);
     }

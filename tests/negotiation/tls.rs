@@ -412,6 +412,25 @@ fn x32_white_space_without_end_before_the_login() {
 }
 
 #[test]
+fn x32_white_space_is_counted_the_same_in_any_pieces() {
+    let most = XmlLimits::default().idle_bytes_before_login;
+    for (spaces, is_flood) in [(most, false), (most + 1, true)] {
+        let text = format!("{}{}", " ".repeat(spaces), peer::PLAIN);
+        for piece in [1, 64, most, usize::MAX] {
+            let mut peer = greeted(peer::config(), secure());
+            for piece in text.as_bytes().chunks(piece.min(text.len())) {
+                peer.say(core::str::from_utf8(piece).unwrap());
+            }
+            assert_eq!(
+                peer.heard().contains("<auth "),
+                !is_flood,
+                "{spaces} by {piece}"
+            );
+        }
+    }
+}
+
+#[test]
 fn x32_white_space_on_an_established_stream_is_nothing() {
     let mut peer = Peer::online(peer::config());
     peer.heard();
