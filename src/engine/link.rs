@@ -213,9 +213,11 @@ impl Machine {
             }
         };
         self.link = Link::Negotiating(Box::new(negotiation));
-        self.arm_step();
+        if !matches!(step, Step::Wait) {
+            self.arm_step();
+        }
         match step {
-            Step::Continue | Step::StartTls => Then::Continue,
+            Step::Continue | Step::Wait | Step::StartTls => Then::Continue,
             Step::Work => {
                 self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
                 Then::Continue

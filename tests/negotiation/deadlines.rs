@@ -84,6 +84,21 @@ fn s10_silence_while_tls_is_set_up_leaves_nothing_to_write() {
 }
 
 #[test]
+fn s10_stanzas_before_the_bind_result_do_not_prolong_it() {
+    let (mut peer, _) = binding(BIND);
+    let start = peer.now;
+    while peer.engine.wants().transport == Transport::Open {
+        peer.say("<message><body>early</body></message><r xmlns='urn:xmpp:sm:3'/>");
+        peer.pass(SECOND);
+    }
+    assert_eq!(
+        ended(&mut peer).0,
+        OfflineCause::TimedOut(Timer::Negotiation)
+    );
+    assert!(peer.now.since(start) <= Duration::from_secs(16));
+}
+
+#[test]
 fn s10_the_login_as_a_whole_has_a_deadline() {
     let pause = Duration::from_secs(14);
     let mut peer = opened(peer::config(), CLEAR);
