@@ -219,6 +219,8 @@ impl Machine {
         match step {
             Step::Continue | Step::Wait | Step::StartTls => Then::Continue,
             Step::Work => {
+                // The time we take to compute is not the server's silence.
+                self.core.cx().disarm(Timer::Negotiation, 0);
                 self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
                 Then::Continue
             }
@@ -260,6 +262,8 @@ impl Machine {
         self.link = Link::Negotiating(negotiation);
         if matches!(step, Step::Work) {
             self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
+        } else {
+            self.arm_step();
         }
     }
 

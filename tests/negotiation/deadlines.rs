@@ -120,6 +120,32 @@ fn s10_the_login_as_a_whole_has_a_deadline() {
 }
 
 #[test]
+fn s10_our_own_computation_is_not_the_servers_silence() {
+    let (mut peer, _, first) = authenticating("SCRAM-SHA-1");
+    peer.say(&challenge(&first.replace("i=4096", "i=20000")));
+    // A slow machine: three seconds a slice.
+    while peer
+        .engine
+        .wants()
+        .deadline
+        .is_some_and(|d| d.why == Timer::Work)
+    {
+        peer.now = peer.now.plus(3 * SECOND);
+        peer.engine.handle_timeout(peer.now);
+    }
+    let response = peer.heard();
+    assert!(response.contains("<response "), "{response}");
+    // The server has its time from then on.
+    peer.pass(Duration::from_secs(14));
+    assert_eq!(peer.events(), []);
+    peer.pass(2 * SECOND);
+    assert_eq!(
+        ended(&mut peer).0,
+        OfflineCause::TimedOut(Timer::Negotiation)
+    );
+}
+
+#[test]
 fn s10_nobody_opens_a_transport() {
     let mut peer = Peer::new(peer::config());
     peer.pass(Duration::from_secs(30));
