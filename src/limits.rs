@@ -38,7 +38,8 @@ pub struct Limits {
     /// Events that wait for the host. Default 1024. At it: reading stops until
     /// the host has taken some.
     pub events: usize,
-    /// Bytes that wait to be written. Default 1 MiB. At it: `post` and `fetch` are refused.
+    /// Bytes that wait to be written. Default 1 MiB. At it: posts wait, and requests
+    /// of others go without an answer.
     pub write_bytes: usize,
     /// Live messages of one room held back while its archive is read. Default
     /// 256. At it: they are dropped and read from the archive instead.

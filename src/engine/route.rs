@@ -214,6 +214,10 @@ impl Machine {
     /// Answers a request: a ping from anybody, since a room's self-ping comes
     /// back to us as one (XEP-0410 v1.1.0, section 3); nothing else.
     fn on_request(&mut self, iq: &Iq<'_>) {
+        if self.core.out.waiting().len() >= self.core.config.limits.write_bytes {
+            // Who asks without end and does not read goes without an answer.
+            return;
+        }
         let is_ping = iq.kind == Kind::Get
             && iq
                 .payload()

@@ -269,3 +269,21 @@ fn features_after_the_login_are_no_answer() {
         ("", Vec::new())
     );
 }
+
+#[test]
+fn r07_requests_to_one_who_does_not_read_fill_no_memory() {
+    let mut config = peer::config();
+    config.limits.write_bytes = 10_000;
+    let mut peer = Peer::online(config);
+    let from = "x".repeat(1000);
+    for n in 0..1000 {
+        peer.say(&format!(
+            "<iq type='get' id='{n}' from='{from}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        ));
+        assert!(peer.engine.wants().write.len() < 20_000);
+    }
+    // Once it reads, it is answered.
+    peer.heard();
+    peer.say("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert_eq!(peer.heard(), "<iq type='result' id='p'/>");
+}
