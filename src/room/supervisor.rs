@@ -54,6 +54,8 @@ pub(crate) struct Room {
     /// Said after we came in and before we know what the room's ids are worth.
     early: Vec<Message>,
     failures: u32,
+    /// Suggested nicks that were taken, since we last came in.
+    conflicts: u32,
     /// Why we were not let in, last time.
     last_refusal: Option<StanzaError>,
     pub(crate) outbox: Outbox,
@@ -117,6 +119,9 @@ pub(crate) enum Heard {
     Out(bool),
 }
 
+/// So many other nicks are tried at once; then each after a pause.
+const CONFLICTS: u32 = 4;
+
 impl Room {
     pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
         Self {
@@ -134,6 +139,7 @@ impl Room {
             occupant_id: None,
             early: Vec::new(),
             failures: 0,
+            conflicts: 0,
             last_refusal: None,
             outbox: Outbox::new(remembered),
         }
@@ -408,8 +414,11 @@ impl Room {
                     let tail = cx.ids.token(Label::Nick);
                     let tail = tail.get(..4).unwrap_or_default();
                     self.current = format!("{nick}-{tail}");
-                    self.send_join(cx);
-                    return Heard::Nothing;
+                    self.conflicts = self.conflicts.saturating_add(1);
+                    if self.conflicts <= CONFLICTS {
+                        self.send_join(cx);
+                        return Heard::Nothing;
+                    }
                 }
                 // Our own ghost may sit there still, for as long as its server
                 // takes to notice that the stream is gone.
@@ -540,6 +549,7 @@ impl Room {
         self.standing = Standing::In;
         self.entered = true;
         self.failures = 0;
+        self.conflicts = 0;
         self.last_refusal = None;
         self.disarm(cx);
         let joined = Joined {

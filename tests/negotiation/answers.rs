@@ -260,6 +260,26 @@ fn r03_other_requests_are_refused_and_odd_ones_dropped() {
 }
 
 #[test]
+fn r07_a_room_that_never_has_a_free_nick_is_not_asked_without_end() {
+    let mut peer = Peer::online(peer::config());
+    peer.heard();
+    let room = parley_xmpp::jid::BareJid::parse(ROOM).unwrap();
+    let nick = parley_xmpp::Nick::Suggested("ada".into());
+    peer.engine
+        .join(peer.now, parley_xmpp::JoinRoom::new(room, nick))
+        .unwrap();
+    let conflict = format!(
+        "<presence from='{ROOM}/ada' type='error'><error type='cancel'>\
+         <conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+    );
+    for _ in 0..1000 {
+        peer.say(&conflict);
+    }
+    let joins = peer.heard().matches("<presence ").count();
+    assert!((2..=10).contains(&joins), "{joins}");
+}
+
+#[test]
 fn features_after_the_login_are_no_answer() {
     let (mut peer, _, _) = ask("muc.parley.local");
     peer.say(BIND);
