@@ -1,0 +1,281 @@
+//! The command line.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit;
+
+const ABOUT: &str = "\
+Posts to rooms of an XMPP server, reads what was said, and follows along.
+
+A TOPIC is any text; it names a room on the MUC service. Each message has an ID, its \
+position in the room's archive; `--since ID` goes on right after it.";
+
+const SETTINGS: &str = "\
+Settings, the strongest first:
+  1. the flags above
+  2. PARLEY_XMPP_SERVICE, _DOMAIN, _MUC, _USER, _PASS in the environment
+  3. --config FILE: a YAML file whose `backend_config` map has the keys
+     service, domain, muc_service, username, password, nick
+  4. the defaults: xmpp://127.0.0.1:5222, parley.local, muc.parley.local, parley, and a random
+     nick; the default password is used with a server on this machine only, with a warning
+
+Examples:
+  parley-xmpp post builds 'nightly is green'
+  parley-xmpp fetch builds --since ''
+  parley-xmpp tail builds deploys --state ~/.cache/parley.json
+  parley-xmpp doctor
+";
+
+fn after_help() -> String {
+    format!("{SETTINGS}\n{}", exit::HELP)
+}
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "parley-xmpp", version, about = "Talk in rooms of an XMPP server", long_about = ABOUT)]
+#[command(after_long_help = after_help(), max_term_width = 100, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What all subcommands take.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Common {
+    /// Where to connect: xmpp://HOST[:PORT] with STARTTLS, xmpps://HOST[:PORT] with direct TLS.
+    #[arg(long, value_name = "URI", global = true)]
+    pub(crate) service: Option<String>,
+    /// The XMPP domain of the account.
+    #[arg(long, value_name = "DOMAIN", global = true)]
+    pub(crate) domain: Option<String>,
+    /// The service that hosts the rooms [default: muc.DOMAIN].
+    #[arg(long, value_name = "DOMAIN", global = true)]
+    pub(crate) muc_service: Option<String>,
+    /// The account's name, the part before the @.
+    #[arg(short = 'u', long, value_name = "NAME", global = true)]
+    pub(crate) username: Option<String>,
+    /// The password. Others on this machine can read it here: prefer PARLEY_XMPP_PASS,
+    /// --password-file or --config.
+    #[arg(long, value_name = "PASSWORD", global = true, conflicts_with = "password_file", hide_short_help = true)]
+    pub(crate) password: Option<String>,
+    /// A file whose first line is the password.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The nick to go by; another one like it if it is taken [default: a random one].
+    #[arg(long, value_name = "NICK", global = true)]
+    pub(crate) nick: Option<String>,
+    /// The resource of the connection [default: a random one].
+    #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
+    pub(crate) resource: Option<String>,
+    /// Trust the certificates in this PEM file, besides those the system trusts.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The name that the server's certificate has to show, where it is not DOMAIN.
+    #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
+    pub(crate) tls_name: Option<String>,
+    /// A YAML file with settings (see below).
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// How long to try to connect, in seconds.
+    #[arg(long, value_name = "SECS", global = true, default_value = "30", value_parser = seconds)]
+    pub(crate) connect_timeout: Duration,
+    /// Print one JSON object a line instead of text.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Log to standard error what happens; twice: in detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+}
+
+impl core::fmt::Debug for Common {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // Without the password.
+        f.debug_struct("Common").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Post(Post),
+    Fetch(Fetch),
+    Tail(Tail),
+    Doctor(Doctor),
+    Bridge(Bridge),
+}
+
+/// Post a message, or each line of standard input as one, and print their ids.
+///
+/// Without TEXT every line of standard input that is not blank becomes a message, in order; many
+/// are on their way at a time. The id of each is printed in the same order once the room has
+/// accepted it. At the first failure no more lines are read; what became of those already on
+/// their way is said.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp post builds 'nightly is green'
+  make 2>&1 | parley-xmpp post builds --replace-forbidden
+  git log -1 | parley-xmpp post builds --whole")]
+pub(crate) struct Post {
+    /// The topic of the room.
+    pub(crate) topic: String,
+    /// What to say; without it, standard input is read.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// Post all of standard input as one message, not line by line.
+    #[arg(long, conflicts_with = "text")]
+    pub(crate) whole: bool,
+    /// Replace characters that XMPP cannot carry, escape codes for instance, by U+FFFD instead of
+    /// refusing the message.
+    #[arg(long)]
+    pub(crate) replace_forbidden: bool,
+    /// The id of the message that this one answers.
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<String>,
+    /// How long to try, interruptions included, in seconds [default: 60].
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// Print what was said: the newest messages, or those after an id.
+///
+/// Text: one message after another as `TIME NICK: TEXT  [ID]`, and at the end on standard error
+/// where to go on. With --json: one object a message, with the fields of the bridge's `message`
+/// notification (topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, own,
+/// source), and as the last line {"nextCursor":…,"complete":…}.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp fetch builds                        the newest 100
+  parley-xmpp fetch builds --since '' --limit 10  the oldest 10
+  parley-xmpp fetch builds --since ID --wait 60   what is new, or the next to come")]
+pub(crate) struct Fetch {
+    /// The topic of the room.
+    pub(crate) topic: String,
+    /// Only what was said after this message; '' is the beginning.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// How many messages at most.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Where nothing was said after --since, wait that many seconds for somebody to speak.
+    #[arg(long, value_name = "SECS", value_parser = seconds, requires = "since")]
+    pub(crate) wait: Option<Duration>,
+}
+
+/// Follow rooms: print messages as they come, until Ctrl-C.
+///
+/// The connection is set up again after an interruption, and what was said meanwhile is read from
+/// the archive: no message is missing and none comes twice, or a line on standard error says that
+/// some may be missing. With --json also these are objects on standard output: {"gap":…},
+/// {"state":…} and {"room":…}.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp tail builds deploys
+  parley-xmpp tail builds --since ID
+  parley-xmpp tail builds --state builds.json --json | ./react
+
+The state file is {\"topics\": {TOPIC: ID}}. It is replaced as a whole, and only after the messages
+it speaks of were written out: after a crash a message may be printed again, never skipped.")]
+pub(crate) struct Tail {
+    /// The topics to follow.
+    #[arg(required = true)]
+    pub(crate) topic: Vec<String>,
+    /// Begin right after this message; '' is the beginning. For a single topic.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// Go on where the last run with this file stopped, and keep it up to date.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Say what the server can do, a line each, and what to change where it falls short.
+///
+/// Makes a temporary room, posts to it, reads the message back from the archive, and destroys the
+/// room. Exit code 0 if posting, fetching and following will work, 5 if not.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp doctor
+  parley-xmpp doctor --topic builds
+  parley-xmpp doctor --probe-page-cap --json")]
+pub(crate) struct Doctor {
+    /// Look at this existing room too, and measure with its messages how many the server sends in
+    /// one page.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+    /// Measure the page cap by posting up to 300 small messages to the temporary room.
+    #[arg(long)]
+    pub(crate) probe_page_cap: bool,
+}
+
+/// Speak JSON-RPC 2.0 on standard input and output, for programs in any language.
+///
+/// One object, or batch, a line. Requests are answered concurrently and by id. The end of standard
+/// input closes the connection in good order. Logs go to standard error.
+#[derive(Args, Debug)]
+#[command(after_long_help = crate::bridge::HELP)]
+pub(crate) struct Bridge {}
+
+/// Seconds, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let secs: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(secs)
+        .ok()
+        .filter(|duration| *duration <= Duration::from_secs(365 * 86_400))
+        .ok_or_else(|| "not a number of seconds from 0 to a year".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_on_either_side_of_the_command() {
+        for line in ["parley-xmpp --json fetch t", "parley-xmpp fetch t --json"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.common.json);
+        }
+    }
+
+    #[test]
+    fn an_empty_since_is_the_beginning_and_an_id_may_begin_with_a_hyphen() {
+        let parse = |since: &str| {
+            let cli = Cli::try_parse_from(["parley-xmpp", "fetch", "t", "--since", since]).unwrap();
+            match cli.command {
+                Command::Fetch(fetch) => fetch.since.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(parse(""), "");
+        assert_eq!(parse("-abc"), "-abc");
+    }
+
+    #[test]
+    fn no_password_in_debug() {
+        let cli = Cli::try_parse_from(["parley-xmpp", "doctor", "--password", "hunter2"]).unwrap();
+        assert!(!format!("{cli:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn seconds_are_bounded() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for bad in ["-1", "x", "1e300", "NaN", "inf"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `bridge`: JSON-RPC 2.0 over standard input and output, one object a line.
+//!
+//! One task reads, one task writes, and each request, subscription and watched
+//! room has a task of its own. All that is written goes through one bounded
+//! queue: a host that does not read slows the subscriptions down, which then
+//! read from the archive later what they did not take.
+
+mod rpc;
+mod session;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use self::rpc::{Call, Incoming, Reply};
+use self::session::{Outcome, Session};
+use crate::args::Common;
+use crate::exit::Failure;
+use crate::lines::{Lines, NextLine};
+use crate::output::to_json;
+use crate::settings::Layer;
+use crate::signals;
+
+/// What `bridge --help` says about it.
+pub(crate) const HELP: &str = "\
+Requests (parameters by name; ? is optional):
+  connect {service?, domain?, muc_service?, username?, password?, nick?, resource?, ca_file?,
+           tls_name?}                             -> {jid, nick}
+      What is left out comes from the flags, the environment, --config and the defaults.
+      Other requests may follow at once: they wait for it.
+  subscribe {topic, since?}                       -> {}
+      Then `message` and `gap` notifications: without `since` from now on; with the id of a
+      message right after it; with \"\" from the beginning.
+  unsubscribe {topic}                             -> {}
+  post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
+      A connection posts under its own nick; `identity`, if given, has to be that nick.
+      Posts to a topic are handed over in the order of their requests.
+  fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
+      The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
+      those after it. `blockMs` waits that long where nothing lies after `since`.
+  resolveIdentity {handle}                        -> {handle, backendRef}
+      `backendRef` is the nick by which the handle goes in every room: the handle itself.
+  disconnect {}                                   -> {}
+
+Notifications:
+  message {topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, inReplyTo?,
+           own, source}     source: \"live\" or \"archive\"; timestamp is informational;
+           backendMsgId and cursor are null in a room without an archive
+  gap {topic, after, reason, text}      messages may be missing after that cursor
+  state {state, jid?, cause?, retryInMs?}         state: online, offline, closed
+  room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
+                              nick-changed, subject
+
+Errors: the codes of the standard, or -32000 and below, with data {kind, remedy, condition?,
+text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
+no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
+inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
+failed fetchRecent has what it read in data.messages and data.nextCursor.
+
+Example:
+  printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\
+    '{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"post\",\"params\":{\"topic\":\"t\",\"content\":\"hi\"}}' |
+    parley-xmpp bridge";
+
+/// A request line longer than this is refused; servers take a quarter of it.
+const MAX_LINE: usize = 1024 * 1024;
+/// Requests without an answer. When so many are, reading stops until one is answered.
+const IN_FLIGHT: usize = 256;
+/// Lines that wait to be written.
+const WAITING: usize = 64;
+/// How long requests may still take after the end of the input.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Where lines go out. Cloning gives another handle to the same.
+#[derive(Clone, Debug)]
+struct Out(mpsc::Sender<String>);
+
+impl Out {
+    /// Queues a line; waits while too many do. `false`: nobody reads any more.
+    async fn line(&self, line: String) -> bool {
+        self.0.send(line).await.is_ok()
+    }
+}
+
+pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
+    // A mistake in the flags or the file is better known now than at `connect`.
+    let defaults = Layer::gather(common, &crate::connect::env)?;
+    let (sender, lines) = mpsc::channel(WAITING);
+    let mut writer = tokio::spawn(write(lines));
+    let out = Out(sender);
+    let session = Arc::new(Session::new(defaults, common.connect_timeout, out.clone()));
+    let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_LINE);
+    let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+    let mut tasks = JoinSet::new();
+    let stop = signals::stop();
+    tokio::pin!(stop);
+    loop {
+        // The permits are never closed.
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await.ok();
+            (permit, input.next().await)
+        };
+        let (permit, line) = tokio::select! {
+            next = next => next,
+            _ = tasks.join_next(), if !tasks.is_empty() => continue,
+            () = out.0.closed() => break,
+            () = &mut stop => break,
+        };
+        let incoming = match line {
+            Ok(NextLine::Line(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+            Ok(NextLine::Line(line)) => rpc::parse(&line),
+            Ok(NextLine::TooLong) => {
+                let error = rpc::Error::request(format!("a line holds at most {MAX_LINE} bytes"));
+                Incoming::Single(Err(rpc::failed(Value::Null, &error)))
+            }
+            Ok(NextLine::End) => break,
+            Err(error) => {
+                tracing::error!(%error, "standard input cannot be read");
+                break;
+            }
+        };
+        // What has to happen in the order of the lines happens here, the rest in the task.
+        let work = begin(&session, incoming);
+        let out = out.clone();
+        tasks.spawn(async move {
+            answer(work, &out).await;
+            drop(permit);
+        });
+    }
+    tracing::info!(in_flight = tasks.len(), "closing");
+    let finish = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finish).await.is_err() {
+        tasks.shutdown().await;
+    }
+    session.end().await;
+    drop((session, out));
+    // A host that reads no more must not keep us.
+    if tokio::time::timeout(GRACE, &mut writer).await.is_err() {
+        writer.abort();
+    }
+    Ok(())
+}
+
+/// A line's work, begun.
+enum Work {
+    Single(Started),
+    Batch(Vec<Started>),
+}
+
+/// A request begun, or the answer to what was none.
+type Started = Result<(Option<Value>, session::Pending), Reply>;
+
+fn begin(session: &Arc<Session>, incoming: Incoming) -> Work {
+    let start = |call: Result<Call, Reply>| {
+        call.map(|call| (call.id, session.begin(&call.method, call.params)))
+    };
+    match incoming {
+        Incoming::Single(call) => Work::Single(start(call)),
+        Incoming::Batch(calls) => Work::Batch(calls.into_iter().map(start).collect()),
+    }
+}
+
+/// Waits for the outcome, answers, and only then lets follow what has to come
+/// after the answer.
+async fn answer(work: Work, out: &Out) {
+    let (started, batch) = match work {
+        Work::Single(started) => (vec![started], false),
+        Work::Batch(started) => (started, true),
+    };
+    // Side by side, as the standard allows, and so that one that waits keeps no other.
+    let mut running = JoinSet::new();
+    let mut replies: Vec<Option<Reply>> = Vec::with_capacity(started.len());
+    let mut ids = Vec::with_capacity(started.len());
+    let mut afters = Vec::new();
+    for (at, started) in started.into_iter().enumerate() {
+        match started {
+            Ok((id, pending)) => {
+                ids.push(id);
+                replies.push(None);
+                running.spawn(async move { (at, pending.await) });
+            }
+            Err(reply) => {
+                ids.push(None);
+                replies.push(Some(reply));
+            }
+        }
+    }
+    while let Some(joined) = running.join_next().await {
+        let Ok((at, Outcome { result, after })) = joined else { continue };
+        afters.extend(after);
+        if let (Some(id), Some(reply)) = (ids.get_mut(at).and_then(Option::take), replies.get_mut(at)) {
+            *reply = Some(match result {
+                Ok(result) => rpc::done(id, result),
+                Err(error) => rpc::failed(id, &error),
+            });
+        }
+    }
+    // A request whose task broke still has to be answered.
+    for (id, reply) in ids.into_iter().zip(&mut replies) {
+        if let (Some(id), None) = (id, &reply) {
+            *reply = Some(rpc::failed(id, &rpc::Error::internal()));
+        }
+    }
+    let replies: Vec<Reply> = replies.into_iter().flatten().collect();
+    let line = match (batch, replies.first()) {
+        (_, None) => None,
+        (false, Some(reply)) => Some(to_json(reply)),
+        (true, Some(_)) => Some(to_json(&replies)),
+    };
+    if let Some(line) = line {
+        out.line(line).await;
+    }
+    for after in afters {
+        after();
+    }
+}
+
+/// Writes lines, the only one to do so. Ends when all senders are gone, or nobody reads.
+async fn write(mut lines: mpsc::Receiver<String>) {
+    let mut out = tokio::io::stdout();
+    while let Some(mut line) = lines.recv().await {
+        line.push('\n');
+        let mut written = out.write_all(line.as_bytes()).await;
+        if written.is_ok() && lines.is_empty() {
+            written = out.flush().await;
+        }
+        if let Err(error) = written {
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                tracing::error!(%error, "standard output cannot be written");
+            }
+            return;
+        }
+    }
+    let _ = out.flush().await;
+}

@@ -1,0 +1,516 @@
+//! What the bridge can be asked to do.
+
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parley_xmpp::tokio::{Client, Room, Subscription};
+use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, Start};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::Out;
+use super::rpc::{Error, notification};
+use crate::output::{self, MessageObject};
+use crate::problem::{Kind, Problem};
+use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved, Secret};
+use crate::{connect, post};
+
+/// Messages in one answer of `fetchRecent`.
+const MAX_LIMIT: u32 = 10_000;
+/// Fetches at a time, below what the engine takes; more wait their turn.
+const FETCHES: usize = 48;
+
+/// What came of a request, and what may happen once that is answered.
+pub(super) struct Outcome {
+    pub(super) result: Result<Value, Error>,
+    pub(super) after: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl From<Result<Value, Error>> for Outcome {
+    fn from(result: Result<Value, Error>) -> Self {
+        Self { result, after: None }
+    }
+}
+
+/// A request under way.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// One host's use of the bridge: at most one connection at a time.
+pub(super) struct Session {
+    defaults: Layer,
+    patience: Duration,
+    out: Out,
+    slot: Mutex<Option<watch::Receiver<Phase>>>,
+    /// By topic: resolves when the latest post has been handed over.
+    turns: Mutex<BTreeMap<String, oneshot::Receiver<()>>>,
+}
+
+/// How a connection stands.
+#[derive(Clone)]
+enum Phase {
+    Connecting,
+    Ready(Arc<Live>),
+    Failed,
+}
+
+/// A connection and what hangs on it.
+struct Live {
+    client: Client,
+    out: Out,
+    fetches: Semaphore,
+    /// By topic: who follows it. `None` while that is being set up.
+    followers: Mutex<BTreeMap<String, Option<JoinHandle<()>>>>,
+    /// By topic: who reports what happens in its room.
+    watchers: Mutex<BTreeMap<String, JoinHandle<()>>>,
+    states: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn params<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Error> {
+    serde_json::from_value(Value::Object(params)).map_err(|error| Error::invalid(error.to_string()))
+}
+
+fn not_connected() -> Error {
+    Error::new(Kind::NotConnected, "not connected").with("remedy", "send `connect` first")
+}
+
+/// Text that error messages must not quote.
+struct Hidden(Secret);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(Secret::new(text))),
+            _ => Err(serde::de::Error::custom("`password` has to be a string")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectParams {
+    service: Option<String>,
+    domain: Option<String>,
+    muc_service: Option<String>,
+    username: Option<String>,
+    password: Option<Hidden>,
+    nick: Option<String>,
+    resource: Option<String>,
+    ca_file: Option<PathBuf>,
+    tls_name: Option<String>,
+}
+
+impl From<ConnectParams> for Layer {
+    fn from(params: ConnectParams) -> Self {
+        Self {
+            service: params.service,
+            domain: params.domain,
+            muc_service: params.muc_service,
+            username: params.username,
+            password: params.password.map(|hidden| hidden.0),
+            nick: params.nick,
+            resource: params.resource,
+            ca_file: params.ca_file,
+            tls_name: params.tls_name,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubscribeParams {
+    topic: String,
+    since: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopicParams {
+    topic: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PostParams {
+    topic: String,
+    content: String,
+    identity: Option<String>,
+    in_reply_to: Option<String>,
+    deadline_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct FetchParams {
+    topic: String,
+    since: Option<String>,
+    limit: Option<u32>,
+    block_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentityParams {
+    handle: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+impl Session {
+    pub(super) const fn new(defaults: Layer, patience: Duration, out: Out) -> Self {
+        Self {
+            defaults,
+            patience,
+            out,
+            slot: Mutex::new(None),
+            turns: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Begins a request. What depends on the order of requests is done at once:
+    /// which connection it is for, and its place among the posts to its topic.
+    pub(super) fn begin(self: &Arc<Self>, method: &str, given: Map<String, Value>) -> Pending {
+        match method {
+            "connect" => match params(given).and_then(|params| self.begin_connect(params)) {
+                Ok((resolved, phase)) => {
+                    let session = Arc::clone(self);
+                    Box::pin(async move { session.connect(resolved, phase).await })
+                }
+                Err(error) => ready(Err(error)),
+            },
+            "disconnect" => match params::<NoParams>(given) {
+                Ok(_) => self.disconnect(),
+                Err(error) => ready(Err(error)),
+            },
+            "subscribe" => self.with_live(given, subscribe),
+            "unsubscribe" => self.with_live(given, unsubscribe),
+            "post" => {
+                let topic = given.get("topic").and_then(Value::as_str).unwrap_or_default();
+                let turn = self.turn(topic);
+                self.with_live(given, |live, params| post_to(live, params, turn))
+            }
+            "fetchRecent" => self.with_live(given, fetch),
+            "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
+            other => ready(Err(Error::method(other))),
+        }
+    }
+
+    fn disconnect(&self) -> Pending {
+        let Some(slot) = lock(&self.slot).take() else { return ready(Err(not_connected())) };
+        Box::pin(async move {
+            match live(slot).await {
+                Ok(live) => live.close().await,
+                Err(error) => return Err(error).into(),
+            }
+            Ok(json!({})).into()
+        })
+    }
+
+    /// Closes the connection, if there is one, in good order.
+    pub(super) async fn end(&self) {
+        let slot = lock(&self.slot).take();
+        if let Some(slot) = slot
+            && let Phase::Ready(live) = slot.borrow().clone()
+        {
+            live.close().await;
+        }
+    }
+
+    /// A request that needs a connection, of which one may still be under way.
+    fn with_live<P, F, W>(&self, given: Map<String, Value>, work: F) -> Pending
+    where
+        P: DeserializeOwned + Send + 'static,
+        F: FnOnce(Arc<Live>, P) -> W + Send + 'static,
+        W: Future<Output = Outcome> + Send + 'static,
+    {
+        let params = match params(given) {
+            Ok(params) => params,
+            Err(error) => return ready(Err(error)),
+        };
+        let Some(slot) = lock(&self.slot).clone() else { return ready(Err(not_connected())) };
+        Box::pin(async move {
+            match live(slot).await {
+                Ok(live) => work(live, params).await,
+                Err(error) => Err(error).into(),
+            }
+        })
+    }
+
+    fn begin_connect(
+        &self,
+        params: ConnectParams,
+    ) -> Result<(Resolved, watch::Sender<Phase>), Error> {
+        let mut slot = lock(&self.slot);
+        if slot.is_some() {
+            return Err(Error::invalid("connected already").with("remedy", "send `disconnect` first"));
+        }
+        let resolved = Layer::from(params).or(self.defaults.clone()).resolve().map_err(|failure| {
+            Error::invalid(failure.error).with("remedy", failure.remedy)
+        })?;
+        let (sender, receiver) = watch::channel(Phase::Connecting);
+        *slot = Some(receiver);
+        Ok((resolved, sender))
+    }
+
+    async fn connect(&self, resolved: Resolved, phase: watch::Sender<Phase>) -> Outcome {
+        if resolved.default_password {
+            crate::say(DEFAULT_PASSWORD_WARNING);
+        }
+        let client = match connect::open(&resolved, self.patience).await {
+            Ok(client) => client,
+            Err(problem) => {
+                let mut slot = lock(&self.slot);
+                if slot.as_ref().is_some_and(|slot| slot.same_channel(&phase.subscribe())) {
+                    *slot = None;
+                }
+                drop(slot);
+                phase.send_replace(Phase::Failed);
+                return Err(Error::from(problem)).into();
+            }
+        };
+        let result = json!({ "jid": client.jid().as_str(), "nick": resolved.nick });
+        let live = Arc::new(Live {
+            client,
+            out: self.out.clone(),
+            fetches: Semaphore::new(FETCHES),
+            followers: Mutex::new(BTreeMap::new()),
+            watchers: Mutex::new(BTreeMap::new()),
+            states: Mutex::new(None),
+        });
+        phase.send_replace(Phase::Ready(Arc::clone(&live)));
+        Outcome { result: Ok(result), after: Some(Box::new(move || live.report_states())) }
+    }
+
+    /// A place in the order of the posts to a topic.
+    fn turn(&self, topic: &str) -> Turn {
+        let (done, mine) = oneshot::channel();
+        let mut turns = lock(&self.turns);
+        turns.retain(|_, turn| matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        Turn { before: turns.insert(topic.to_owned(), mine), done }
+    }
+}
+
+/// A post waits for the one before it to be handed over, however that ended.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    done: oneshot::Sender<()>,
+}
+
+fn ready(result: Result<Value, Error>) -> Pending {
+    Box::pin(core::future::ready(Outcome::from(result)))
+}
+
+/// The connection, once it stands.
+async fn live(mut slot: watch::Receiver<Phase>) -> Result<Arc<Live>, Error> {
+    match slot.wait_for(|phase| !matches!(phase, Phase::Connecting)).await.as_deref() {
+        Ok(Phase::Ready(live)) => Ok(Arc::clone(live)),
+        _ => Err(not_connected()),
+    }
+}
+
+impl Live {
+    /// Joins the room of a topic, or is in it already, and has it watched.
+    async fn room(self: &Arc<Self>, topic: &str) -> Result<Room, Problem> {
+        let room = connect::join(&self.client, topic).await?;
+        let mut watchers = lock(&self.watchers);
+        if watchers.get(topic).is_none_or(JoinHandle::is_finished) {
+            let mut events = room.events();
+            let (out, name) = (self.out.clone(), topic.to_owned());
+            let watcher = tokio::spawn(async move {
+                while let Some(event) = events.next().await {
+                    let Ok(event) = event else { continue };
+                    let line = notification("room", &output::room_event(&name, &event));
+                    if !out.line(line).await {
+                        break;
+                    }
+                }
+            });
+            watchers.insert(topic.to_owned(), watcher);
+        }
+        Ok(room)
+    }
+
+    /// Passes the entries of a subscription on, until it ends.
+    fn follow(self: Arc<Self>, topic: String, mut subscription: Subscription) {
+        let mut followers = lock(&self.followers);
+        // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
+        let Some(follower @ None) = followers.get_mut(&topic) else { return };
+        let out = self.out.clone();
+        *follower = Some(tokio::spawn(async move {
+            while let Some(entry) = subscription.next().await {
+                let line = match entry {
+                    Entry::Message(message) => {
+                        notification("message", &MessageObject::new(&topic, &message))
+                    }
+                    Entry::Gap { after, reason } => {
+                        notification("gap", &output::gap(&topic, &after, &reason))
+                    }
+                    _ => continue,
+                };
+                if !out.line(line).await {
+                    break;
+                }
+            }
+        }));
+    }
+
+    fn report_states(self: Arc<Self>) {
+        let mut states = self.client.states();
+        let out = self.out.clone();
+        let reporter = tokio::spawn(async move {
+            while let Some(state) = states.next().await {
+                if !out.line(notification("state", &output::state(&state))).await {
+                    break;
+                }
+            }
+        });
+        *lock(&self.states) = Some(reporter);
+    }
+
+    async fn close(&self) {
+        let followers = core::mem::take(&mut *lock(&self.followers));
+        followers.into_values().flatten().for_each(|follower| follower.abort());
+        self.client.close().await;
+        let watchers = core::mem::take(&mut *lock(&self.watchers));
+        watchers.into_values().for_each(|watcher| watcher.abort());
+        // The last state, `closed`, comes before the answer.
+        let states = lock(&self.states).take();
+        if let Some(mut states) = states
+            && tokio::time::timeout(Duration::from_secs(1), &mut states).await.is_err()
+        {
+            states.abort();
+        }
+    }
+}
+
+async fn subscribe(live: Arc<Live>, params: SubscribeParams) -> Outcome {
+    let SubscribeParams { topic, since } = params;
+    let start = match since.as_deref().map(cursor).transpose() {
+        Ok(since) => since.map_or(Start::Now, Start::Cursor),
+        Err(error) => return Err(error).into(),
+    };
+    {
+        let mut followers = lock(&live.followers);
+        let over = matches!(followers.get(&topic), Some(Some(follower)) if follower.is_finished());
+        if followers.contains_key(&topic) && !over {
+            let error = Error::invalid("subscribed to that topic already");
+            return Err(error.with("remedy", "send `unsubscribe` first")).into();
+        }
+        followers.insert(topic.clone(), None);
+    }
+    let opened = async {
+        let room = live.room(&topic).await?;
+        room.subscribe(start).await.map_err(Problem::from)
+    };
+    match opened.await {
+        Ok(subscription) => Outcome {
+            result: Ok(json!({})),
+            after: Some(Box::new(move || live.follow(topic, subscription))),
+        },
+        Err(problem) => {
+            lock(&live.followers).remove(&topic);
+            Err(Error::from(problem)).into()
+        }
+    }
+}
+
+async fn unsubscribe(live: Arc<Live>, params: TopicParams) -> Outcome {
+    let follower = lock(&live.followers).remove(&params.topic).flatten();
+    if let Some(follower) = follower {
+        // Its end is awaited: no message comes after the answer.
+        follower.abort();
+        let _ = follower.await;
+    }
+    Ok(json!({})).into()
+}
+
+async fn post_to(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
+    post_in_turn(&live, params, turn).await.into()
+}
+
+async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Result<Value, Error> {
+    let room = live.room(&params.topic).await?;
+    let nick = room.nick();
+    if params.identity.as_ref().is_some_and(|identity| *identity != nick) {
+        let text = format!("this connection posts as {nick:?} in that room, and as nobody else");
+        let remedy = "leave `identity` out, or use a connection of its own with that nick";
+        return Err(Error::invalid(text).with("remedy", remedy).with("nick", nick));
+    }
+    let mut message = Post::new(&params.content);
+    message.reply_to = params.in_reply_to;
+    message.deadline = params.deadline_ms.map(Duration::from_millis);
+    if let Some(before) = turn.before {
+        let _ = before.await;
+    }
+    let mut sending = pin!(room.send(message));
+    // Polled once, it has been handed over, and the next may follow.
+    let first = core::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+    drop(turn.done);
+    let posted = match first {
+        Poll::Ready(result) => result,
+        Poll::Pending => sending.await,
+    };
+    let posted = posted.map_err(Problem::from)?;
+    let id = posted.id.as_ref().map(ArchiveId::as_str);
+    Ok(json!({ "backendMsgId": id, "cursor": id, "via": post::via(posted.via) }))
+}
+
+async fn fetch(live: Arc<Live>, params: FetchParams) -> Outcome {
+    fetch_recent(&live, params).await.into()
+}
+
+async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Error> {
+    let limit = params.limit.unwrap_or(100);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Error::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")));
+    }
+    let request = match params.since.as_deref().map(cursor).transpose()? {
+        None => Fetch::newest(limit),
+        Some(since) => {
+            let wait = Duration::from_millis(params.block_ms.unwrap_or(0));
+            Fetch::since(since, limit).wait(wait)
+        }
+    };
+    let topic = params.topic.as_str();
+    let room = live.room(topic).await?;
+    // Never closed.
+    let _permit = live.fetches.acquire().await;
+    let messages = |messages: &[parley_xmpp::Message]| -> Value {
+        messages.iter().map(|message| json!(MessageObject::new(topic, message))).collect()
+    };
+    match room.fetch(request).await {
+        Ok(page) => Ok(json!({
+            "messages": messages(&page.messages),
+            "nextCursor": page.next.as_str(),
+            "complete": page.complete,
+        })),
+        Err(failure) => Err(Error::from(Problem::from(&failure))
+            .with("messages", messages(&failure.prefix))
+            .with("nextCursor", failure.next.as_ref().map(Cursor::as_str))),
+    }
+}
+
+fn resolve_identity(params: IdentityParams) -> Result<Value, Error> {
+    // In a room, people are their nicks; there is no registry to look in.
+    if params.handle.is_empty() || params.handle.len() > 1023 {
+        return Err(Error::invalid("`handle` is a nick: 1 to 1023 bytes"));
+    }
+    Ok(json!({ "handle": params.handle, "backendRef": params.handle }))
+}
+
+fn cursor(since: &str) -> Result<Cursor, Error> {
+    Cursor::parse(since).ok_or_else(|| Error::invalid("`since` is too long to be a cursor"))
+}

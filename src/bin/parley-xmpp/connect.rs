@@ -1,0 +1,115 @@
+//! From the settings to a connection.
+
+use core::time::Duration;
+use std::hash::{BuildHasher as _, RandomState};
+
+use parley_xmpp::Nick;
+use parley_xmpp::tokio::{Client, ConnectError, Room, Settings, SettingsError};
+
+use crate::args::Common;
+use crate::exit::Failure;
+use crate::problem::{Kind, Problem};
+use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
+
+/// Connects as the command line, the environment, the file and the defaults say.
+pub(crate) async fn connect(common: &Common) -> Result<(Client, Resolved), Failure> {
+    connect_with(common, |_| ()).await
+}
+
+/// The same with a change to the settings.
+pub(crate) async fn connect_with(
+    common: &Common,
+    change: impl FnOnce(&mut Settings),
+) -> Result<(Client, Resolved), Failure> {
+    let resolved = Layer::gather(common, &env)?.resolve()?;
+    if resolved.default_password {
+        crate::say(DEFAULT_PASSWORD_WARNING);
+    }
+    let client = open_with(&resolved, common.connect_timeout, change).await?;
+    Ok((client, resolved))
+}
+
+/// A variable of the environment; one that is no text counts as not set.
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Connects within the given time.
+pub(crate) async fn open(resolved: &Resolved, patience: Duration) -> Result<Client, Problem> {
+    open_with(resolved, patience, |_| ()).await
+}
+
+async fn open_with(
+    resolved: &Resolved,
+    patience: Duration,
+    change: impl FnOnce(&mut Settings),
+) -> Result<Client, Problem> {
+    let mut settings = settings(resolved).map_err(ConnectError::Settings)?;
+    change(&mut settings);
+    let service = &resolved.service;
+    tracing::info!(service = ?service, domain = ?resolved.domain, username = ?resolved.username, "connecting");
+    let client = match tokio::time::timeout(patience, Client::connect(settings)).await {
+        Ok(connected) => connected?,
+        Err(_) => {
+            return Err(Problem::new(
+                Kind::ConnectFailed,
+                format!("no connection to {service} within {} s", patience.as_secs_f32()),
+                "is the server up and reachable from here? --connect-timeout allows more time",
+            ));
+        }
+    };
+    tracing::info!(jid = ?client.jid(), login = ?client.login(), "connected");
+    Ok(client)
+}
+
+fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
+    let password = resolved.password.expose();
+    let mut settings =
+        Settings::new(&resolved.service, &resolved.domain, &resolved.username, password)?
+            .muc_service(&resolved.muc_service)?
+            // Not `Chosen`: the program may run more than once for the same user.
+            .nick(Nick::Suggested(resolved.nick.clone()));
+    if let Some(resource) = &resolved.resource {
+        settings = settings.resource(resource);
+    }
+    if let Some(file) = &resolved.ca_file {
+        settings = settings.ca_file(file);
+    }
+    if let Some(name) = &resolved.tls_name {
+        settings = settings.tls_name(name);
+    }
+    Ok(settings)
+}
+
+/// Joins the room of a topic.
+pub(crate) async fn join(client: &Client, topic: &str) -> Result<Room, Problem> {
+    let room = client.room(topic).await.map_err(Problem::from)?;
+    tracing::info!(room = ?room.jid(), nick = ?room.nick(), joined = ?room.joined(), "joined");
+    Ok(room)
+}
+
+/// A few random letters and digits, to keep names apart; not a secret.
+pub(crate) fn random_suffix(len: usize) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+    // Keyed at random by the standard library, for each of its tables.
+    let mut bits = RandomState::new().hash_one(std::process::id());
+    (0..len.min(12))
+        .map(|_| {
+            let letter = ALPHABET.get((bits & 31) as usize).copied().unwrap_or(b'x');
+            bits >>= 5;
+            char::from(letter)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_differ() {
+        let (one, two) = (random_suffix(10), random_suffix(10));
+        assert_eq!(one.len(), 10);
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,314 @@
+//! `post`: one message, or each line of standard input as one.
+
+use core::pin::Pin;
+use core::task::Poll;
+use std::collections::VecDeque;
+use std::io::Write as _;
+
+use parley_xmpp::tokio::{PostFailure, Posted, Room};
+use parley_xmpp::{ArchiveId, Post, Via};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, BufReader};
+
+use crate::args::{self, Common};
+use crate::connect;
+use crate::escape::Line;
+use crate::exit::{Exit, Failure, from_write};
+use crate::lines::{Lines, NextLine};
+use crate::output::to_json;
+use crate::problem::Problem;
+
+/// Posts without an outcome at a time: enough to hide a round trip, few enough
+/// that a failure leaves little on its way.
+const IN_FLIGHT: usize = 64;
+/// Servers take a quarter of it.
+const MAX_TEXT: usize = 1024 * 1024;
+
+pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure> {
+    let poster = Poster { args: &args, json: common.json };
+    // What cannot be posted is better known before a connection is made.
+    let text = match &args.text {
+        Some(text) => Some(poster.fit(text.clone()).map_err(refused)?),
+        None if args.whole => Some(poster.whole().await?),
+        None => None,
+    };
+    let (client, _) = connect::connect(common).await?;
+    let result = async {
+        let room = connect::join(&client, &args.topic).await?;
+        match text {
+            Some(text) => poster.one(&room, text).await,
+            None => poster.lines(&room).await,
+        }
+    }
+    .await;
+    client.close().await;
+    result
+}
+
+struct Poster<'a> {
+    args: &'a args::Post,
+    json: bool,
+}
+
+impl Poster<'_> {
+    async fn one(&self, room: &Room, text: String) -> Result<(), Failure> {
+        let posted = room.send(self.post(text)).await.map_err(Problem::from)?;
+        self.print(None, &posted)
+    }
+
+    async fn whole(&self) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
+        let mut input = tokio::io::stdin().take(MAX_TEXT as u64 + 1);
+        input.read_to_end(&mut bytes).await.map_err(|error| unreadable(&error))?;
+        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        self.decode(bytes).map_err(refused)
+    }
+
+    async fn lines(&self, room: &Room) -> Result<(), Failure> {
+        let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_TEXT);
+        let mut pipeline = Pipeline::default();
+        let (mut number, mut posted) = (0_u64, 0_u64);
+        let mut failure: Option<Failure> = None;
+        let mut reading = true;
+        while reading || !pipeline.is_empty() {
+            tokio::select! {
+                biased;
+                (at, outcome) = pipeline.next(), if !pipeline.is_empty() => {
+                    match outcome {
+                        Ok(outcome) => {
+                            posted += 1;
+                            if failure.is_some() && !self.json {
+                                let id = outcome.id.as_ref().map_or("-", ArchiveId::as_str);
+                                crate::say(&format!("line {at} was posted all the same: {}", Line(id)));
+                            } else if let Err(error) = self.print(Some(at), &outcome) {
+                                failure.get_or_insert(error);
+                            }
+                        }
+                        Err(error) => {
+                            let error = Problem::from(error).while_at(&format!("line {at}"));
+                            if failure.is_none() {
+                                failure = Some(error.into());
+                            } else {
+                                crate::say(&Failure::from(error).render(self.json));
+                            }
+                        }
+                    }
+                    reading = reading && failure.is_none();
+                }
+                line = input.next(), if reading && pipeline.len() < IN_FLIGHT => {
+                    number += 1;
+                    let text = match line {
+                        Ok(NextLine::End) => {
+                            reading = false;
+                            continue;
+                        }
+                        Ok(NextLine::Line(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                        Ok(NextLine::Line(line)) => self.decode(line),
+                        Ok(NextLine::TooLong) => Err(Forbidden::TooLong),
+                        Err(error) => {
+                            failure = Some(unreadable(&error));
+                            reading = false;
+                            continue;
+                        }
+                    };
+                    match text {
+                        Ok(text) => pipeline.push(number, room.clone(), self.post(text)),
+                        Err(why) => {
+                            let mut error = refused(why);
+                            error.error = format!("line {number}: {}", error.error);
+                            failure = Some(error);
+                            reading = false;
+                        }
+                    }
+                }
+            }
+        }
+        match failure {
+            None => Ok(()),
+            // A closed pipe: whoever read our ids has enough.
+            Some(failure) if failure.error.is_empty() => Ok(()),
+            Some(mut failure) => {
+                failure.error = format!("{}; {posted} posted", failure.error);
+                Err(failure)
+            }
+        }
+    }
+
+    fn post(&self, text: String) -> Post {
+        let mut post = Post::new(&text);
+        post.reply_to.clone_from(&self.args.reply_to);
+        post.deadline = self.args.deadline;
+        post
+    }
+
+    fn decode(&self, bytes: Vec<u8>) -> Result<String, Forbidden> {
+        if bytes.len() > MAX_TEXT {
+            return Err(Forbidden::TooLong);
+        }
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) if self.args.replace_forbidden => {
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            }
+            Err(error) => return Err(Forbidden::NotUtf8 { at: error.utf8_error().valid_up_to() }),
+        };
+        self.fit(text)
+    }
+
+    /// The text, if XMPP can carry it, or made so that it can.
+    fn fit(&self, text: String) -> Result<String, Forbidden> {
+        let Some(at) = text.find(|c| !is_xml(c)) else { return Ok(text) };
+        if self.args.replace_forbidden {
+            return Ok(text.replace(|c| !is_xml(c), "\u{fffd}"));
+        }
+        let character = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or('\0');
+        Err(Forbidden::Character { character, at })
+    }
+
+    fn print(&self, line: Option<u64>, posted: &Posted) -> Result<(), Failure> {
+        let id = posted.id.as_ref().map(ArchiveId::as_str);
+        let text = if self.json {
+            let mut object = json!({ "backendMsgId": id, "cursor": id, "via": via(posted.via) });
+            if let (Some(line), Some(object)) = (line, object.as_object_mut()) {
+                object.insert("line".into(), line.into());
+            }
+            to_json(&object)
+        } else {
+            Line(id.unwrap_or("-")).to_string()
+        };
+        if id.is_none() {
+            tracing::warn!("the room archives nothing: the message has no id");
+        }
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", ""))),
+        }
+    }
+}
+
+/// How the fate of a post became known, in a word.
+pub(crate) const fn via(via: Via) -> &'static str {
+    match via {
+        Via::Archive => "archive",
+        _ => "reflection",
+    }
+}
+
+/// Why a text is not even tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Forbidden {
+    Character { character: char, at: usize },
+    NotUtf8 { at: usize },
+    TooLong,
+}
+
+fn refused(why: Forbidden) -> Failure {
+    match why {
+        Forbidden::Character { character, at } => Failure::usage(
+            format!(
+                "the text holds U+{:04X} at byte {at}, which XMPP cannot carry",
+                u32::from(character)
+            ),
+            "remove it, or use --replace-forbidden to post U+FFFD in its place",
+        ),
+        Forbidden::NotUtf8 { at } => Failure::usage(
+            format!("the text is not UTF-8 at byte {at}"),
+            "convert it, or use --replace-forbidden to post U+FFFD in its place",
+        ),
+        Forbidden::TooLong => Failure::usage("the text is longer than 1 MiB", "split it"),
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Machine,
+        format!("cannot read standard input: {error}"),
+        "look at where it comes from",
+    )
+}
+
+/// XML 1.0, production `Char`.
+const fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+type Fate = Result<Posted, PostFailure>;
+type Sending = Pin<Box<dyn Future<Output = Fate> + Send>>;
+
+/// Posts on their way, handed over and answered in the order of their lines.
+#[derive(Default)]
+struct Pipeline {
+    posts: VecDeque<(u64, Sending, Option<Fate>)>,
+}
+
+impl Pipeline {
+    fn is_empty(&self) -> bool {
+        self.posts.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.posts.len()
+    }
+
+    fn push(&mut self, line: u64, room: Room, post: Post) {
+        self.posts.push_back((line, Box::pin(async move { room.send(post).await }), None));
+    }
+
+    /// The outcome of the oldest. A post is handed over when first polled, so
+    /// all are, the oldest first. Can be dropped at any time.
+    async fn next(&mut self) -> (u64, Fate) {
+        core::future::poll_fn(|cx| {
+            for (_, sending, outcome) in &mut self.posts {
+                if outcome.is_none()
+                    && let Poll::Ready(result) = sending.as_mut().poll(cx)
+                {
+                    *outcome = Some(result);
+                }
+            }
+            match self.posts.pop_front() {
+                Some((line, _, Some(outcome))) => Poll::Ready((line, outcome)),
+                Some(waiting) => {
+                    self.posts.push_front(waiting);
+                    Poll::Pending
+                }
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(replace_forbidden: bool) -> args::Post {
+        args::Post {
+            topic: "t".into(),
+            text: None,
+            whole: false,
+            replace_forbidden,
+            reply_to: None,
+            deadline: None,
+        }
+    }
+
+    #[test]
+    fn what_xmpp_cannot_carry_is_refused_with_its_place_or_replaced() {
+        let strict = args(false);
+        let strict = Poster { args: &strict, json: false };
+        assert_eq!(strict.fit("tab\t ü\u{85}".into()).unwrap(), "tab\t ü\u{85}");
+        assert_eq!(
+            strict.fit("ü\u{1b}[0m".into()),
+            Err(Forbidden::Character { character: '\u{1b}', at: 2 })
+        );
+        assert_eq!(strict.decode(vec![b'a', 0xff]), Err(Forbidden::NotUtf8 { at: 1 }));
+        let lenient = args(true);
+        let lenient = Poster { args: &lenient, json: false };
+        assert_eq!(lenient.fit("a\u{1b}b\u{ffff}".into()).unwrap(), "a\u{fffd}b\u{fffd}");
+        assert_eq!(lenient.decode(vec![b'a', 0xff]).unwrap(), "a\u{fffd}");
+    }
+}

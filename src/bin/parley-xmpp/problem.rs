@@ -1,0 +1,288 @@
+//! What can go wrong, said once: the same words and kinds for the command line
+//! and for the bridge.
+
+use parley_xmpp::tokio::{ConnectError, FetchFailure, PostFailure, RoomError};
+use parley_xmpp::{
+    JoinFailure, NotSent, OfflineCause, QueryError, RequestError, SaslCondition, StanzaError,
+};
+
+use crate::exit::{Exit, Failure};
+
+/// What kind of problem it is. The bridge shows it as `data.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Invalid,
+    NotConnected,
+    Rejected,
+    NotSent,
+    Unknown,
+    CursorExpired,
+    NoSuchRoom,
+    AuthFailed,
+    TlsFailed,
+    ConnectFailed,
+    Timeout,
+    ArchiveUnsupported,
+    Inconsistent,
+}
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotConnected => "not-connected",
+            Self::Rejected => "rejected",
+            Self::NotSent => "not-sent",
+            Self::Unknown => "unknown",
+            Self::CursorExpired => "cursor-expired",
+            Self::NoSuchRoom => "no-such-room",
+            Self::AuthFailed => "auth-failed",
+            Self::TlsFailed => "tls-failed",
+            Self::ConnectFailed => "connect-failed",
+            Self::Timeout => "timeout",
+            Self::ArchiveUnsupported => "archive-unsupported",
+            Self::Inconsistent => "inconsistent",
+        }
+    }
+
+    const fn exit(self) -> Exit {
+        match self {
+            Self::Invalid => Exit::Usage,
+            Self::NotConnected | Self::NotSent | Self::TlsFailed | Self::ConnectFailed => {
+                Exit::CannotConnect
+            }
+            Self::AuthFailed => Exit::NotAuthenticated,
+            Self::Rejected
+            | Self::CursorExpired
+            | Self::NoSuchRoom
+            | Self::ArchiveUnsupported
+            | Self::Inconsistent => Exit::Refused,
+            Self::Unknown | Self::Timeout => Exit::NotDecided,
+        }
+    }
+}
+
+/// A problem. Its words may be a peer's: escape them before a terminal sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+    pub(crate) remedy: String,
+    /// The condition that the peer named.
+    pub(crate) condition: Option<&'static str>,
+    /// The peer's words.
+    pub(crate) text: Option<String>,
+    /// Of a post that may be there or not: the id that it carries.
+    pub(crate) origin_id: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            remedy: remedy.into(),
+            condition: None,
+            text: None,
+            origin_id: None,
+        }
+    }
+
+    fn because(mut self, error: &StanzaError) -> Self {
+        self.condition = Some(error.condition.as_str());
+        self.text.clone_from(&error.text);
+        self
+    }
+
+    /// With what was tried before the words.
+    pub(crate) fn while_at(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let error = match &problem.text {
+            Some(text) => format!("{} ({text})", problem.message),
+            None => problem.message,
+        };
+        Self::new(problem.kind.exit(), error, problem.remedy)
+    }
+}
+
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        let kind = match &error {
+            ConnectError::Settings(_) => Kind::Invalid,
+            ConnectError::Certificate { .. } | ConnectError::Tls { .. } | ConnectError::NoTls => {
+                Kind::TlsFailed
+            }
+            ConnectError::Auth(_) => Kind::AuthFailed,
+            ConnectError::Stream(OfflineCause::Bind(_)) => Kind::Rejected,
+            ConnectError::Closed => Kind::NotConnected,
+            _ => Kind::ConnectFailed,
+        };
+        let remedy = error.remedy().unwrap_or(match kind {
+            Kind::Invalid => "correct the settings, see `parley-xmpp --help`",
+            Kind::AuthFailed => "ask the server's operator",
+            _ => "look at the server's log, and try again",
+        });
+        let mut problem = Self::new(kind, error.to_string(), remedy);
+        match error {
+            ConnectError::Auth(parley_xmpp::AuthFailure::Rejected { condition, text }) => {
+                problem.text = text;
+                problem.condition =
+                    (condition != SaslCondition::Undefined).then(|| condition.as_str());
+            }
+            // The text is part of the message already.
+            ConnectError::Stream(OfflineCause::StreamError { condition, .. }) => {
+                problem.condition = Some(condition.as_str());
+            }
+            ConnectError::Stream(OfflineCause::Bind(error)) => problem = problem.because(&error),
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl From<RoomError> for Problem {
+    fn from(error: RoomError) -> Self {
+        let message = error.to_string();
+        match error {
+            RoomError::Topic(_) => Self::new(Kind::Invalid, message, "choose another topic"),
+            RoomError::Invalid(_) => Self::new(Kind::Invalid, message, "choose another nick"),
+            RoomError::Refused(failure) => match failure {
+                JoinFailure::NickConflict => Self::new(Kind::Rejected, message, "choose another nick"),
+                JoinFailure::Refused(error) => {
+                    let (kind, remedy) = of_join(&error);
+                    Self::new(kind, message, remedy).because(&error)
+                }
+                JoinFailure::TimedOut => Self::new(
+                    Kind::Timeout,
+                    message,
+                    "does the MUC service exist? see `parley-xmpp doctor`",
+                ),
+                _ => Self::new(Kind::NotConnected, message, "try again"),
+            },
+            _ => Self::new(Kind::NotConnected, message, "connect again"),
+        }
+    }
+}
+
+fn of_join(error: &StanzaError) -> (Kind, &'static str) {
+    use parley_xmpp::Condition::*;
+    match error.condition {
+        RegistrationRequired => (Kind::Rejected, "the room is for members: ask its owner to add you"),
+        Forbidden => (Kind::Rejected, "you are banned from the room: ask its owner"),
+        NotAuthorized => (Kind::Rejected, "the room wants a password, which is not supported"),
+        NotAllowed => (Kind::Rejected, "the server does not let you create this room: ask its operator"),
+        ItemNotFound | RecipientUnavailable => {
+            (Kind::NoSuchRoom, "the room is locked or gone: try again, or ask its owner")
+        }
+        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => {
+            (Kind::NoSuchRoom, "is the MUC service right? see --muc-service and `parley-xmpp doctor`")
+        }
+        Conflict => (Kind::Rejected, "choose another nick"),
+        _ => (Kind::Rejected, "ask the room's owner or the server's operator"),
+    }
+}
+
+impl From<PostFailure> for Problem {
+    fn from(failure: PostFailure) -> Self {
+        let message = failure.to_string();
+        match failure {
+            PostFailure::Invalid(error) => {
+                use parley_xmpp::PostError::*;
+                match error {
+                    UnknownRoom => Self::new(Kind::NotSent, message, "join the room again"),
+                    Empty => Self::new(Kind::Invalid, message, "give some text"),
+                    ForbiddenChar(_) => {
+                        Self::new(Kind::Invalid, message, "remove it, or use --replace-forbidden")
+                    }
+                    TooLarge { .. } => Self::new(Kind::Invalid, message, "split the message"),
+                    Busy => Self::new(Kind::NotSent, message, "try again when some are through"),
+                    _ => Self::new(Kind::NotConnected, message, "connect again"),
+                }
+            }
+            PostFailure::Rejected(error) => {
+                let remedy = match error.condition {
+                    parley_xmpp::Condition::Forbidden => "ask the room's owner for voice",
+                    parley_xmpp::Condition::PolicyViolation
+                    | parley_xmpp::Condition::ResourceConstraint => "post more slowly, or less at a time",
+                    _ => "ask the room's owner or the server's operator",
+                };
+                Self::new(Kind::Rejected, message, remedy).because(&error)
+            }
+            PostFailure::NotSent(NotSent::NoRoom) => {
+                Self::new(Kind::NotSent, message, "the room was left: join it again")
+            }
+            PostFailure::NotSent(NotSent::Deadline) => {
+                Self::new(Kind::NotSent, message, "try again, or allow more time with a longer deadline")
+            }
+            PostFailure::Unknown { origin_id } => {
+                let remedy = "look into the room before posting it again: \
+                              `parley-xmpp fetch` shows what is there";
+                let mut problem = Self::new(Kind::Unknown, message, remedy);
+                problem.origin_id = Some(origin_id);
+                problem
+            }
+            PostFailure::Closed => Self::new(Kind::NotConnected, message, "connect again"),
+            _ => Self::new(Kind::NotSent, message, "try again"),
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let message = error.to_string();
+        match error {
+            RequestError::Refused(error) => {
+                let remedy = match error.condition {
+                    parley_xmpp::Condition::Forbidden
+                    | parley_xmpp::Condition::NotAllowed
+                    | parley_xmpp::Condition::NotAuthorized => "ask the room's owner for access",
+                    _ => "ask the server's operator",
+                };
+                Self::new(Kind::Rejected, message, remedy).because(&error)
+            }
+            RequestError::CursorExpired => Self::new(
+                Kind::CursorExpired,
+                message,
+                "messages may be missing: read on from the beginning (--since '') or from the newest",
+            ),
+            RequestError::NoSuchRoom => Self::new(Kind::NoSuchRoom, message, "check the topic"),
+            RequestError::ArchiveUnsupported => Self::new(
+                Kind::ArchiveUnsupported,
+                message,
+                "let the operator enable MAM for rooms; `parley-xmpp doctor` says how",
+            ),
+            RequestError::Inconsistent(_) => {
+                Self::new(Kind::Inconsistent, message, "try again; if it stays, report it to the server's makers")
+            }
+            RequestError::TimedOut => Self::new(Kind::Timeout, message, "try again"),
+            _ => Self::new(Kind::NotConnected, message, "connect again"),
+        }
+    }
+}
+
+impl From<&FetchFailure> for Problem {
+    fn from(failure: &FetchFailure) -> Self {
+        let mut problem = Self::from(failure.error.clone());
+        if !failure.prefix.is_empty() {
+            problem.message = format!("{}, after {} messages", problem.message, failure.prefix.len());
+        }
+        problem
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::UnknownRoom => Self::new(Kind::NoSuchRoom, message, "join it again"),
+            QueryError::Busy => Self::new(Kind::Rejected, message, "try again when some are through"),
+            _ => Self::new(Kind::NotConnected, message, "connect again"),
+        }
+    }
+}
