@@ -1,1 +1,216 @@
-//! todo
+//! The server dies and comes back while the library subscribes and `parley-xmpp tail` runs.
+//!
+//! Prosody must lose nothing, whatever kills it. ejabberd's default archive loses posts that it
+//! acknowledged right before a crash, so there only an orderly restart must lose nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use parley_xmpp::tokio::{Client, Room, Settings, State, Subscription};
+use parley_xmpp::{Cursor, Entry, LeaveCause, Retry, RoomEvent, Start};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::program::{Running, program};
+use crate::support::{DOMAIN, Kind, Server, ServerOptions};
+use crate::{block_on, soon};
+
+const TOPIC: &str = "Outages & news";
+
+/// Those who follow the topic while the server dies.
+struct Followers {
+    client: Client,
+    room: Room,
+    subscription: Subscription,
+    /// Ends when it is dropped.
+    _tail: Running,
+    lines: mpsc::UnboundedReceiver<Value>,
+}
+
+fn service(server: &Server) -> String {
+    format!("xmpp://127.0.0.1:{}", server.port())
+}
+
+async fn connect(server: &Server, user: &str) -> Client {
+    let settings = Settings::new(&service(server), DOMAIN, user, &format!("secret-{user}"));
+    soon("connect", Client::connect(settings.expect("settings")))
+        .await
+        .expect("to connect")
+}
+
+impl Followers {
+    async fn of(server: &Server) -> Self {
+        let client = connect(server, "alice").await;
+        let room = soon("join", client.room(TOPIC)).await.expect("to join");
+        let start = Start::Cursor(Cursor::Beginning);
+        let subscription = soon("subscribe", room.subscribe(start))
+            .await
+            .expect("to subscribe");
+        let (sender, lines) = mpsc::unbounded_channel();
+        let service = service(server);
+        let mut command = program(&["tail", TOPIC, "--since", "", "--json"]);
+        command.args(["--service", &service, "--username", "bob"]);
+        command.env("PARLEY_XMPP_PASS", "secret-bob");
+        let tail = Running::start(command, move |line| {
+            let _ = sender.send(serde_json::from_str(line).expect(line));
+        });
+        Self {
+            client,
+            room,
+            subscription,
+            _tail: tail,
+            lines,
+        }
+    }
+
+    /// The messages up to `last` as both got them, which say that nothing may be missing. `told`
+    /// gets what else the program says.
+    async fn up_to(&mut self, last: &str, told: &mut Vec<Value>) -> [Vec<String>; 2] {
+        let library = async {
+            let mut bodies = Vec::new();
+            while bodies.last().is_none_or(|body| body != last) {
+                match self.subscription.next().await.expect("an entry") {
+                    Entry::Message(message) => bodies.push(message.body),
+                    Entry::CaughtUp { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            bodies
+        };
+        let tail = async {
+            let mut contents = Vec::new();
+            while contents.last().is_none_or(|content| content != last) {
+                let line = self.lines.recv().await.expect("a line");
+                assert!(line["gap"].is_null(), "{line}");
+                match line["content"].as_str() {
+                    Some(content) => contents.push(content.to_owned()),
+                    None => told.push(line),
+                }
+            }
+            contents
+        };
+        let both = async { tokio::join!(library, tail) };
+        let (library, tail) = soon(last, both).await;
+        [library, tail]
+    }
+
+    async fn end(self) {
+        soon("close", self.client.close()).await;
+    }
+}
+
+/// What a client that lives as long as that posts.
+async fn post(server: &Server, bodies: &[String]) {
+    let client = connect(server, "carol").await;
+    let room = soon("join", client.room(TOPIC)).await.expect("to join");
+    for body in bodies {
+        soon("post", room.post(body)).await.expect("to post");
+    }
+    soon("close", client.close()).await;
+}
+
+fn bodies(when: &str) -> Vec<String> {
+    (0..20).map(|n| format!("{when} {n}")).collect()
+}
+
+/// Ends the server, lets some time pass, and starts it again.
+async fn outage(mut server: Server, end: fn(&mut Server)) -> Server {
+    let again = tokio::task::spawn_blocking(move || {
+        end(&mut server);
+        std::thread::sleep(Duration::from_millis(300));
+        server.restart();
+        server
+    });
+    again.await.expect("a server")
+}
+
+fn is(line: &Value, what: &str, key: &str, value: &str) -> bool {
+    line[what][key] == value
+}
+
+/// Ends the server after some posts, and starts it again: both followers hear of what is posted
+/// afterwards, and, if nothing is `lost`, of all that was posted before, once and in order.
+async fn goes_on(server: Server, lost: bool, end: fn(&mut Server)) -> Server {
+    let mut followers = Followers::of(&server).await;
+    let mut states = followers.client.states();
+    let mut events = followers.room.events();
+    let mut told = Vec::new();
+
+    post(&server, &bodies("before")).await;
+    let before = followers.up_to("before 19", &mut told).await;
+    for seen in before {
+        assert!(seen.ends_with(&bodies("before")), "{seen:?}");
+    }
+    // Nobody waits until these are read.
+    post(&server, &bodies("last")).await;
+    let server = outage(server, end).await;
+    post(&server, &bodies("after")).await;
+    for mut seen in followers.up_to("after 19", &mut told).await {
+        let distinct: BTreeSet<_> = seen.iter().collect();
+        assert_eq!(distinct.len(), seen.len(), "{seen:?}");
+        let after = seen.split_off(seen.len().saturating_sub(20));
+        assert_eq!(after, bodies("after"));
+        if lost {
+            assert!(bodies("last").starts_with(&seen), "{seen:?}");
+        } else {
+            assert_eq!(seen, bodies("last"));
+        }
+    }
+    // And live again: a reader that had only fallen back to reading would be late.
+    post(&server, &["live".to_owned()]).await;
+    for seen in followers.up_to("live", &mut told).await {
+        assert_eq!(seen, ["live"]);
+    }
+
+    // What the library says about it.
+    let went = async {
+        loop {
+            if let State::Offline { retry_in, .. } = states.next().await.expect("a state") {
+                break retry_in;
+            }
+        }
+    };
+    assert!(soon("offline", went).await.is_some());
+    let came = async { while !matches!(states.next().await, Some(State::Online { .. })) {} };
+    soon("online", came).await;
+    let left = async {
+        loop {
+            if let Some(Ok(RoomEvent::Left { cause, retry })) = events.next().await {
+                break (cause, retry);
+            }
+        }
+    };
+    let (cause, retry) = soon("left", left).await;
+    assert!(
+        matches!(cause, LeaveCause::Offline | LeaveCause::ServiceShutdown),
+        "{cause:?}"
+    );
+    assert!(matches!(retry, Retry::At(_)));
+    let joined = async { while !matches!(events.next().await, Some(Ok(RoomEvent::Joined(_)))) {} };
+    soon("joined", joined).await;
+    // And what the program says.
+    let offline = told.iter().position(|line| is(line, "state", "state", "offline"));
+    let online = told.iter().rposition(|line| is(line, "state", "state", "online"));
+    let joined = told.iter().rposition(|line| is(line, "room", "event", "joined"));
+    assert!(offline.is_some() && offline < online && online < joined, "{told:#?}");
+    followers.end().await;
+    server
+}
+
+#[test]
+fn prosody_killed_loses_nothing() {
+    if let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) {
+        block_on(goes_on(server, false, Server::kill));
+    }
+}
+
+/// First the orderly restart, so that what it must keep was not lost by a crash.
+#[test]
+fn ejabberd_stopped_loses_nothing_and_killed_goes_on() {
+    if let Some(server) = Server::start(Kind::Ejabberd, ServerOptions::default()) {
+        block_on(async {
+            let server = goes_on(server, false, Server::stop).await;
+            goes_on(server, true, Server::kill).await;
+        });
+    }
+}
