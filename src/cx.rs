@@ -97,11 +97,6 @@ impl Outbound {
         self.end()
     }
 
-    /// Appends markup that is not an element of its own: the tags of the stream.
-    pub(crate) fn write_raw(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.bytes);
-    }
-
     pub(crate) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }

@@ -566,6 +566,20 @@ impl Post {
             deadline: None,
         }
     }
+
+    /// The same, as an answer to the message with this archive id.
+    #[must_use]
+    pub fn in_reply_to(mut self, id: &str) -> Self {
+        self.reply_to = Some(id.into());
+        self
+    }
+
+    /// The same, with a deadline of its own.
+    #[must_use]
+    pub const fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
 }
 
 /// What to read of an archive.

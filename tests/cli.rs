@@ -20,7 +20,11 @@ use serde_json::{Value, json};
 
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parley-xmpp"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     for name in ["SERVICE", "DOMAIN", "MUC", "USER", "PASS"] {
         command.env_remove(format!("PARLEY_XMPP_{name}"));
     }
@@ -46,15 +50,25 @@ fn stderr(output: &Output) -> String {
 fn assert_failure(output: &Output, code: i32) -> String {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
-    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("warning: ")).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("warning: "))
+        .collect();
     assert_eq!(lines.len(), 2, "{said}");
-    assert!(lines[0].starts_with("error: ") && lines[1].starts_with("remedy: "), "{said}");
+    assert!(
+        lines[0].starts_with("error: ") && lines[1].starts_with("remedy: "),
+        "{said}"
+    );
     said
 }
 
 /// A port on which nobody listens.
 fn closed_port() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     format!("xmpp://127.0.0.1:{port}")
 }
 
@@ -69,7 +83,12 @@ fn help_teaches_and_succeeds() {
     let output = run(program(&["--help"]), b"");
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["Exit codes:", "PARLEY_XMPP_SERVICE", "backend_config", "not decided"] {
+    for word in [
+        "Exit codes:",
+        "PARLEY_XMPP_SERVICE",
+        "backend_config",
+        "not decided",
+    ] {
         assert!(help.contains(word), "{word} is missing:\n{help}");
     }
     let version = run(program(&["--version"]), b"").stdout;
@@ -101,14 +120,20 @@ fn mistakes_of_usage_are_2_with_a_remedy() {
 #[test]
 fn a_forbidden_character_is_named_with_its_place() {
     let said = assert_failure(&run(program(&["post", "t", "ü\u{1b}[31mred"]), b""), 2);
-    assert!(said.contains("U+001B at byte 2") && said.contains("--replace-forbidden"), "{said}");
+    assert!(
+        said.contains("U+001B at byte 2") && said.contains("--replace-forbidden"),
+        "{said}"
+    );
     let said = assert_failure(&run(program(&["post", "t", "--whole"]), b"a\xff"), 2);
     assert!(said.contains("not UTF-8 at byte 1"), "{said}");
 }
 
 #[test]
 fn json_makes_failures_objects() {
-    for args in [&["--json", "post"][..], &["doctor", "--json", "--service", "ftp://x"]] {
+    for args in [
+        &["--json", "post"][..],
+        &["doctor", "--json", "--service", "ftp://x"],
+    ] {
         let output = run(program(args), b"");
         let said = stderr(&output);
         let object: Value = serde_json::from_str(said.trim_end()).expect(&said);
@@ -120,13 +145,21 @@ fn json_makes_failures_objects() {
 #[test]
 fn no_server_is_3() {
     let service = closed_port();
-    for args in [&["post", "t", "x"][..], &["fetch", "t"], &["tail", "t"], &["doctor"]] {
+    for args in [
+        &["post", "t", "x"][..],
+        &["fetch", "t"],
+        &["tail", "t"],
+        &["doctor"],
+    ] {
         let mut command = program(args);
         command.args(["--service", &service]);
         let output = run(command, b"");
         let said = assert_failure(&output, 3);
         assert!(said.contains("refused"), "{said}");
-        assert!(said.starts_with("warning: using the default password"), "{said}");
+        assert!(
+            said.starts_with("warning: using the default password"),
+            "{said}"
+        );
         assert!(output.stdout.is_empty());
     }
 }
@@ -135,7 +168,14 @@ fn no_server_is_3() {
 fn a_server_that_says_nothing_is_3_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let service = format!("xmpp://{}", listener.local_addr().unwrap());
-    let args = ["fetch", "t", "--service", &service, "--connect-timeout", "0.5"];
+    let args = [
+        "fetch",
+        "t",
+        "--service",
+        &service,
+        "--connect-timeout",
+        "0.5",
+    ];
     assert_failure(&run(program(&args), b""), 3);
 }
 
@@ -144,7 +184,10 @@ fn a_password_of_ones_own_needs_no_warning() {
     let mut command = program(&["fetch", "t", "--service", &closed_port()]);
     command.env("PARLEY_XMPP_PASS", "hunter2");
     let said = assert_failure(&run(command, b""), 3);
-    assert!(!said.contains("warning") && !said.contains("hunter2"), "{said}");
+    assert!(
+        !said.contains("warning") && !said.contains("hunter2"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -154,22 +197,37 @@ fn the_environment_is_stronger_than_the_file_and_weaker_than_a_flag() {
     let file = Temporary::new("precedence.yaml", yaml);
     let service_of = |command| {
         let said = stderr(&run(command, b""));
-        ["127.0.0.1", "127.0.0.2"].into_iter().find(|name| said.contains(name)).expect("a service")
+        ["127.0.0.1", "127.0.0.2"]
+            .into_iter()
+            .find(|name| said.contains(name))
+            .expect("a service")
     };
-    let base = ["fetch", "t", "--connect-timeout", "3", "--config", file.path()];
+    let base = [
+        "fetch",
+        "t",
+        "--connect-timeout",
+        "3",
+        "--config",
+        file.path(),
+    ];
     assert_eq!(service_of(program(&base)), "127.0.0.2");
     let mut command = program(&base);
     command.env("PARLEY_XMPP_SERVICE", closed_port());
     assert_eq!(service_of(command), "127.0.0.1");
     let mut command = program(&base);
-    command.env("PARLEY_XMPP_SERVICE", "xmpp://127.0.0.2:1").args(["--service", &closed_port()]);
+    command
+        .env("PARLEY_XMPP_SERVICE", "xmpp://127.0.0.2:1")
+        .args(["--service", &closed_port()]);
     assert_eq!(service_of(command), "127.0.0.1");
 }
 
 #[test]
 fn a_broken_state_file_is_2_and_stays_as_it_is() {
     let file = Temporary::new("broken.json", b"{");
-    assert_failure(&run(program(&["tail", "t", "--state", file.path()]), b""), 2);
+    assert_failure(
+        &run(program(&["tail", "t", "--state", file.path()]), b""),
+        2,
+    );
     assert_eq!(std::fs::read(file.path()).unwrap(), b"{");
 }
 
@@ -212,7 +270,10 @@ fn by_id(answers: &[Value], id: &Value) -> Value {
 
 #[test]
 fn bridge_answers_what_is_wrong_as_the_standard_says() {
-    let long = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{}"}}"#, "x".repeat(1 << 20));
+    let long = format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"{}"}}"#,
+        "x".repeat(1 << 20)
+    );
     let answers = bridge(&[
         "{not json",
         "",
@@ -279,9 +340,15 @@ fn bridge_says_why_it_cannot_connect_and_others_learn_of_it() {
         r#"{"jsonrpc":"2.0","id":2,"method":"post","params":{"topic":"t","content":"x"}}"#,
     ]);
     let answer = by_id(&answers, &json!(1));
-    assert_eq!(answer["error"]["data"]["kind"], "connect-failed", "{answer}");
+    assert_eq!(
+        answer["error"]["data"]["kind"], "connect-failed",
+        "{answer}"
+    );
     assert!(answer["error"]["data"]["remedy"].is_string());
-    assert_eq!(by_id(&answers, &json!(2))["error"]["data"]["kind"], "not-connected");
+    assert_eq!(
+        by_id(&answers, &json!(2))["error"]["data"]["kind"],
+        "not-connected"
+    );
     // Away from this machine the default password is not used.
     let answers = bridge(&[
         r#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"service":"xmpp://chat.example.org"}}"#,

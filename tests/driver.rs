@@ -3,6 +3,7 @@
 #![cfg(feature = "tokio")]
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

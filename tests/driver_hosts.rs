@@ -2,6 +2,7 @@
 #![cfg(feature = "tokio")]
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -158,7 +159,7 @@ async fn a_server_that_speaks_in_clear_on_the_port_of_tls_is_told() {
 #[tokio::test]
 async fn a_connection_that_nobody_waits_for_any_more_is_dropped() {
     let (listener, settings) = listen().await;
-    let connecting = tokio::spawn(Client::connect(settings));
+    let connecting = tokio::spawn(Client::connect(impatient(settings)));
     let (mut tcp, _) = listener.accept().await.expect("a client");
     hear(&mut tcp, "<stream:stream").await;
     connecting.abort();

@@ -5,6 +5,15 @@
 //! line for each turn: `S` what the server sent, `C` what the engine must have
 //! written by then, `H` a command of the host. `\n` and `\\` are escaped.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::{
     Config, Cursor, Engine, Event, Fetch, Instant, JoinRoom, Nick, Plaintext, Post, RoomId,

@@ -1,5 +1,14 @@
 //! Properties of the XML layer, checked on generated documents.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
+
 #[path = "support/xml.rs"]
 mod support;
 
@@ -137,6 +146,7 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(format!("<?xml version='1.0'?>\n{BARE_HEAD}").into_bytes()),
         1 => Just(b"<stream xmlns='http://etherx.jabber.org/streams'>".to_vec()),
         1 => Just(Vec::new()),
+        1 => Just(format!(" \r\n\t{HEAD}").into_bytes()),
     ]
 }
 
@@ -198,7 +208,7 @@ fn element() -> impl Strategy<Value = String> {
     let declared = " xmlns:p='u' xmlns:q='v&amp;w'";
     let leaf = (name(), attrs(), data())
         .prop_map(move |(n, a, t)| format!("<{n}{declared}{a}>{t}</{n} >"));
-    let tree = leaf.prop_recursive(4, 24, 4, move |inner| {
+    leaf.prop_recursive(4, 24, 4, move |inner| {
         let content = prop_oneof![
             inner,
             data(),
@@ -206,8 +216,7 @@ fn element() -> impl Strategy<Value = String> {
         ];
         (name(), attrs(), prop::collection::vec(content, 0..4))
             .prop_map(move |(n, a, c)| format!("<{n}{a}{declared}>{}</{n}>", c.concat()))
-    });
-    tree
+    })
 }
 
 /// Well-formed streams.
@@ -292,7 +301,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn cutting_makes_no_difference(

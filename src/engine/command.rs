@@ -158,6 +158,9 @@ impl Machine {
         credit: u32,
     ) -> Result<SubscriptionId, QueryError> {
         self.may_query()?;
+        if self.subscriptions.len() >= self.core.config.limits.subscriptions {
+            return Err(QueryError::TooManySubscriptions);
+        }
         let hall = self.halls.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
         let id = SubscriptionId(self.ids.next());
         let limits = &self.core.config.limits;
@@ -221,7 +224,6 @@ impl Machine {
         if self.closing {
             Err(QueryError::Closed)
         } else if self.fetches.len().saturating_add(self.discos.len()) >= limits.queries
-            || self.subscriptions.len() >= limits.subscriptions
             || self.core.requests.len() >= limits.requests
         {
             Err(QueryError::Busy)

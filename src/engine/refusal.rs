@@ -50,6 +50,8 @@ pub enum QueryError {
     UnknownRoom,
     /// Too many requests wait already; wait for outcomes.
     Busy,
+    /// [`Limits::subscriptions`](crate::Limits::subscriptions) is reached.
+    TooManySubscriptions,
     /// There is no stream to ask over.
     Offline,
     /// The engine is closed or closing.
@@ -83,6 +85,7 @@ explain! { PostError:
 }
 explain! { QueryError:
     Self::UnknownRoom => "the room is not joined";
+    Self::TooManySubscriptions => "too many subscriptions: end some, or raise `Limits::subscriptions`";
     Self::Offline => "not connected";
     Self::Busy => "too many requests wait for their answer: wait for some";
     Self::Closed => "the connection is closed";

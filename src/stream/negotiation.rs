@@ -13,7 +13,7 @@ use crate::jid::Jid;
 use crate::ns;
 use crate::sasl::{self, Authenticated, Exchange, ScramKeys};
 use crate::stanza::iq::{Iq, Kind};
-use crate::xml::{Element, Frame, close_stream, open_stream};
+use crate::xml::{Element, Frame};
 
 /// How the transport under a negotiation is protected.
 #[derive(Debug)]
@@ -207,8 +207,14 @@ impl Negotiation {
 
 /// Opens the stream and waits for the server to open its side.
 fn header(cx: &mut Cx<'_>, setting: &Setting<'_>, stage: Stage) -> State {
-    cx.out
-        .write_raw(|out| open_stream(out, setting.config.account.domain()));
+    let domain = setting.config.account.domain();
+    cx.out.write(|w| {
+        w.declaration();
+        w.start("stream:stream")
+            .attr("to", domain)
+            .attr("version", "1.0");
+        w.attr("xmlns", ns::CLIENT).attr("xmlns:stream", ns::STREAM);
+    });
     State::Header(AwaitHeader { stage })
 }
 
@@ -544,5 +550,7 @@ pub(crate) fn write_end(cx: &mut Cx<'_>, condition: Option<StreamCondition>) {
             w.end();
         });
     }
-    cx.out.write_raw(close_stream);
+    cx.out.write(|w| {
+        w.close("stream:stream");
+    });
 }

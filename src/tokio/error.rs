@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::settings::SettingsError;
 use crate::{
-    AuthFailure, OfflineCause, PeerIncompatible, SaslCondition, StreamCondition,
+    AuthFailure, OfflineCause, PeerIncompatible, SaslCondition, StreamCondition, Timer,
     TransportFailureKind,
 };
 
@@ -148,6 +148,9 @@ const fn stream_remedy(cause: &OfflineCause) -> Option<&'static str> {
             condition: StreamCondition::SystemShutdown,
             ..
         } => "try again later",
+        OfflineCause::TimedOut(Timer::Connect) => {
+            "is the server running on that host and port, and reachable from here?"
+        }
         OfflineCause::TimedOut(_) => "is it an XMPP server that listens there?",
         OfflineCause::Xml(_) => {
             "is it an XMPP server that listens there, and without TLS from the first byte?"
@@ -214,6 +217,7 @@ impl fmt::Display for Cause<'_> {
             OfflineCause::Transport(failure) => {
                 write!(f, "the connection failed: {}", failure.detail)
             }
+            OfflineCause::TimedOut(Timer::Connect) => f.write_str("no connection in time"),
             OfflineCause::TimedOut(timer) => {
                 write!(f, "the server did not answer in time ({timer:?})")
             }
@@ -246,5 +250,52 @@ impl fmt::Display for Cause<'_> {
             OfflineCause::Closed => f.write_str("the client was closed"),
             OfflineCause::Internal(what) => write!(f, "a mistake in parley-xmpp: {what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TransportFailure;
+    use alloc::string::ToString as _;
+
+    #[test]
+    fn an_error_is_one_line_and_hides_no_escape_codes() {
+        let hostile = OfflineCause::StreamError {
+            condition: StreamCondition::HostUnknown,
+            text: Some("a\u{1b}[2J\nb".into()),
+        };
+        let error = ConnectError::from(hostile);
+        let line = error.to_string();
+        assert_eq!(
+            line,
+            "the server ended the stream: host-unknown (a\\u{1b}[2J\\nb)"
+        );
+        assert!(error.remedy().is_some_and(|text| text.contains("domain")));
+    }
+
+    #[test]
+    fn a_failure_of_the_transport_keeps_its_kind() {
+        let of = |kind| {
+            let detail = "why".into();
+            ConnectError::from(OfflineCause::Transport(TransportFailure { kind, detail }))
+        };
+        let detail = String::from("why");
+        assert_eq!(
+            of(TransportFailureKind::Tls),
+            ConnectError::Tls {
+                detail: detail.clone()
+            }
+        );
+        assert_eq!(
+            of(TransportFailureKind::Connect),
+            ConnectError::Connect { detail }
+        );
+        let io = of(TransportFailureKind::Io);
+        assert_eq!(io.to_string(), "the connection failed: why");
+        assert_eq!(
+            ConnectError::from(OfflineCause::Closed),
+            ConnectError::Closed
+        );
     }
 }

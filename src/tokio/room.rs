@@ -453,3 +453,81 @@ impl Stream for RoomEvents {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LeaveCause, Source};
+    use core::task::Waker;
+
+    fn message(id: &str) -> Message {
+        Message {
+            id: ArchiveId::new(id),
+            nick: "ana".into(),
+            occupant_id: None,
+            body: id.into(),
+            origin_id: None,
+            reply_to: None,
+            stamp: None,
+            own: false,
+            source: Source::Archive,
+        }
+    }
+
+    fn reading(since: Option<Cursor>, pages: &[&[&str]]) -> Reading {
+        let mut reading = Reading::new(since);
+        for page in pages {
+            reading.add(page.iter().map(|id| message(id)).collect());
+        }
+        reading
+    }
+
+    fn ids(messages: &[Message]) -> Vec<&str> {
+        messages
+            .iter()
+            .map(|message| message.body.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn pages_come_out_with_the_oldest_first() {
+        let onwards = reading(Some(Cursor::Beginning), &[&["1", "2"], &["3"]]);
+        assert_eq!(onwards.count, 3);
+        assert_eq!(ids(&onwards.messages()), ["1", "2", "3"]);
+        let backwards = reading(None, &[&["3", "4"], &["1", "2"]]);
+        assert_eq!(ids(&backwards.messages()), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_failure_says_where_to_go_on() {
+        let fail = |since, pages| reading(since, pages).fail(RequestError::TimedOut);
+        let after = |id| Cursor::parse(id);
+        assert_eq!(fail(after("0"), &[&["1", "2"]]).next, after("2"));
+        assert_eq!(fail(after("0"), &[]).next, after("0"));
+        assert_eq!(fail(None, &[&["3", "4"], &["1", "2"]]).next, after("4"));
+        assert_eq!(fail(None, &[]).next, None);
+        assert_eq!(ids(&fail(after("0"), &[&["1"], &["2"]]).prefix), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_slow_reader_of_events_is_told_how_many_it_missed() {
+        let queue = Queue::new();
+        let mut events = RoomEvents {
+            queue: Arc::clone(&queue),
+            held: None,
+        };
+        let event = |n: usize| RoomEvent::OccupantLeft {
+            nick: alloc::format!("{n}"),
+            cause: LeaveCause::Asked,
+        };
+        (0..300).for_each(|n| queue.push(event(n), RoomEvents::CAPACITY));
+        queue.close();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = || Pin::new(&mut events).poll_next(&mut cx);
+        assert_eq!(next(), Poll::Ready(Some(Err(Lagged(44)))));
+        for n in 44..300 {
+            assert_eq!(next(), Poll::Ready(Some(Ok(event(n)))));
+        }
+        assert_eq!(next(), Poll::Ready(None));
+    }
+}

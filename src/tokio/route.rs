@@ -262,9 +262,9 @@ impl Router {
                     Ok(id) => drop(self.discos.insert(id, reply)),
                     Err(QueryError::Busy) => return Some(Request::Disco { of, items, reply }),
                     Err(QueryError::UnknownRoom) => drop(reply.send(Err(RequestError::NoSuchRoom))),
-                    Err(QueryError::Offline | QueryError::Closed) => {
-                        drop(reply.send(Err(RequestError::Offline)))
-                    }
+                    Err(
+                        QueryError::Offline | QueryError::Closed | QueryError::TooManySubscriptions,
+                    ) => drop(reply.send(Err(RequestError::Offline))),
                 }
             }
             Request::Subscribe {

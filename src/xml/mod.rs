@@ -11,7 +11,6 @@ mod error;
 mod framer;
 mod reference;
 mod scope;
-mod stream_tag;
 mod tag;
 mod tape;
 #[cfg(test)]
@@ -22,5 +21,4 @@ mod writer;
 pub use element::{Attributes, Children, Content, Contents, Element};
 pub use error::{XmlError, XmlFault};
 pub use framer::{Frame, Framer};
-pub(crate) use stream_tag::{close_stream, open_stream};
 pub use writer::{ForbiddenChar, Writer, check_text};

@@ -427,6 +427,15 @@ fn x12_undeclared_prefixes() {
 }
 
 #[test]
+fn x12_a_long_tag_leaves_no_prefix_behind() {
+    // Long enough to be looked at before it ends, where it comes in pieces.
+    let long = format!("<a xmlns:p='u' b='{}'/>", "v".repeat(600));
+    refused(format!("{long}<p:b/>"), F::UndeclaredPrefix, long.len() + 5);
+    let inner = format!("<c>{long}<p:b/>");
+    refused(&inner, F::UndeclaredPrefix, inner.len() - 1);
+}
+
+#[test]
 fn x13_reserved_prefixes_and_namespaces() {
     let xml = crate::ns::XML;
     let xmlns = crate::ns::XMLNS;
@@ -669,10 +678,12 @@ fn x24_depth_is_bounded() {
     let bomb = "<a>".repeat(70_000);
     refused(bomb, F::TooDeep, limits.depth * 3 + 1);
     // The printing of what is deep does not recurse either.
-    let mut far = XmlLimits::default();
-    far.depth = usize::MAX;
-    far.nodes = usize::MAX;
-    far.stanza_bytes = usize::MAX;
+    let far = XmlLimits {
+        depth: usize::MAX,
+        nodes: usize::MAX,
+        stanza_bytes: usize::MAX,
+        ..XmlLimits::default()
+    };
     let outcome = read_cut(&far, [deep(200_000).as_bytes()]);
     assert_eq!(outcome.frames.len(), 2);
     assert!(outcome.frames[1].len() > 1_000_000);
@@ -777,13 +788,80 @@ fn x26_limits_fire_before_the_tag_ends() {
 }
 
 #[test]
+fn x26_every_tag_is_looked_at_before_it_ends() {
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    framer.push(b"<a><b c='");
+    framer.push(&[b'v'; 1000]);
+    assert!(framer.push(b"'/><b \"").1.is_none());
+    assert!(
+        framer.push(&[b'\''; 300]).1.is_some(),
+        "the second long tag"
+    );
+}
+
+#[test]
+fn x26_what_comes_first_is_told() {
+    let limits = XmlLimits {
+        stanza_bytes: HEAD.len(),
+        value_bytes: 40,
+        ..XmlLimits::default()
+    };
+    let value = "v".repeat(39);
+    let space = " ".repeat(100);
+    for (inner, fault, at) in [
+        // A fault within the bytes that a limit allows goes before the limit.
+        (format!("<a b='{value}\u{1}"), F::ForbiddenCharacter, 45),
+        (format!("<a b='{value}v\u{1}"), F::ValueTooLong, 46),
+        (format!("<a b='{value}v'"), F::StanzaTooLong, 0),
+        (format!("<a b='{value}&"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&;"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&lt;"), F::ValueTooLong, 46),
+        (
+            format!("<a b='{}&;", "v".repeat(38)),
+            F::MalformedReference,
+            45,
+        ),
+        (
+            format!("<a b='{}&amp;'", "v".repeat(35)),
+            F::StanzaTooLong,
+            0,
+        ),
+        (
+            format!("<a b='{}&amp;v", "v".repeat(35)),
+            F::ValueTooLong,
+            46,
+        ),
+        ("<a b=c".into(), F::MissingQuote, 5),
+        ("<a".into(), F::StanzaTooLong, 0),
+    ] {
+        let at = if fault == F::StanzaTooLong {
+            HEAD.len()
+        } else {
+            at
+        };
+        for end in ["", "/>", "'/>"] {
+            let document = format!("{HEAD}{inner}{space}{end}");
+            let error = read_limited(&limits, document.as_bytes()).error.unwrap();
+            assert_eq!(
+                (error.fault, error.offset as usize),
+                (fault, HEAD.len() + at),
+                "{inner}{space}{end}"
+            );
+        }
+    }
+}
+
+#[test]
 fn x27_nodes_are_bounded() {
     let children = format!("<a>{}", "<x/>".repeat(60_000));
     refused(children, F::TooManyNodes, 3 + 4095 * 4 + 1);
     let texts = format!("<a>{}", "t<x/>".repeat(60_000));
     refused(texts, F::TooManyNodes, 3 + 2047 * 5 + 2);
-    let mut limits = XmlLimits::default();
-    limits.nodes = 1;
+    let limits = XmlLimits {
+        nodes: 1,
+        ..XmlLimits::default()
+    };
     for inner in ["<a/>", "<a></a>", "<a><![CDATA[]]></a>"] {
         assert_eq!(
             read_limited(&limits, format!("{HEAD}{inner}").as_bytes()).error,
@@ -1176,8 +1254,10 @@ fn writer_goes_deeper_than_its_inline_stack() {
         writer.end();
     }
     writer.finish().unwrap();
-    let mut limits = XmlLimits::default();
-    limits.depth = 50;
+    let limits = XmlLimits {
+        depth: 50,
+        ..XmlLimits::default()
+    };
     let outcome = read_limited(&limits, &[HEAD.as_bytes(), &out].concat());
     assert_eq!((outcome.frames.len(), outcome.error), (2, None));
 }

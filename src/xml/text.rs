@@ -97,8 +97,6 @@ impl Run {
                 Err(_) => return Err((XmlFault::InvalidUtf8, began)),
             }
             rest = after;
-            self.after_return = false;
-            self.brackets = 0;
         }
         Ok(rest)
     }

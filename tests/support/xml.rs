@@ -9,14 +9,14 @@ use parley_xmpp::xml::{Content, Element, Frame, Framer, Writer, XmlError, XmlFau
 use rxml::{Parse, WithOptions};
 
 /// A stream header with a default namespace.
-pub const HEAD: &str = "<stream:stream xmlns='jabber:client' \
+pub(crate) const HEAD: &str = "<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
 /// A stream header without one.
-pub const BARE_HEAD: &str = "<s:stream xmlns:s='http://etherx.jabber.org/streams'>";
+pub(crate) const BARE_HEAD: &str = "<s:stream xmlns:s='http://etherx.jabber.org/streams'>";
 
 /// A document as a list of what comes one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// Namespace, name, and the attributes (namespace, name, value), sorted.
     Start(String, String, Vec<(String, String, String)>),
     /// Never empty, never two in a row.
@@ -26,18 +26,18 @@ pub enum Part {
 
 /// What a framer made of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// What was framed, without the white space between stanzas.
-    pub parts: Vec<Part>,
-    pub error: Option<XmlError>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) error: Option<XmlError>,
     /// Whether the end of input here is no truncation.
-    pub between: bool,
+    pub(crate) between: bool,
     /// Bytes up to the end of the stream, if that came.
-    pub closed: Option<usize>,
+    pub(crate) closed: Option<usize>,
 }
 
 /// Pushes a document in pieces.
-pub fn frame<'a>(limits: &XmlLimits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+pub(crate) fn frame<'a>(limits: &XmlLimits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut framer = Framer::new(limits.clone());
     let mut outcome = Outcome {
         parts: Vec::new(),
@@ -89,7 +89,7 @@ pub fn frame<'a>(limits: &XmlLimits, pieces: impl IntoIterator<Item = &'a [u8]>)
 }
 
 /// Appends an element, without recursion.
-pub fn flatten(element: Element<'_>, parts: &mut Vec<Part>) {
+pub(crate) fn flatten(element: Element<'_>, parts: &mut Vec<Part>) {
     parts.push(start_of(element));
     let mut open = vec![element.contents()];
     while let Some(innermost) = open.last_mut() {
@@ -123,7 +123,7 @@ fn start_of(element: Element<'_>) -> Part {
 }
 
 /// Any way to cut a document gives the same.
-pub fn check_cuts(limits: &XmlLimits, document: &[u8], sizes: &[usize]) -> Outcome {
+pub(crate) fn check_cuts(limits: &XmlLimits, document: &[u8], sizes: &[usize]) -> Outcome {
     let whole = frame(limits, [document]);
     assert_eq!(frame(limits, document.chunks(1)), whole, "byte by byte");
     let mut rest = document;
@@ -236,12 +236,44 @@ fn with_line_feeds(document: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Drops white space before the header, which rxml 0.14 refuses where there is
+/// no XML declaration, though the production `prolog` has it (XML 1.0, section
+/// 2.8). A declaration must come first, so before that it stays.
+fn without_leading_space(document: &[u8]) -> &[u8] {
+    let space = document
+        .iter()
+        .take_while(|b| b" \t\r\n".contains(b))
+        .count();
+    match &document[space..] {
+        rest if rest.starts_with(b"<?") => document,
+        rest => rest,
+    }
+}
+
+/// Replaces U+FDF0 to U+FFFD by other letters: rxml 0.14 lacks that range of
+/// `NameStartChar` (XML 1.0, 5th ed., section 2.3).
+fn without_late_letters(document: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(document.len());
+    for chunk in document.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let c = match c {
+                '\u{FDF0}'..='\u{FFFD}' => char::from_u32(c as u32 - 0xFDF0 + 0xF900).unwrap(),
+                _ => c,
+            };
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        out.extend_from_slice(chunk.invalid());
+    }
+    out
+}
+
 /// What we accept, rxml accepts with the same tree; what rxml accepts, we accept
 /// but for the known differences.
-pub fn check_against_rxml(document: &[u8]) {
+pub(crate) fn check_against_rxml(document: &[u8]) {
+    let document = &without_late_letters(document)[..];
     let ours = frame(&XmlLimits::default(), [document]);
     let document = &document[..ours.closed.unwrap_or(document.len())];
-    let theirs = parse_with_rxml(&with_line_feeds(document));
+    let theirs = parse_with_rxml(&with_line_feeds(without_leading_space(document)));
     let known = ours.error.is_some_and(|e| is_known_difference(e.fault));
     let shown = || String::from_utf8_lossy(document).into_owned();
 
@@ -267,7 +299,7 @@ pub fn check_against_rxml(document: &[u8]) {
 }
 
 /// Printing a stanza and reading that gives the same stanza.
-pub fn check_display(document: &[u8]) {
+pub(crate) fn check_display(document: &[u8]) {
     let limits = XmlLimits::default();
     let mut wide = limits.clone();
     // Printing can declare a namespace for each attribute.
@@ -298,7 +330,7 @@ pub fn check_display(document: &[u8]) {
 
 /// Something to do with a writer.
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Start(usize),
     Attr(usize, String),
     Text(String),
@@ -309,7 +341,7 @@ const ELEMENTS: [&str; 4] = ["message", "body", "x", "a-b.c_1"];
 const ATTRIBUTES: [&str; 4] = ["id", "to", "xml:lang", "xmlns"];
 
 /// What is written is what is read, or nothing is written.
-pub fn check_writer(ops: &[Op]) {
+pub(crate) fn check_writer(ops: &[Op]) {
     let mut out = HEAD.as_bytes().to_vec();
     let mut writer = Writer::new(&mut out);
     let mut expected: Vec<Part> = Vec::new();

@@ -63,7 +63,13 @@ pub(crate) struct Common {
     pub(crate) username: Option<String>,
     /// The password. Others on this machine can read it here: prefer PARLEY_XMPP_PASS,
     /// --password-file or --config.
-    #[arg(long, value_name = "PASSWORD", global = true, conflicts_with = "password_file", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        global = true,
+        conflicts_with = "password_file",
+        hide_short_help = true
+    )]
     pub(crate) password: Option<String>,
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE", global = true)]
@@ -97,7 +103,9 @@ pub(crate) struct Common {
 impl core::fmt::Debug for Common {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // Without the password.
-        f.debug_struct("Common").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("Common")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 
@@ -227,7 +235,9 @@ pub(crate) struct Bridge {}
 
 /// Seconds, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let secs: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let secs: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(secs)
         .ok()
         .filter(|duration| *duration <= Duration::from_secs(365 * 86_400))

@@ -53,7 +53,10 @@ async fn open_with(
         Err(_) => {
             return Err(Problem::new(
                 Kind::ConnectFailed,
-                format!("no connection to {service} within {} s", patience.as_secs_f32()),
+                format!(
+                    "no connection to {service} within {} s",
+                    patience.as_secs_f32()
+                ),
                 "is the server up and reachable from here? --connect-timeout allows more time",
             ));
         }
@@ -64,11 +67,15 @@ async fn open_with(
 
 fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
     let password = resolved.password.expose();
-    let mut settings =
-        Settings::new(&resolved.service, &resolved.domain, &resolved.username, password)?
-            .muc_service(&resolved.muc_service)?
-            // Not `Chosen`: the program may run more than once for the same user.
-            .nick(Nick::Suggested(resolved.nick.clone()));
+    let mut settings = Settings::new(
+        &resolved.service,
+        &resolved.domain,
+        &resolved.username,
+        password,
+    )?
+    .muc_service(&resolved.muc_service)?
+    // Not `Chosen`: the program may run more than once for the same user.
+    .nick(Nick::Suggested(resolved.nick.clone()));
     if let Some(resource) = &resolved.resource {
         settings = settings.resource(resource);
     }

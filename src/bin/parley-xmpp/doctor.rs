@@ -3,20 +3,20 @@
 use core::time::Duration;
 use std::io::Write as _;
 
-use parley_xmpp::tokio::{Client, Room};
 use parley_xmpp::jid::Jid;
+use parley_xmpp::tokio::{Client, Room};
 use parley_xmpp::{Cursor, Fetch, Login};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::args::{self, Common};
+use crate::connect;
 use crate::escape::Line;
 use crate::exit::{Exit, Failure, from_write};
 use crate::output::to_json;
 use crate::problem::Problem;
 use crate::settings::Resolved;
-use crate::connect;
 
 /// More than the largest page that servers are known to send.
 const PAGE: u32 = 1000;
@@ -29,7 +29,10 @@ pub(crate) async fn run(common: &Common, args: &args::Doctor) -> Result<(), Fail
         settings.config.limits.page = PAGE;
     })
     .await?;
-    let mut report = Report { json: common.json, ..Report::default() };
+    let mut report = Report {
+        json: common.json,
+        ..Report::default()
+    };
     examine(&client, &settings, args, &mut report).await;
     client.close().await;
     report.conclude()
@@ -37,7 +40,10 @@ pub(crate) async fn run(common: &Common, args: &args::Doctor) -> Result<(), Fail
 
 async fn examine(client: &Client, settings: &Resolved, args: &args::Doctor, report: &mut Report) {
     let login = client.login();
-    report.ok("connection", format!("{} at {}", client.jid(), settings.service));
+    report.ok(
+        "connection",
+        format!("{} at {}", client.jid(), settings.service),
+    );
     tls(client, &login, report);
     mechanisms(&login, report);
     stream(&login, report);
@@ -71,7 +77,10 @@ fn tls(client: &Client, login: &Login, report: &mut Report) {
     };
     match login.channel_binding {
         Some(binding) => {
-            report.ok("channel-binding", format!("the login is bound to the channel: {binding} ({announced})"));
+            report.ok(
+                "channel-binding",
+                format!("the login is bound to the channel: {binding} ({announced})"),
+            );
         }
         None if login.tls => report.warn(
             "channel-binding",
@@ -84,7 +93,11 @@ fn tls(client: &Client, login: &Login, report: &mut Report) {
 }
 
 fn mechanisms(login: &Login, report: &mut Report) {
-    let found = format!("{} (offered: {})", login.mechanism, login.offered.join(", "));
+    let found = format!(
+        "{} (offered: {})",
+        login.mechanism,
+        login.offered.join(", ")
+    );
     if login.mechanism.starts_with("SCRAM-SHA-1") {
         report.warn(
             "mechanism",
@@ -106,7 +119,10 @@ fn mechanisms(login: &Login, report: &mut Report) {
 
 fn stream(login: &Login, report: &mut Report) {
     if login.stream_management {
-        report.ok("stream-management", "on offer: short interruptions cost nothing");
+        report.ok(
+            "stream-management",
+            "on offer: short interruptions cost nothing",
+        );
     } else {
         report.warn(
             "stream-management",
@@ -115,8 +131,12 @@ fn stream(login: &Login, report: &mut Report) {
             "add `mod_stream_mgmt: {}` to `modules`",
         );
     }
-    let bytes = login.max_bytes.map(|bytes| format!("stanzas up to {bytes} bytes"));
-    let idle = login.idle_seconds.map(|secs| format!("silence up to {secs} s"));
+    let bytes = login
+        .max_bytes
+        .map(|bytes| format!("stanzas up to {bytes} bytes"));
+    let idle = login
+        .idle_seconds
+        .map(|secs| format!("silence up to {secs} s"));
     match (bytes, idle) {
         (None, None) => report.info("stream-limits", "none announced (XEP-0478)"),
         (bytes, idle) => {
@@ -133,7 +153,12 @@ async fn muc_service(client: &Client, settings: &Resolved, report: &mut Report) 
         format!("`mod_muc: {{ host: \"{service}\" }}` and `mod_mam: {{}}` in `modules`"),
     );
     let Ok(jid) = Jid::parse(service) else {
-        report.fail("muc-service", format!("{service} is no address"), remedies.0, remedies.1);
+        report.fail(
+            "muc-service",
+            format!("{service} is no address"),
+            remedies.0,
+            remedies.1,
+        );
         return false;
     };
     match client.disco_info(jid).await {
@@ -142,19 +167,27 @@ async fn muc_service(client: &Client, settings: &Resolved, report: &mut Report) 
             true
         }
         Ok(_) => {
-            let found = format!("{service} is there, but hosts no rooms; --muc-service names another");
+            let found =
+                format!("{service} is there, but hosts no rooms; --muc-service names another");
             report.fail("muc-service", found, remedies.0, remedies.1);
             false
         }
         Err(error) => {
-            let found = format!("{service} does not answer as it should: {error}; --muc-service names another");
+            let found = format!(
+                "{service} does not answer as it should: {error}; --muc-service names another"
+            );
             report.fail("muc-service", found, remedies.0, remedies.1);
             false
         }
     }
 }
 
-async fn temporary_room(client: &Client, settings: &Resolved, args: &args::Doctor, report: &mut Report) {
+async fn temporary_room(
+    client: &Client,
+    settings: &Resolved,
+    args: &args::Doctor,
+    report: &mut Report,
+) {
     let topic = format!("parley-doctor-{}", connect::random_suffix(10));
     let room = match connect::join(client, &topic).await {
         Ok(room) => room,
@@ -182,7 +215,10 @@ async fn temporary_room(client: &Client, settings: &Resolved, args: &args::Docto
                 "room-destruction",
                 left,
                 "destroy it in the shell: `prosodyctl shell`, then `muc:room(\"ROOM\"):destroy()`",
-                format!("`ejabberdctl destroy_room {topic} {}`", settings.muc_service),
+                format!(
+                    "`ejabberdctl destroy_room {topic} {}`",
+                    settings.muc_service
+                ),
             );
         }
     }
@@ -211,7 +247,10 @@ fn features(room: &Room, report: &mut Report) {
         );
     }
     if info.occupant_ids {
-        report.ok("occupant-ids", "the room names its occupants by lasting ids");
+        report.ok(
+            "occupant-ids",
+            "the room names its occupants by lasting ids",
+        );
     } else {
         report.warn(
             "occupant-ids",
@@ -231,13 +270,21 @@ fn features(room: &Room, report: &mut Report) {
             "`default_room_options: { persistent: true }` in `mod_muc`",
         );
     }
-    if info.members_only || info.moderated {
+    if info.members_only {
         report.warn(
             "room-access",
-            "new rooms are for members, or give no voice: others cannot post",
-            "`muc_room_default_members_only = false`, `muc_room_default_moderated = false`",
-            "`default_room_options: { members_only: false, moderated: false }` in `mod_muc`",
+            "new rooms are for members: others cannot enter",
+            "`muc_room_default_members_only = false` at the MUC component",
+            "`default_room_options: { members_only: false }` in `mod_muc`",
         );
+    } else if info.moderated {
+        // ejabberd moderates by default and gives voice to all who enter.
+        report.info(
+            "room-access",
+            "new rooms are open and moderated: who is given no voice cannot post",
+        );
+    } else {
+        report.ok("room-access", "new rooms are open");
     }
 }
 
@@ -266,17 +313,28 @@ async fn round_trip(room: &Room, report: &mut Report) -> bool {
         );
         return false;
     };
-    report.ok("post", format!("a message was posted and came back with an id within {} ms", took.as_millis()));
+    report.ok(
+        "post",
+        format!(
+            "a message was posted and came back with an id within {} ms",
+            took.as_millis()
+        ),
+    );
     let begin = Instant::now();
     let mut found = room.fetch(Fetch::since(Cursor::Beginning, 10)).await;
     // Archives may lag behind what is said.
     for _ in 0..10 {
         let there = |page: &parley_xmpp::tokio::Page| {
-            page.messages.iter().any(|message| message.id.as_ref() == Some(&id))
+            page.messages
+                .iter()
+                .any(|message| message.id.as_ref() == Some(&id))
         };
         if found.as_ref().is_ok_and(there) {
             let took = begin.elapsed().as_millis();
-            report.ok("fetch", format!("it is in the archive under the same id ({took} ms)"));
+            report.ok(
+                "fetch",
+                format!("it is in the archive under the same id ({took} ms)"),
+            );
             return true;
         }
         if found.is_err() {
@@ -319,12 +377,24 @@ async fn probe(room: &Room, report: &mut Report) {
 async fn existing_room(client: &Client, topic: &str, report: &mut Report) {
     match connect::join(client, topic).await {
         Ok(room) => {
-            let created = if room.joined().created { ", which was made just now" } else { "" };
-            report.ok("topic", format!("#{topic} is the room {}{created}", room.jid()));
+            let created = if room.joined().created {
+                ", which was made just now"
+            } else {
+                ""
+            };
+            report.ok(
+                "topic",
+                format!("#{topic} is the room {}{created}", room.jid()),
+            );
             features(&room, report);
             page_cap(&room, report).await;
         }
-        Err(problem) => report.problem("topic", &problem, "look at the room's settings", "look at the room's settings"),
+        Err(problem) => report.problem(
+            "topic",
+            &problem,
+            "look at the room's settings",
+            "look at the room's settings",
+        ),
     }
 }
 
@@ -376,7 +446,12 @@ impl Report {
         prosody: impl Into<String>,
         ejabberd: impl Into<String>,
     ) {
-        self.line(check, "warning", &found.into(), Some([prosody.into(), ejabberd.into()]));
+        self.line(
+            check,
+            "warning",
+            &found.into(),
+            Some([prosody.into(), ejabberd.into()]),
+        );
     }
 
     fn fail(
@@ -387,7 +462,12 @@ impl Report {
         ejabberd: impl Into<String>,
     ) {
         self.failed.push(check);
-        self.line(check, "failed", &found.into(), Some([prosody.into(), ejabberd.into()]));
+        self.line(
+            check,
+            "failed",
+            &found.into(),
+            Some([prosody.into(), ejabberd.into()]),
+        );
     }
 
     fn problem(&mut self, check: &'static str, problem: &Problem, prosody: &str, ejabberd: &str) {
@@ -402,7 +482,10 @@ impl Report {
         let text = if self.json {
             let mut object = json!({ "check": check, "status": status, "finding": found });
             if let (Some([prosody, ejabberd]), Some(object)) = (remedies, object.as_object_mut()) {
-                object.insert("remedies".into(), json!({ "prosody": prosody, "ejabberd": ejabberd }));
+                object.insert(
+                    "remedies".into(),
+                    json!({ "prosody": prosody, "ejabberd": ejabberd }),
+                );
             }
             to_json(&object)
         } else {
@@ -414,7 +497,11 @@ impl Report {
             };
             let mut text = format!("{mark} {check}: {}", Line(found));
             if let Some([prosody, ejabberd]) = remedies {
-                text.push_str(&format!("\n    Prosody:  {}\n    ejabberd: {}", Line(&prosody), Line(&ejabberd)));
+                text.push_str(&format!(
+                    "\n    Prosody:  {}\n    ejabberd: {}",
+                    Line(&prosody),
+                    Line(&ejabberd)
+                ));
             }
             text
         };
@@ -433,7 +520,10 @@ impl Report {
         }
         Err(Failure::new(
             Exit::Refused,
-            format!("posting, fetching and following will not work: {}", self.failed.join(", ")),
+            format!(
+                "posting, fetching and following will not work: {}",
+                self.failed.join(", ")
+            ),
             "follow the remedies above",
         ))
     }

@@ -95,6 +95,9 @@ mod tests {
         assert_eq!(Line("\u{9b}2J").to_string(), "\\u{9b}2J");
         assert_eq!(Line("a\r\nb").to_string(), "a\\r\\nb");
         assert_eq!(Line("\u{202e}gpj.exe").to_string(), "\\u{202e}gpj.exe");
-        assert_eq!(Body("one\n12:00:00 bob: two").to_string(), "one\n    12:00:00 bob: two");
+        assert_eq!(
+            Body("one\n12:00:00 bob: two").to_string(),
+            "one\n    12:00:00 bob: two"
+        );
     }
 }

@@ -46,7 +46,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { exit, error: error.into(), remedy: remedy.into() }
+        Self {
+            exit,
+            error: error.into(),
+            remedy: remedy.into(),
+        }
     }
 
     pub(crate) fn usage(error: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -61,7 +65,11 @@ impl Failure {
             });
             crate::output::to_json(&object)
         } else {
-            format!("error: {}\nremedy: {}", Line(&self.error), Line(&self.remedy))
+            format!(
+                "error: {}\nremedy: {}",
+                Line(&self.error),
+                Line(&self.remedy)
+            )
         }
     }
 }

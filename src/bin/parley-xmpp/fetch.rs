@@ -51,7 +51,9 @@ pub(crate) fn cursor(since: &str) -> Result<Cursor, Problem> {
 
 async fn read(room: &Room, json: bool, topic: &str, fetch: Fetch) -> Result<(), Failure> {
     let bar = bar(&fetch);
-    let result = room.fetch_with(fetch, |count| bar.set_position(count)).await;
+    let result = room
+        .fetch_with(fetch, |count| bar.set_position(count))
+        .await;
     bar.finish_and_clear();
     match result {
         Ok(page) => {
@@ -60,9 +62,16 @@ async fn read(room: &Room, json: bool, topic: &str, fetch: Fetch) -> Result<(), 
             print(json, topic, &page.messages, Some(&last))?;
             if !json {
                 let count = page.messages.len();
-                let more = if page.complete { "nothing newer" } else { "there is more" };
+                let more = if page.complete {
+                    "nothing newer"
+                } else {
+                    "there is more"
+                };
                 let plural = if count == 1 { "" } else { "s" };
-                crate::say(&format!("{count} message{plural}, {more}; go on with --since '{}'", Line(next)));
+                crate::say(&format!(
+                    "{count} message{plural}, {more}; go on with --since '{}'",
+                    Line(next)
+                ));
             }
             Ok(())
         }
@@ -71,7 +80,8 @@ async fn read(room: &Room, json: bool, topic: &str, fetch: Fetch) -> Result<(), 
             print(json, topic, &failure.prefix, None)?;
             let mut problem = Problem::from(&failure);
             if let (Some(next), false) = (&failure.next, failure.prefix.is_empty()) {
-                problem.remedy = format!("{}; go on with --since '{}'", problem.remedy, next.as_str());
+                problem.remedy =
+                    format!("{}; go on with --since '{}'", problem.remedy, next.as_str());
             }
             Err(problem.into())
         }
@@ -83,8 +93,11 @@ fn bar(fetch: &Fetch) -> ProgressBar {
     if !std::io::stderr().is_terminal() || fetch.limit <= 100 {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(u64::from(fetch.limit)), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} messages, {elapsed}") {
+    let bar =
+        ProgressBar::with_draw_target(Some(u64::from(fetch.limit)), ProgressDrawTarget::stderr());
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} messages, {elapsed}")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));

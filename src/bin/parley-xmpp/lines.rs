@@ -25,7 +25,13 @@ pub(crate) struct Lines<R> {
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
     pub(crate) const fn new(input: R, max: usize) -> Self {
-        Self { input, max, line: Vec::new(), any: false, too_long: false }
+        Self {
+            input,
+            max,
+            line: Vec::new(),
+            any: false,
+            too_long: false,
+        }
     }
 
     /// The next line. Can be dropped at any time without losing anything.
@@ -33,7 +39,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         loop {
             let chunk = self.input.fill_buf().await?;
             if chunk.is_empty() {
-                return Ok(if self.any { self.finish() } else { NextLine::End });
+                return Ok(if self.any {
+                    self.finish()
+                } else {
+                    NextLine::End
+                });
             }
             self.any = true;
             let (part, end) = match chunk.iter().position(|byte| *byte == b'\n') {
@@ -84,7 +94,16 @@ mod tests {
                 }
             }
             let line = |text: &str| NextLine::Line(text.into());
-            assert_eq!(lines, [line("one"), line(""), NextLine::TooLong, line("four"), line("last")]);
+            assert_eq!(
+                lines,
+                [
+                    line("one"),
+                    line(""),
+                    NextLine::TooLong,
+                    line("four"),
+                    line("last")
+                ]
+            );
         }
     }
 }

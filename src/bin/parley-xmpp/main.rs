@@ -97,9 +97,9 @@ fn without_arguments(error: &clap::Error) -> ExitCode {
 
 /// Clap's paragraphs as one line of what is wrong and one of what to do.
 fn usage(text: &str) -> Failure {
-    let mut paragraphs = text.split("\n\n").map(|paragraph| {
-        paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
-    });
+    let mut paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let error = paragraphs.next().unwrap_or_default();
     let error = error.strip_prefix("error: ").unwrap_or(&error);
     let mut remedy = String::from("see `parley-xmpp --help`");
@@ -141,11 +141,19 @@ mod tests {
 
     #[test]
     fn mistakes_of_usage_are_two_lines() {
-        for line in ["parley-xmpp post", "parley-xmpp fetch t --limmit 3", "parley-xmpp foo", "parley-xmpp fetch t --limit x"] {
+        for line in [
+            "parley-xmpp post",
+            "parley-xmpp fetch t --limmit 3",
+            "parley-xmpp foo",
+            "parley-xmpp fetch t --limit x",
+        ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             let said = usage(&error.render().to_string()).render(false);
             assert_eq!(said.lines().count(), 2, "{said}");
-            assert!(said.starts_with("error: ") && said.contains("\nremedy: "), "{said}");
+            assert!(
+                said.starts_with("error: ") && said.contains("\nremedy: "),
+                "{said}"
+            );
         }
     }
 }

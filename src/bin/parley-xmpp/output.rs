@@ -161,12 +161,17 @@ pub(crate) fn leave_cause(cause: &LeaveCause) -> String {
         LeaveCause::NotMember => "the room is for members".into(),
         LeaveCause::ServiceShutdown => "the service shuts down".into(),
         LeaveCause::TechnicalProblem => "a technical problem of the room".into(),
-        LeaveCause::Destroyed { alternative: Some(room), reason } => {
-            because(&format!("the room was destroyed in favour of {room}"), reason)
-        }
-        LeaveCause::Destroyed { alternative: None, reason } => {
-            because("the room was destroyed", reason)
-        }
+        LeaveCause::Destroyed {
+            alternative: Some(room),
+            reason,
+        } => because(
+            &format!("the room was destroyed in favour of {room}"),
+            reason,
+        ),
+        LeaveCause::Destroyed {
+            alternative: None,
+            reason,
+        } => because("the room was destroyed", reason),
         LeaveCause::Offline => "the connection ended".into(),
         _ => "for an unknown reason".into(),
     }
@@ -208,7 +213,9 @@ pub(crate) fn room_event(topic: &str, event: &RoomEvent) -> Value {
 
 /// `2026-01-31T23:59:59.123Z`.
 fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let (days, secs) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Civil from days, by H. Hinnant's algorithm for dates after 1970.
     let z = days + 719_468;
@@ -245,7 +252,10 @@ mod tests {
 
     #[test]
     fn json_escapes_beyond_the_basic_plane() {
-        assert_eq!(to_json(&"a\u{9b}\u{e0041}\u{202e}"), r#""a\u009b\udb40\udc41\u202e""#);
+        assert_eq!(
+            to_json(&"a\u{9b}\u{e0041}\u{202e}"),
+            r#""a\u009b\udb40\udc41\u202e""#
+        );
     }
 
     #[test]

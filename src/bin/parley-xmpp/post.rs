@@ -25,7 +25,10 @@ const IN_FLIGHT: usize = 64;
 const MAX_TEXT: usize = 1024 * 1024;
 
 pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure> {
-    let poster = Poster { args: &args, json: common.json };
+    let poster = Poster {
+        args: &args,
+        json: common.json,
+    };
     // What cannot be posted is better known before a connection is made.
     let text = match &args.text {
         Some(text) => Some(poster.fit(text.clone()).map_err(refused)?),
@@ -59,8 +62,14 @@ impl Poster<'_> {
     async fn whole(&self) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         let mut input = tokio::io::stdin().take(MAX_TEXT as u64 + 1);
-        input.read_to_end(&mut bytes).await.map_err(|error| unreadable(&error))?;
-        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        input
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(|error| unreadable(&error))?;
+        while bytes
+            .last()
+            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+        {
             bytes.pop();
         }
         self.decode(bytes).map_err(refused)
@@ -71,6 +80,8 @@ impl Poster<'_> {
         let mut pipeline = Pipeline::default();
         let (mut number, mut posted) = (0_u64, 0_u64);
         let mut failure: Option<Failure> = None;
+        // The line that failed first: those before it are as good as ever.
+        let mut failed_at = u64::MAX;
         let mut reading = true;
         while reading || !pipeline.is_empty() {
             tokio::select! {
@@ -79,7 +90,7 @@ impl Poster<'_> {
                     match outcome {
                         Ok(outcome) => {
                             posted += 1;
-                            if failure.is_some() && !self.json {
+                            if at > failed_at && !self.json {
                                 let id = outcome.id.as_ref().map_or("-", ArchiveId::as_str);
                                 crate::say(&format!("line {at} was posted all the same: {}", Line(id)));
                             } else if let Err(error) = self.print(Some(at), &outcome) {
@@ -88,7 +99,8 @@ impl Poster<'_> {
                         }
                         Err(error) => {
                             let error = Problem::from(error).while_at(&format!("line {at}"));
-                            if failure.is_none() {
+                            if at < failed_at {
+                                failed_at = at;
                                 failure = Some(error.into());
                             } else {
                                 crate::say(&Failure::from(error).render(self.json));
@@ -119,6 +131,7 @@ impl Poster<'_> {
                             let mut error = refused(why);
                             error.error = format!("line {number}: {}", error.error);
                             failure = Some(error);
+                            failed_at = number;
                             reading = false;
                         }
                     }
@@ -152,18 +165,27 @@ impl Poster<'_> {
             Err(error) if self.args.replace_forbidden => {
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }
-            Err(error) => return Err(Forbidden::NotUtf8 { at: error.utf8_error().valid_up_to() }),
+            Err(error) => {
+                return Err(Forbidden::NotUtf8 {
+                    at: error.utf8_error().valid_up_to(),
+                });
+            }
         };
         self.fit(text)
     }
 
     /// The text, if XMPP can carry it, or made so that it can.
     fn fit(&self, text: String) -> Result<String, Forbidden> {
-        let Some(at) = text.find(|c| !is_xml(c)) else { return Ok(text) };
+        let Some(at) = text.find(|c| !is_xml(c)) else {
+            return Ok(text);
+        };
         if self.args.replace_forbidden {
             return Ok(text.replace(|c| !is_xml(c), "\u{fffd}"));
         }
-        let character = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or('\0');
+        let character = text
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .unwrap_or('\0');
         Err(Forbidden::Character { character, at })
     }
 
@@ -184,7 +206,9 @@ impl Poster<'_> {
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
-            Err(error) => Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", ""))),
+            Err(error) => {
+                Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", "")))
+            }
         }
     }
 }
@@ -254,7 +278,8 @@ impl Pipeline {
     }
 
     fn push(&mut self, line: u64, room: Room, post: Post) {
-        self.posts.push_back((line, Box::pin(async move { room.send(post).await }), None));
+        self.posts
+            .push_back((line, Box::pin(async move { room.send(post).await }), None));
     }
 
     /// The outcome of the oldest. A post is handed over when first polled, so
@@ -299,16 +324,31 @@ mod tests {
     #[test]
     fn what_xmpp_cannot_carry_is_refused_with_its_place_or_replaced() {
         let strict = args(false);
-        let strict = Poster { args: &strict, json: false };
+        let strict = Poster {
+            args: &strict,
+            json: false,
+        };
         assert_eq!(strict.fit("tab\t ü\u{85}".into()).unwrap(), "tab\t ü\u{85}");
         assert_eq!(
             strict.fit("ü\u{1b}[0m".into()),
-            Err(Forbidden::Character { character: '\u{1b}', at: 2 })
+            Err(Forbidden::Character {
+                character: '\u{1b}',
+                at: 2
+            })
         );
-        assert_eq!(strict.decode(vec![b'a', 0xff]), Err(Forbidden::NotUtf8 { at: 1 }));
+        assert_eq!(
+            strict.decode(vec![b'a', 0xff]),
+            Err(Forbidden::NotUtf8 { at: 1 })
+        );
         let lenient = args(true);
-        let lenient = Poster { args: &lenient, json: false };
-        assert_eq!(lenient.fit("a\u{1b}b\u{ffff}".into()).unwrap(), "a\u{fffd}b\u{fffd}");
+        let lenient = Poster {
+            args: &lenient,
+            json: false,
+        };
+        assert_eq!(
+            lenient.fit("a\u{1b}b\u{ffff}".into()).unwrap(),
+            "a\u{fffd}b\u{fffd}"
+        );
         assert_eq!(lenient.decode(vec![b'a', 0xff]).unwrap(), "a\u{fffd}");
     }
 }

@@ -153,7 +153,9 @@ impl From<RoomError> for Problem {
             RoomError::Topic(_) => Self::new(Kind::Invalid, message, "choose another topic"),
             RoomError::Invalid(_) => Self::new(Kind::Invalid, message, "choose another nick"),
             RoomError::Refused(failure) => match failure {
-                JoinFailure::NickConflict => Self::new(Kind::Rejected, message, "choose another nick"),
+                JoinFailure::NickConflict => {
+                    Self::new(Kind::Rejected, message, "choose another nick")
+                }
                 JoinFailure::Refused(error) => {
                     let (kind, remedy) = of_join(&error);
                     Self::new(kind, message, remedy).because(&error)
@@ -173,18 +175,35 @@ impl From<RoomError> for Problem {
 fn of_join(error: &StanzaError) -> (Kind, &'static str) {
     use parley_xmpp::Condition::*;
     match error.condition {
-        RegistrationRequired => (Kind::Rejected, "the room is for members: ask its owner to add you"),
-        Forbidden => (Kind::Rejected, "you are banned from the room: ask its owner"),
-        NotAuthorized => (Kind::Rejected, "the room wants a password, which is not supported"),
-        NotAllowed => (Kind::Rejected, "the server does not let you create this room: ask its operator"),
-        ItemNotFound | RecipientUnavailable => {
-            (Kind::NoSuchRoom, "the room is locked or gone: try again, or ask its owner")
-        }
-        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => {
-            (Kind::NoSuchRoom, "is the MUC service right? see --muc-service and `parley-xmpp doctor`")
-        }
+        RegistrationRequired => (
+            Kind::Rejected,
+            "the room is for members: ask its owner to add you",
+        ),
+        Forbidden => (
+            Kind::Rejected,
+            "you are banned from the room: ask its owner",
+        ),
+        NotAuthorized => (
+            Kind::Rejected,
+            "the room wants a password, which is not supported",
+        ),
+        NotAllowed => (
+            Kind::Rejected,
+            "the server does not let you create this room: ask its operator",
+        ),
+        ItemNotFound | RecipientUnavailable => (
+            Kind::NoSuchRoom,
+            "the room is locked or gone: try again, or ask its owner",
+        ),
+        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => (
+            Kind::NoSuchRoom,
+            "is the MUC service right? see --muc-service and `parley-xmpp doctor`",
+        ),
         Conflict => (Kind::Rejected, "choose another nick"),
-        _ => (Kind::Rejected, "ask the room's owner or the server's operator"),
+        _ => (
+            Kind::Rejected,
+            "ask the room's owner or the server's operator",
+        ),
     }
 }
 
@@ -197,9 +216,11 @@ impl From<PostFailure> for Problem {
                 match error {
                     UnknownRoom => Self::new(Kind::NotSent, message, "join the room again"),
                     Empty => Self::new(Kind::Invalid, message, "give some text"),
-                    ForbiddenChar(_) => {
-                        Self::new(Kind::Invalid, message, "remove it, or use --replace-forbidden")
-                    }
+                    ForbiddenChar(_) => Self::new(
+                        Kind::Invalid,
+                        message,
+                        "remove it, or use --replace-forbidden",
+                    ),
                     TooLarge { .. } => Self::new(Kind::Invalid, message, "split the message"),
                     Busy => Self::new(Kind::NotSent, message, "try again when some are through"),
                     _ => Self::new(Kind::NotConnected, message, "connect again"),
@@ -209,7 +230,9 @@ impl From<PostFailure> for Problem {
                 let remedy = match error.condition {
                     parley_xmpp::Condition::Forbidden => "ask the room's owner for voice",
                     parley_xmpp::Condition::PolicyViolation
-                    | parley_xmpp::Condition::ResourceConstraint => "post more slowly, or less at a time",
+                    | parley_xmpp::Condition::ResourceConstraint => {
+                        "post more slowly, or less at a time"
+                    }
                     _ => "ask the room's owner or the server's operator",
                 };
                 Self::new(Kind::Rejected, message, remedy).because(&error)
@@ -217,9 +240,11 @@ impl From<PostFailure> for Problem {
             PostFailure::NotSent(NotSent::NoRoom) => {
                 Self::new(Kind::NotSent, message, "the room was left: join it again")
             }
-            PostFailure::NotSent(NotSent::Deadline) => {
-                Self::new(Kind::NotSent, message, "try again, or allow more time with a longer deadline")
-            }
+            PostFailure::NotSent(NotSent::Deadline) => Self::new(
+                Kind::NotSent,
+                message,
+                "try again, or allow more time with a longer deadline",
+            ),
             PostFailure::Unknown { origin_id } => {
                 let remedy = "look into the room before posting it again: \
                               `parley-xmpp fetch` shows what is there";
@@ -257,9 +282,11 @@ impl From<RequestError> for Problem {
                 message,
                 "let the operator enable MAM for rooms; `parley-xmpp doctor` says how",
             ),
-            RequestError::Inconsistent(_) => {
-                Self::new(Kind::Inconsistent, message, "try again; if it stays, report it to the server's makers")
-            }
+            RequestError::Inconsistent(_) => Self::new(
+                Kind::Inconsistent,
+                message,
+                "try again; if it stays, report it to the server's makers",
+            ),
             RequestError::TimedOut => Self::new(Kind::Timeout, message, "try again"),
             _ => Self::new(Kind::NotConnected, message, "connect again"),
         }
@@ -270,7 +297,11 @@ impl From<&FetchFailure> for Problem {
     fn from(failure: &FetchFailure) -> Self {
         let mut problem = Self::from(failure.error.clone());
         if !failure.prefix.is_empty() {
-            problem.message = format!("{}, after {} messages", problem.message, failure.prefix.len());
+            problem.message = format!(
+                "{}, after {} messages",
+                problem.message,
+                failure.prefix.len()
+            );
         }
         problem
     }
@@ -281,7 +312,9 @@ impl From<QueryError> for Problem {
         let message = error.to_string();
         match error {
             QueryError::UnknownRoom => Self::new(Kind::NoSuchRoom, message, "join it again"),
-            QueryError::Busy => Self::new(Kind::Rejected, message, "try again when some are through"),
+            QueryError::Busy => {
+                Self::new(Kind::Rejected, message, "try again when some are through")
+            }
             _ => Self::new(Kind::NotConnected, message, "connect again"),
         }
     }

@@ -88,7 +88,9 @@ impl Layer {
             (Some(password), _) => Some(Secret::new(password.clone())),
             (None, Some(path)) => {
                 let text = Zeroizing::new(read_small(path)?);
-                Some(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
+                Some(Secret::new(
+                    text.lines().next().unwrap_or_default().to_owned(),
+                ))
             }
             (None, None) => None,
         };
@@ -131,7 +133,8 @@ impl Layer {
             )
         })?;
         let Some(map) = docs.first().and_then(|doc| doc.as_hash()).and_then(|doc| {
-            doc.get(&Yaml::String("backend_config".into())).and_then(Yaml::as_hash)
+            doc.get(&Yaml::String("backend_config".into()))
+                .and_then(Yaml::as_hash)
         }) else {
             return Err(Failure::usage(
                 format!("{name} has no map `backend_config`"),
@@ -184,7 +187,9 @@ impl Layer {
             None if is_loopback(&service) => (Secret::new(DEFAULT_PASSWORD.into()), true),
             None => {
                 return Err(Failure::usage(
-                    format!("no password for {service}: the default one is for servers on this machine"),
+                    format!(
+                        "no password for {service}: the default one is for servers on this machine"
+                    ),
                     HOW_TO_GIVE,
                 ));
             }
@@ -196,7 +201,9 @@ impl Layer {
             username: self.username.unwrap_or_else(|| DEFAULT_USERNAME.into()),
             password,
             default_password,
-            nick: self.nick.unwrap_or_else(|| format!("parley-{}", random_suffix(6))),
+            nick: self
+                .nick
+                .unwrap_or_else(|| format!("parley-{}", random_suffix(6))),
             resource: self.resource,
             ca_file: self.ca_file,
             tls_name: self.tls_name,
@@ -236,17 +243,24 @@ fn is_loopback(service: &str) -> bool {
         return false;
     };
     host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn read_small(path: &Path) -> Result<String, Failure> {
     let name = path.display();
     let cannot = |why: &dyn fmt::Display| {
-        Failure::usage(format!("cannot read {name}: {why}"), "check the path and its permissions")
+        Failure::usage(
+            format!("cannot read {name}: {why}"),
+            "check the path and its permissions",
+        )
     };
     let file = std::fs::File::open(path).map_err(|error| cannot(&error))?;
     let mut text = String::new();
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| cannot(&error))?;
+    file.take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| cannot(&error))?;
     if text.len() as u64 > MAX_FILE {
         return Err(cannot(&"it is larger than 64 KiB"));
     }
@@ -263,7 +277,10 @@ mod tests {
 
     #[test]
     fn flags_beat_the_environment_and_that_beats_the_file() {
-        let flags = Layer { domain: Some("flag".into()), ..Layer::default() };
+        let flags = Layer {
+            domain: Some("flag".into()),
+            ..Layer::default()
+        };
         let env = Layer::from_env(&|name| match name {
             "PARLEY_XMPP_DOMAIN" | "PARLEY_XMPP_USER" => Some("env".into()),
             "PARLEY_XMPP_MUC" => Some(String::new()),
@@ -291,17 +308,29 @@ mod tests {
     #[test]
     fn the_default_password_stays_on_this_machine() {
         for uri in [
-            "xmpp://127.0.0.1:5222", "xmpp://127.9.9.9", "xmpps://[::1]:5223", "xmpp://LocalHost:1",
-            "xmpp://[::ffff:127.0.0.1]:5222", "127.0.0.1:5222",
+            "xmpp://127.0.0.1:5222",
+            "xmpp://127.9.9.9",
+            "xmpps://[::1]:5223",
+            "xmpp://LocalHost:1",
+            "xmpp://[::ffff:127.0.0.1]:5222",
+            "127.0.0.1:5222",
         ] {
             assert!(is_loopback(uri), "{uri}");
         }
         for uri in [
-            "xmpp://example.org", "xmpp://127.0.0.1.example.org", "xmpp://10.0.0.1:5222", "xmpp://",
-            "xmpp://localhost.example.org:5222", "xmpp://127.0.0.1@example.org:5222", "xmpp://[::2]:1",
+            "xmpp://example.org",
+            "xmpp://127.0.0.1.example.org",
+            "xmpp://10.0.0.1:5222",
+            "xmpp://",
+            "xmpp://localhost.example.org:5222",
+            "xmpp://127.0.0.1@example.org:5222",
+            "xmpp://[::2]:1",
         ] {
             assert!(!is_loopback(uri), "{uri}");
-            let layer = Layer { service: Some(uri.into()), ..Layer::default() };
+            let layer = Layer {
+                service: Some(uri.into()),
+                ..Layer::default()
+            };
             let failure = layer.resolve().unwrap_err();
             assert_eq!(failure.exit as u8, 2);
         }
@@ -319,7 +348,10 @@ mod tests {
         ] {
             let failure = yaml(text).unwrap_err();
             let said = failure.render(false);
-            assert!(!said.contains("hunter2") && !said.contains("1234567"), "{said}");
+            assert!(
+                !said.contains("hunter2") && !said.contains("1234567"),
+                "{said}"
+            );
             assert_eq!(failure.exit as u8, 2);
         }
         let layer = yaml("backend_config:\n  password: '1234567'\n").unwrap();

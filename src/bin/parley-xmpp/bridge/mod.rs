@@ -190,9 +190,13 @@ async fn answer(work: Work, out: &Out) {
         }
     }
     while let Some(joined) = running.join_next().await {
-        let Ok((at, Outcome { result, after })) = joined else { continue };
+        let Ok((at, Outcome { result, after })) = joined else {
+            continue;
+        };
         afters.extend(after);
-        if let (Some(id), Some(reply)) = (ids.get_mut(at).and_then(Option::take), replies.get_mut(at)) {
+        if let (Some(id), Some(reply)) =
+            (ids.get_mut(at).and_then(Option::take), replies.get_mut(at))
+        {
             *reply = Some(match result {
                 Ok(result) => rpc::done(id, result),
                 Err(error) => rpc::failed(id, &error),

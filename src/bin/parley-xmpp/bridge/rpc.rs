@@ -53,7 +53,10 @@ fn call(value: Value) -> Result<Call, Reply> {
         return refuse(Value::Null, "a request is an object");
     };
     let id = object.remove("id");
-    if !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
+    if !matches!(
+        id,
+        None | Some(Value::Null | Value::String(_) | Value::Number(_))
+    ) {
         return refuse(Value::Null, "`id` is a string, a number or null");
     }
     let echo = id.clone().unwrap_or(Value::Null);
@@ -127,7 +130,12 @@ pub(crate) struct Error {
 
 impl Error {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { code: code(kind), message: message.into(), kind, data: Map::new() }
+        Self {
+            code: code(kind),
+            message: message.into(),
+            kind,
+            data: Map::new(),
+        }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -136,20 +144,32 @@ impl Error {
 
     pub(crate) fn method(name: &str) -> Self {
         let message = format!("there is no method {name:?}");
-        Self { code: -32601, ..Self::invalid(message) }
+        Self {
+            code: -32601,
+            ..Self::invalid(message)
+        }
     }
 
     pub(crate) fn internal() -> Self {
         let message = "a mistake in parley-xmpp; the log says more";
-        Self { code: -32603, ..Self::new(Kind::Unknown, message) }
+        Self {
+            code: -32603,
+            ..Self::new(Kind::Unknown, message)
+        }
     }
 
     fn parse(message: impl Into<String>) -> Self {
-        Self { code: -32700, ..Self::invalid(message) }
+        Self {
+            code: -32700,
+            ..Self::invalid(message)
+        }
     }
 
     pub(crate) fn request(message: impl Into<String>) -> Self {
-        Self { code: -32600, ..Self::invalid(message) }
+        Self {
+            code: -32600,
+            ..Self::invalid(message)
+        }
     }
 
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -181,8 +201,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn error_of(incoming: Incoming) -> (Value, i64) {
-        let Incoming::Single(Err(reply)) = incoming else { panic!("{incoming:?}") };
-        (reply["id"].clone(), reply["error"]["code"].as_i64().unwrap())
+        let Incoming::Single(Err(reply)) = incoming else {
+            panic!("{incoming:?}")
+        };
+        (
+            reply["id"].clone(),
+            reply["error"]["code"].as_i64().unwrap(),
+        )
     }
 
     #[test]
@@ -192,10 +217,26 @@ mod tests {
             ("[]", Value::Null, -32600),
             ("1", Value::Null, -32600),
             (r#"{"id":1,"method":"x"}"#, json!(1), -32600),
-            (r#"{"jsonrpc":"2.0","id":"a","method":1}"#, json!("a"), -32600),
-            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, Value::Null, -32600),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":3}"#, json!(1), -32600),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[3]}"#, json!(1), -32602),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":1}"#,
+                json!("a"),
+                -32600,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
+                Value::Null,
+                -32600,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x","params":3}"#,
+                json!(1),
+                -32600,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[3]}"#,
+                json!(1),
+                -32602,
+            ),
         ] {
             assert_eq!(error_of(parse(line.as_bytes())), (id, code), "{line}");
         }
@@ -205,9 +246,15 @@ mod tests {
 
     #[test]
     fn ids_are_kept_and_a_missing_one_makes_a_notification() {
-        for (id, expected) in [("", None), (r#","id":null"#, Some(Value::Null)), (r#","id":1.5"#, Some(json!(1.5)))] {
+        for (id, expected) in [
+            ("", None),
+            (r#","id":null"#, Some(Value::Null)),
+            (r#","id":1.5"#, Some(json!(1.5))),
+        ] {
             let line = format!(r#"{{"jsonrpc":"2.0","method":"m","params":{{"a":1}}{id}}}"#);
-            let Incoming::Single(Ok(call)) = parse(line.as_bytes()) else { panic!("{line}") };
+            let Incoming::Single(Ok(call)) = parse(line.as_bytes()) else {
+                panic!("{line}")
+            };
             assert_eq!((call.id, call.method.as_str()), (expected, "m"));
             assert_eq!(call.params["a"], 1);
         }
@@ -215,7 +262,9 @@ mod tests {
 
     #[test]
     fn a_batch_is_judged_one_by_one() {
-        let Incoming::Batch(calls) = parse(br#"[{"jsonrpc":"2.0","id":1,"method":"m"},7]"#) else { panic!() };
+        let Incoming::Batch(calls) = parse(br#"[{"jsonrpc":"2.0","id":1,"method":"m"},7]"#) else {
+            panic!()
+        };
         assert!(calls[0].is_ok() && calls[1].is_err());
     }
 

@@ -35,7 +35,10 @@ pub(super) struct Outcome {
 
 impl From<Result<Value, Error>> for Outcome {
     fn from(result: Result<Value, Error>) -> Self {
-        Self { result, after: None }
+        Self {
+            result,
+            after: None,
+        }
     }
 }
 
@@ -198,7 +201,10 @@ impl Session {
             "subscribe" => self.with_live(given, subscribe),
             "unsubscribe" => self.with_live(given, unsubscribe),
             "post" => {
-                let topic = given.get("topic").and_then(Value::as_str).unwrap_or_default();
+                let topic = given
+                    .get("topic")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 let turn = self.turn(topic);
                 self.with_live(given, |live, params| post_to(live, params, turn))
             }
@@ -209,7 +215,9 @@ impl Session {
     }
 
     fn disconnect(&self) -> Pending {
-        let Some(slot) = lock(&self.slot).take() else { return ready(Err(not_connected())) };
+        let Some(slot) = lock(&self.slot).take() else {
+            return ready(Err(not_connected()));
+        };
         Box::pin(async move {
             match live(slot).await {
                 Ok(live) => live.close().await,
@@ -240,7 +248,9 @@ impl Session {
             Ok(params) => params,
             Err(error) => return ready(Err(error)),
         };
-        let Some(slot) = lock(&self.slot).clone() else { return ready(Err(not_connected())) };
+        let Some(slot) = lock(&self.slot).clone() else {
+            return ready(Err(not_connected()));
+        };
         Box::pin(async move {
             match live(slot).await {
                 Ok(live) => work(live, params).await,
@@ -255,11 +265,14 @@ impl Session {
     ) -> Result<(Resolved, watch::Sender<Phase>), Error> {
         let mut slot = lock(&self.slot);
         if slot.is_some() {
-            return Err(Error::invalid("connected already").with("remedy", "send `disconnect` first"));
+            return Err(
+                Error::invalid("connected already").with("remedy", "send `disconnect` first")
+            );
         }
-        let resolved = Layer::from(params).or(self.defaults.clone()).resolve().map_err(|failure| {
-            Error::invalid(failure.error).with("remedy", failure.remedy)
-        })?;
+        let resolved = Layer::from(params)
+            .or(self.defaults.clone())
+            .resolve()
+            .map_err(|failure| Error::invalid(failure.error).with("remedy", failure.remedy))?;
         let (sender, receiver) = watch::channel(Phase::Connecting);
         *slot = Some(receiver);
         Ok((resolved, sender))
@@ -273,7 +286,10 @@ impl Session {
             Ok(client) => client,
             Err(problem) => {
                 let mut slot = lock(&self.slot);
-                if slot.as_ref().is_some_and(|slot| slot.same_channel(&phase.subscribe())) {
+                if slot
+                    .as_ref()
+                    .is_some_and(|slot| slot.same_channel(&phase.subscribe()))
+                {
                     *slot = None;
                 }
                 drop(slot);
@@ -291,7 +307,10 @@ impl Session {
             states: Mutex::new(None),
         });
         phase.send_replace(Phase::Ready(Arc::clone(&live)));
-        Outcome { result: Ok(result), after: Some(Box::new(move || live.report_states())) }
+        Outcome {
+            result: Ok(result),
+            after: Some(Box::new(move || live.report_states())),
+        }
     }
 
     /// A place in the order of the posts to a topic.
@@ -299,7 +318,10 @@ impl Session {
         let (done, mine) = oneshot::channel();
         let mut turns = lock(&self.turns);
         turns.retain(|_, turn| matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
-        Turn { before: turns.insert(topic.to_owned(), mine), done }
+        Turn {
+            before: turns.insert(topic.to_owned(), mine),
+            done,
+        }
     }
 }
 
@@ -315,7 +337,11 @@ fn ready(result: Result<Value, Error>) -> Pending {
 
 /// The connection, once it stands.
 async fn live(mut slot: watch::Receiver<Phase>) -> Result<Arc<Live>, Error> {
-    match slot.wait_for(|phase| !matches!(phase, Phase::Connecting)).await.as_deref() {
+    match slot
+        .wait_for(|phase| !matches!(phase, Phase::Connecting))
+        .await
+        .as_deref()
+    {
         Ok(Phase::Ready(live)) => Ok(Arc::clone(live)),
         _ => Err(not_connected()),
     }
@@ -328,7 +354,7 @@ impl Live {
         let mut watchers = lock(&self.watchers);
         if watchers.get(topic).is_none_or(JoinHandle::is_finished) {
             let mut events = room.events();
-            let (out, name) = (self.out.clone(), topic.to_owned());
+            let (out, name, kept) = (self.out.clone(), topic.to_owned(), room.clone());
             let watcher = tokio::spawn(async move {
                 while let Some(event) = events.next().await {
                     let Ok(event) = event else { continue };
@@ -337,6 +363,8 @@ impl Live {
                         break;
                     }
                 }
+                // A room without a handle may be left at the next interruption.
+                drop(kept);
             });
             watchers.insert(topic.to_owned(), watcher);
         }
@@ -347,7 +375,9 @@ impl Live {
     fn follow(self: Arc<Self>, topic: String, mut subscription: Subscription) {
         let mut followers = lock(&self.followers);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
-        let Some(follower @ None) = followers.get_mut(&topic) else { return };
+        let Some(follower @ None) = followers.get_mut(&topic) else {
+            return;
+        };
         let out = self.out.clone();
         *follower = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
@@ -372,7 +402,10 @@ impl Live {
         let out = self.out.clone();
         let reporter = tokio::spawn(async move {
             while let Some(state) = states.next().await {
-                if !out.line(notification("state", &output::state(&state))).await {
+                if !out
+                    .line(notification("state", &output::state(&state)))
+                    .await
+                {
                     break;
                 }
             }
@@ -382,14 +415,19 @@ impl Live {
 
     async fn close(&self) {
         let followers = core::mem::take(&mut *lock(&self.followers));
-        followers.into_values().flatten().for_each(|follower| follower.abort());
+        followers
+            .into_values()
+            .flatten()
+            .for_each(|follower| follower.abort());
         self.client.close().await;
         let watchers = core::mem::take(&mut *lock(&self.watchers));
         watchers.into_values().for_each(|watcher| watcher.abort());
         // The last state, `closed`, comes before the answer.
         let states = lock(&self.states).take();
         if let Some(mut states) = states
-            && tokio::time::timeout(Duration::from_secs(1), &mut states).await.is_err()
+            && tokio::time::timeout(Duration::from_secs(1), &mut states)
+                .await
+                .is_err()
         {
             states.abort();
         }
@@ -444,10 +482,16 @@ async fn post_to(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
 async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Result<Value, Error> {
     let room = live.room(&params.topic).await?;
     let nick = room.nick();
-    if params.identity.as_ref().is_some_and(|identity| *identity != nick) {
+    if params
+        .identity
+        .as_ref()
+        .is_some_and(|identity| *identity != nick)
+    {
         let text = format!("this connection posts as {nick:?} in that room, and as nobody else");
         let remedy = "leave `identity` out, or use a connection of its own with that nick";
-        return Err(Error::invalid(text).with("remedy", remedy).with("nick", nick));
+        return Err(Error::invalid(text)
+            .with("remedy", remedy)
+            .with("nick", nick));
     }
     let mut message = Post::new(&params.content);
     message.reply_to = params.in_reply_to;
@@ -475,7 +519,9 @@ async fn fetch(live: Arc<Live>, params: FetchParams) -> Outcome {
 async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Error> {
     let limit = params.limit.unwrap_or(100);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Error::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")));
+        return Err(Error::invalid(format!(
+            "`limit` is a number from 1 to {MAX_LIMIT}"
+        )));
     }
     let request = match params.since.as_deref().map(cursor).transpose()? {
         None => Fetch::newest(limit),
@@ -489,7 +535,10 @@ async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Er
     // Never closed.
     let _permit = live.fetches.acquire().await;
     let messages = |messages: &[parley_xmpp::Message]| -> Value {
-        messages.iter().map(|message| json!(MessageObject::new(topic, message))).collect()
+        messages
+            .iter()
+            .map(|message| json!(MessageObject::new(topic, message)))
+            .collect()
     };
     match room.fetch(request).await {
         Ok(page) => Ok(json!({

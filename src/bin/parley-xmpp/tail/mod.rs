@@ -9,7 +9,7 @@ use parley_xmpp::tokio::{Client, ConnectError, State};
 use parley_xmpp::{Cursor, Entry, LeaveCause, Retry, RoomEvent, Start};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::state::StateFile;
@@ -24,6 +24,8 @@ use crate::{connect, fetch, signals};
 const WAITING: usize = 256;
 /// How long a place reached may wait to be remembered: after a crash that much is printed again.
 const REMEMBER_AFTER: Duration = Duration::from_millis(250);
+/// How long printing may still take when the program is to stop.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(common: &Common, args: args::Tail) -> Result<(), Failure> {
     let mut topics = args.topic.clone();
@@ -38,9 +40,15 @@ pub(crate) async fn run(common: &Common, args: args::Tail) -> Result<(), Failure
     let since = args.since.as_deref().map(fetch::cursor).transpose()?;
     let mut state = args.state.as_deref().map(StateFile::load).transpose()?;
     let (client, _) = connect::connect(common).await?;
+    let stop = Notify::new();
     let mut result = tokio::select! {
-        result = follow(&client, common.json, &topics, since, state.as_mut()) => result,
-        () = signals::stop() => Ok(()),
+        result = follow(&client, common.json, &topics, since, state.as_mut(), &stop) => result,
+        () = async {
+            signals::stop().await;
+            stop.notify_one();
+            // What is being printed is finished, unless nobody reads it.
+            tokio::time::sleep(LAST_WORDS).await;
+        } => Ok(()),
     };
     if let Some(state) = &mut state {
         result = result.and(state.save());
@@ -56,7 +64,7 @@ enum Item {
     Client(State),
 }
 
-/// Runs until every room is left for good, or connecting again makes no sense.
+/// Runs until it is to stop, every room is left for good, or connecting again makes no sense.
 /// It can be dropped at any time: a place counts as reached only once what was
 /// before it has been flushed.
 async fn follow(
@@ -65,6 +73,7 @@ async fn follow(
     topics: &[String],
     since: Option<Cursor>,
     mut state: Option<&mut StateFile>,
+    stop: &Notify,
 ) -> Result<(), Failure> {
     let (sender, mut items) = mpsc::channel(WAITING);
     for topic in topics {
@@ -82,15 +91,25 @@ async fn follow(
         let (entries, rooms, name) = (sender.clone(), sender.clone(), Arc::clone(&topic));
         tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
-                if entries.send(Item::Entry(Arc::clone(&topic), entry)).await.is_err() {
+                if entries
+                    .send(Item::Entry(Arc::clone(&topic), entry))
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
+            // A room without a handle may be left at the next interruption.
+            drop(room);
         });
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 let Ok(event) = event else { continue };
-                if rooms.send(Item::Room(Arc::clone(&name), event)).await.is_err() {
+                if rooms
+                    .send(Item::Room(Arc::clone(&name), event))
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -107,7 +126,11 @@ async fn follow(
         }
     });
 
-    let mut printer = Printer { json, several: topics.len() > 1, ..Printer::default() };
+    let mut printer = Printer {
+        json,
+        several: topics.len() > 1,
+        ..Printer::default()
+    };
     let mut out = tokio::io::stdout();
     let mut remember_at: Option<Instant> = None;
     let mut open = topics.len();
@@ -120,6 +143,7 @@ async fn follow(
         };
         let first = tokio::select! {
             item = items.recv() => item,
+            () = stop.notified() => return Ok(()),
             () = due => {
                 remember_at = None;
                 if let Some(state) = state.as_deref_mut() {
@@ -194,10 +218,12 @@ impl Printer {
         match entry {
             Entry::Message(message) => {
                 if self.json {
-                    self.text.push_str(&to_json(&MessageObject::new(topic, &message)));
+                    self.text
+                        .push_str(&to_json(&MessageObject::new(topic, &message)));
                     self.text.push('\n');
                 } else {
-                    self.text.push_str(&to_text(self.several.then_some(&**topic), &message));
+                    self.text
+                        .push_str(&to_text(self.several.then_some(&**topic), &message));
                 }
                 if let Some(id) = message.id {
                     self.reached.push((Arc::clone(topic), Cursor::After(id)));
@@ -211,9 +237,11 @@ impl Printer {
                     Cursor::After(id) => id.as_str(),
                 };
                 let why = output::gap_reason(&reason);
-                self.aside("gap", &object, &format!(
-                    "gap: messages of #{topic} may be missing after {after}: {why}"
-                ));
+                self.aside(
+                    "gap",
+                    &object,
+                    &format!("gap: messages of #{topic} may be missing after {after}: {why}"),
+                );
             }
             _ => {}
         }
@@ -227,14 +255,19 @@ impl Printer {
             | RoomEvent::Subject { .. }
             | RoomEvent::NickChanged { .. } => return,
             // The client's own state tells it, once for all rooms.
-            RoomEvent::Left { cause: LeaveCause::Offline, retry: Retry::At(_) } => return,
+            RoomEvent::Left {
+                cause: LeaveCause::Offline,
+                retry: Retry::At(_),
+            } => return,
             RoomEvent::Joined(joined) => (format!("in #{topic} as {}", joined.nick), None),
-            RoomEvent::Left { cause, retry } => {
-                (format!("out of #{topic}: {}", output::leave_cause(cause)), Some(retry))
-            }
-            RoomEvent::JoinFailed { error, retry } => {
-                (format!("not let into #{topic}: {}", output::join_failure(error)), Some(retry))
-            }
+            RoomEvent::Left { cause, retry } => (
+                format!("out of #{topic}: {}", output::leave_cause(cause)),
+                Some(retry),
+            ),
+            RoomEvent::JoinFailed { error, retry } => (
+                format!("not let into #{topic}: {}", output::join_failure(error)),
+                Some(retry),
+            ),
             _ => return,
         };
         let again = match retry {
@@ -249,7 +282,11 @@ impl Printer {
                 "ask the owner of the room, then start again",
             ));
         }
-        self.aside("room", &output::room_event(topic, event), &format!("room: {words}{again}"));
+        self.aside(
+            "room",
+            &output::room_event(topic, event),
+            &format!("room: {words}{again}"),
+        );
     }
 
     fn client(&mut self, state: &State) -> Option<Failure> {
@@ -263,7 +300,10 @@ impl Printer {
                 let error = ConnectError::from(cause.clone());
                 match retry_in {
                     Some(wait) => {
-                        format!("offline: {error}; trying again in {:.1} s", wait.as_secs_f32())
+                        format!(
+                            "offline: {error}; trying again in {:.1} s",
+                            wait.as_secs_f32()
+                        )
                     }
                     None => return Some(Problem::from(error).into()),
                 }

@@ -46,11 +46,17 @@ impl StateFile {
             Err(error) => return Err(unusable(&error)),
             Ok(file) => {
                 let mut text = String::new();
-                file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| unusable(&error))?;
+                file.take(MAX_FILE)
+                    .read_to_string(&mut text)
+                    .map_err(|error| unusable(&error))?;
                 serde_json::from_str(&text).map_err(|error| unusable(&error))?
             }
         };
-        let mut state = Self { path: path.clone(), content, changed: true };
+        let mut state = Self {
+            path: path.clone(),
+            content,
+            changed: true,
+        };
         // Whether it can be written is better known now than after an hour.
         state.save().map_err(|failure| unusable(&failure.error))?;
         Ok(state)
@@ -58,7 +64,10 @@ impl StateFile {
 
     /// Where to go on in a topic.
     pub(crate) fn cursor(&self, topic: &str) -> Option<Cursor> {
-        self.content.topics.get(topic).and_then(|cursor| Cursor::parse(cursor))
+        self.content
+            .topics
+            .get(topic)
+            .and_then(|cursor| Cursor::parse(cursor))
     }
 
     /// Everything up to there has been written out.
@@ -67,7 +76,9 @@ impl StateFile {
             Some(old) if old == cursor.as_str() => return,
             Some(old) => cursor.as_str().clone_into(old),
             None => {
-                self.content.topics.insert(topic.to_owned(), cursor.as_str().to_owned());
+                self.content
+                    .topics
+                    .insert(topic.to_owned(), cursor.as_str().to_owned());
             }
         }
         self.changed = true;
@@ -85,7 +96,10 @@ impl StateFile {
         self.replace().map_err(|error| {
             Failure::new(
                 Exit::Machine,
-                format!("cannot write the state file {}: {error}", self.path.display()),
+                format!(
+                    "cannot write the state file {}: {error}",
+                    self.path.display()
+                ),
                 "look at the permissions of its directory and the space on the disk",
             )
         })?;
@@ -129,7 +143,8 @@ mod tests {
 
     impl Directory {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("parley-xmpp-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("parley-xmpp-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }
@@ -167,7 +182,12 @@ mod tests {
         fs::write(&path, "not json").unwrap();
         assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
         assert_eq!(fs::read_to_string(&path).unwrap(), "not json");
-        assert_eq!(StateFile::load(&directory.0.join("no/such/s.json")).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            StateFile::load(&directory.0.join("no/such/s.json"))
+                .unwrap_err()
+                .exit,
+            Exit::Usage
+        );
     }
 
     #[cfg(unix)]

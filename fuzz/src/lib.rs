@@ -1,0 +1,87 @@
+//! What the fuzzers run.
+//!
+//! Each target is a plain function of bytes that panics where something does not
+//! hold. `cargo +nightly fuzz run <target> -- -dict=fuzz/xml.dict` searches for
+//! such bytes; `cargo test` in this directory replays the corpora with any
+//! toolchain. What a fuzzer finds becomes a named test and a file of the corpus.
+
+#[path = "../../tests/support/xml.rs"]
+mod xml;
+
+use parley_xmpp::XmlLimits;
+use xml::{HEAD, Op};
+
+/// Each target by its name, which is also that of its corpus.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("framer_split", framer_split),
+    ("xml_diff", xml_diff),
+    ("writer_round_trip", writer_round_trip),
+];
+
+/// Makes a program of a target.
+#[macro_export]
+macro_rules! fuzz {
+    ($target:ident) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$target(data));
+        #[cfg(not(fuzzing))]
+        fn main() {}
+    };
+}
+
+/// The framer says the same however its input is cut. The first byte chooses the
+/// limits, the next three how it is cut.
+pub fn framer_split(data: &[u8]) {
+    let Some((&[kind, a, b, c], document)) = data.split_first_chunk() else {
+        return;
+    };
+    let mut limits = XmlLimits::default();
+    if kind % 2 == 1 {
+        limits.stanza_bytes = 600;
+        limits.depth = 4;
+        limits.nodes = 8;
+        limits.attributes = 5;
+        limits.declarations = 2;
+        limits.bindings = 5;
+        limits.name_bytes = 20;
+        limits.value_bytes = 300;
+    }
+    let sizes = [a, b, c].map(|n| usize::from(n) % 300 + 1);
+    if kind & 2 == 0 {
+        xml::check_cuts(&limits, document, &sizes);
+    } else {
+        xml::check_cuts(&limits, &[HEAD.as_bytes(), document].concat(), &sizes);
+    }
+}
+
+/// An independent parser says the same, of the bytes and of a stream of them;
+/// and what is printed reads the same.
+pub fn xml_diff(document: &[u8]) {
+    xml::check_against_rxml(document);
+    let stream = [HEAD.as_bytes(), document, b"</stream:stream>"].concat();
+    xml::check_against_rxml(&stream);
+    xml::check_display(&stream);
+}
+
+/// What is written is what is read. Each step of the writing is a byte that says
+/// what, and, for texts and attributes, a byte that says how long.
+pub fn writer_round_trip(data: &[u8]) {
+    let mut ops = Vec::new();
+    let mut rest = data;
+    while let Some((&what, after)) = rest.split_first() {
+        rest = after;
+        let mut text = || {
+            let (&len, after) = rest.split_first().unwrap_or((&0, &[]));
+            let (text, after) = after.split_at(usize::from(len).min(after.len()));
+            rest = after;
+            String::from_utf8_lossy(text).into_owned()
+        };
+        ops.push(match what % 4 {
+            0 => Op::Start(usize::from(what) / 4),
+            1 => Op::Attr(usize::from(what) / 4, text()),
+            2 => Op::Text(text()),
+            _ => Op::End,
+        });
+    }
+    xml::check_writer(&ops);
+}
