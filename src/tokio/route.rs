@@ -400,6 +400,7 @@ impl Router {
         let Some(entry) = self.rooms.get_mut(&room) else {
             return;
         };
+        let first = entry.shared.is_none();
         match &event {
             RoomEvent::Joined(joined) => entry.joined(room, joined),
             RoomEvent::NickChanged { from, to } => {
@@ -420,12 +421,12 @@ impl Router {
             );
         }
         match event {
-            // Whoever asked has gone, and nobody else has a handle to leave by.
-            RoomEvent::Joined(_) if entry.admit() == 0 && !entry.leaving => {
+            // Whoever asked has gone, and nobody else has a handle to leave by. But a
+            // room that somebody was let into stays joined without a handle, too.
+            RoomEvent::Joined(_) if entry.admit() == 0 && first && !entry.leaving => {
                 self.leave(engine, now, room)
             }
             RoomEvent::JoinFailed { error, retry } => {
-                let first = entry.shared.is_none();
                 if first && retry != Retry::Never && self.keep_trying {
                     return;
                 }
