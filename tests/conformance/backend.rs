@@ -80,10 +80,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn contents(&self) -> Vec<&str> {
-        let contents = self
-            .messages
-            .iter()
-            .map(|message| message.content.as_str());
+        let contents = self.messages.iter().map(|message| message.content.as_str());
         contents.collect()
     }
 

@@ -20,15 +20,17 @@ fn logs_in(server: Option<&'static Server>, mechanism: &str) {
             assert_eq!(login.tls, security != Security::Loopback);
             assert_eq!(login.mechanism, mechanism, "{login:?}");
             assert_eq!(login.channel_binding, None);
-            assert!(login.offered.iter().any(|name| name == mechanism), "{login:?}");
+            assert!(
+                login.offered.iter().any(|name| name == mechanism),
+                "{login:?}"
+            );
             let plus: Vec<_> = login
                 .offered
                 .iter()
                 .filter(|name| name.ends_with("-PLUS"))
                 .collect();
-            eprintln!("{} {security:?}: {login:?}", server.kind());
-            // Both mean tls-unique, without a word about it, which TLS 1.3 does not have and which
-            // nobody should use over TLS 1.2: so none of these is chosen.
+            // It means tls-unique, without a word about it, which TLS 1.3 does not have and which
+            // nobody should use over TLS 1.2: so none of these is chosen. Prosody offers none.
             if server.kind() == Kind::Ejabberd && login.tls {
                 assert!(!plus.is_empty(), "{login:?}");
                 assert!(login.announced_bindings.is_empty(), "{login:?}");

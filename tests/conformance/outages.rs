@@ -109,8 +109,8 @@ async fn post(server: &Server, bodies: &[String]) {
     soon("close", client.close()).await;
 }
 
-fn bodies(when: &str) -> Vec<String> {
-    (0..20).map(|n| format!("{when} {n}")).collect()
+fn bodies(round: &str, when: &str) -> Vec<String> {
+    (0..20).map(|n| format!("{round}: {when} {n}")).collect()
 }
 
 /// Ends the server, lets some time pass, and starts it again.
@@ -130,36 +130,42 @@ fn is(line: &Value, what: &str, key: &str, value: &str) -> bool {
 
 /// Ends the server after some posts, and starts it again: both followers hear of what is posted
 /// afterwards, and, if nothing is `lost`, of all that was posted before, once and in order.
-async fn goes_on(server: Server, lost: bool, end: fn(&mut Server)) -> Server {
+async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) -> Server {
     let mut followers = Followers::of(&server).await;
     let mut states = followers.client.states();
     let mut events = followers.room.events();
     let mut told = Vec::new();
 
-    post(&server, &bodies("before")).await;
-    let before = followers.up_to("before 19", &mut told).await;
+    post(&server, &bodies(round, "before")).await;
+    let before = followers
+        .up_to(&format!("{round}: before 19"), &mut told)
+        .await;
     for seen in before {
-        assert!(seen.ends_with(&bodies("before")), "{seen:?}");
+        assert!(seen.ends_with(&bodies(round, "before")), "{seen:?}");
     }
     // Nobody waits until these are read.
-    post(&server, &bodies("last")).await;
+    post(&server, &bodies(round, "last")).await;
     let server = outage(server, end).await;
-    post(&server, &bodies("after")).await;
-    for mut seen in followers.up_to("after 19", &mut told).await {
+    post(&server, &bodies(round, "after")).await;
+    for mut seen in followers
+        .up_to(&format!("{round}: after 19"), &mut told)
+        .await
+    {
         let distinct: BTreeSet<_> = seen.iter().collect();
         assert_eq!(distinct.len(), seen.len(), "{seen:?}");
         let after = seen.split_off(seen.len().saturating_sub(20));
-        assert_eq!(after, bodies("after"));
+        assert_eq!(after, bodies(round, "after"));
         if lost {
-            assert!(bodies("last").starts_with(&seen), "{seen:?}");
+            assert!(bodies(round, "last").starts_with(&seen), "{seen:?}");
         } else {
-            assert_eq!(seen, bodies("last"));
+            assert_eq!(seen, bodies(round, "last"));
         }
     }
     // And live again: a reader that had only fallen back to reading would be late.
-    post(&server, &["live".to_owned()]).await;
-    for seen in followers.up_to("live", &mut told).await {
-        assert_eq!(seen, ["live"]);
+    let live = format!("{round}: live");
+    post(&server, &[live.clone()]).await;
+    for seen in followers.up_to(&live, &mut told).await {
+        assert_eq!(seen, [live.as_str()]);
     }
 
     // What the library says about it.
@@ -189,10 +195,19 @@ async fn goes_on(server: Server, lost: bool, end: fn(&mut Server)) -> Server {
     let joined = async { while !matches!(events.next().await, Some(Ok(RoomEvent::Joined(_)))) {} };
     soon("joined", joined).await;
     // And what the program says.
-    let offline = told.iter().position(|line| is(line, "state", "state", "offline"));
-    let online = told.iter().rposition(|line| is(line, "state", "state", "online"));
-    let joined = told.iter().rposition(|line| is(line, "room", "event", "joined"));
-    assert!(offline.is_some() && offline < online && online < joined, "{told:#?}");
+    let offline = told
+        .iter()
+        .position(|line| is(line, "state", "state", "offline"));
+    let online = told
+        .iter()
+        .rposition(|line| is(line, "state", "state", "online"));
+    let joined = told
+        .iter()
+        .rposition(|line| is(line, "room", "event", "joined"));
+    assert!(
+        offline.is_some() && offline < online && online < joined,
+        "{told:#?}"
+    );
     followers.end().await;
     server
 }
@@ -200,7 +215,7 @@ async fn goes_on(server: Server, lost: bool, end: fn(&mut Server)) -> Server {
 #[test]
 fn prosody_killed_loses_nothing() {
     if let Some(server) = Server::start(Kind::Prosody, ServerOptions::default()) {
-        block_on(goes_on(server, false, Server::kill));
+        block_on(goes_on("kill", server, false, Server::kill));
     }
 }
 
@@ -209,8 +224,8 @@ fn prosody_killed_loses_nothing() {
 fn ejabberd_stopped_loses_nothing_and_killed_goes_on() {
     if let Some(server) = Server::start(Kind::Ejabberd, ServerOptions::default()) {
         block_on(async {
-            let server = goes_on(server, false, Server::stop).await;
-            goes_on(server, true, Server::kill).await;
+            let server = goes_on("stop", server, false, Server::stop).await;
+            goes_on("kill", server, true, Server::kill).await;
         });
     }
 }

@@ -88,10 +88,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let child = self
-            .child
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -188,7 +188,10 @@ impl<'a> Attempt<'a> {
 fn assert_error(error: &Value, kind: &str, words: &str) {
     assert_eq!(error["data"]["kind"], kind, "{error}");
     let message = error["message"].as_str().expect("a message");
-    assert!(message.contains(words) && !message.contains('\n'), "{error}");
+    assert!(
+        message.contains(words) && !message.contains('\n'),
+        "{error}"
+    );
     let remedy = error["data"]["remedy"].as_str().expect("a remedy");
     assert!(!remedy.is_empty() && !remedy.contains('\n'), "{error}");
 }
@@ -200,7 +203,10 @@ fn assert_failure(output: &Output, exit: i32, words: &str) {
     assert!(output.stdout.is_empty());
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines.len(), 2, "{said}");
-    assert!(lines[0].starts_with("error: ") && lines[0].contains(words), "{said}");
+    assert!(
+        lines[0].starts_with("error: ") && lines[0].contains(words),
+        "{said}"
+    );
     let remedy = lines[1].strip_prefix("remedy: ").expect("a remedy");
     assert!(!remedy.is_empty(), "{said}");
 }
@@ -424,7 +430,9 @@ fn a_room_for_members(kind: Kind) {
         relay.assert_quiet().await;
         assert_eq!(relay.connections(), 4, "the owner and one for each");
         // It is but this room.
-        soon("join", client.room("bobs own")).await.expect("to join");
+        soon("join", client.room("bobs own"))
+            .await
+            .expect("to join");
         bridge.finish().await;
         soon("close", client.close()).await;
         soon("close", owner.close()).await;

@@ -47,7 +47,10 @@ pub(crate) async fn three_posts_come_back_in_order_under_the_ids_that_post_gave<
     }
     // What comes after a cursor does not include it.
     let page = backend.fetch(&topic, Some(&ids[0]), 100, 0).await;
-    assert_eq!((page.ids(), &page.next), (vec![ids[1].as_str(), &ids[2]], &ids[2]));
+    assert_eq!(
+        (page.ids(), &page.next),
+        (vec![ids[1].as_str(), &ids[2]], &ids[2])
+    );
     // By ones, to the end, where the cursor stays as it is.
     let mut cursor = String::new();
     for id in &ids {
@@ -99,9 +102,7 @@ pub(crate) async fn a_pushed_message_is_the_fetched_one<B: Backend>(target: Targ
     writer.close().await;
 }
 
-pub(crate) async fn a_subscription_from_a_cursor_begins_right_after_it<B: Backend>(
-    target: Target,
-) {
+pub(crate) async fn a_subscription_from_a_cursor_begins_right_after_it<B: Backend>(target: Target) {
     let topic = target.topic::<B>("from");
     let (reader, writer) = (
         B::connect(&target, "alice").await,
@@ -142,9 +143,7 @@ pub(crate) async fn two_topics_are_isolated<B: Backend>(target: Target) {
     backend.close().await;
 }
 
-pub(crate) async fn a_block_ends_with_the_first_news_or_with_its_time<B: Backend>(
-    target: Target,
-) {
+pub(crate) async fn a_block_ends_with_the_first_news_or_with_its_time<B: Backend>(target: Target) {
     let topic = target.topic::<B>("block");
     let (reader, writer) = (
         B::connect(&target, "alice").await,
@@ -152,7 +151,10 @@ pub(crate) async fn a_block_ends_with_the_first_news_or_with_its_time<B: Backend
     );
     let first = writer.post(&topic, "first").await;
     // There is something: it does not wait.
-    assert_eq!(reader.fetch(&topic, Some(""), 9, 50_000).await.ids(), [first.as_str()]);
+    assert_eq!(
+        reader.fetch(&topic, Some(""), 9, 50_000).await.ids(),
+        [first.as_str()]
+    );
 
     let start = Instant::now();
     let page = reader.fetch(&topic, Some(&first), 9, 300).await;
@@ -211,7 +213,10 @@ pub(crate) async fn four_connections_that_post_25_each_make_100_messages<B: Back
         .fetch(&topic, Some(&page.messages[49].id), EVERYTHING, 0)
         .await;
     assert_eq!(rest.messages, page.messages[50..]);
-    assert_eq!((rest.next.as_str(), rest.complete), (page.messages[99].id.as_str(), true));
+    assert_eq!(
+        (rest.next.as_str(), rest.complete),
+        (page.messages[99].id.as_str(), true)
+    );
     all(writers.into_iter().map(B::close)).await;
 }
 
@@ -237,7 +242,12 @@ pub(crate) async fn different_accounts_meet_in_the_rooms_of_the_rule<B: Backend>
         for wanted in [&from_one, &from_two] {
             while two.pushed().await.id != *wanted {}
         }
-        assert!(one.fetch(topic, None, EVERYTHING, 0).await.ids().contains(&from_two.as_str()));
+        assert!(
+            one.fetch(topic, None, EVERYTHING, 0)
+                .await
+                .ids()
+                .contains(&from_two.as_str())
+        );
         let room = BareJid::parse(room).expect("an address");
         let room = soon("join", witness.join(room, Nick::Random))
             .await
@@ -263,7 +273,11 @@ pub(crate) async fn ten_who_come_at_the_same_moment_all_get_in<B: Backend>(targe
     let names: Vec<_> = (0..CROWD).map(crowd_name).collect();
     let crowd = all(names.iter().map(|name| B::connect(&target, name))).await;
     // The first of each joins the room, which does not exist yet.
-    let ids = all(crowd.iter().zip(&names).map(|(one, name)| one.post(&topic, name))).await;
+    let ids = all(crowd
+        .iter()
+        .zip(&names)
+        .map(|(one, name)| one.post(&topic, name)))
+    .await;
     assert_eq!(distinct(ids.iter().map(String::as_str)), CROWD);
     let pages = all(crowd.iter().map(|one| one.fetch(&topic, None, 100, 0))).await;
     for page in &pages {
