@@ -163,7 +163,7 @@ async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) 
     }
     // And live again: a reader that had only fallen back to reading would be late.
     let live = format!("{round}: live");
-    post(&server, &[live.clone()]).await;
+    post(&server, std::slice::from_ref(&live)).await;
     for seen in followers.up_to(&live, &mut told).await {
         assert_eq!(seen, [live.as_str()]);
     }
