@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::event::Event;
+use crate::event::{Entry, Event, FetchEvent, Message, RoomEvent};
 use crate::ids::{IdSource, Label, QueryId, RoomId, SubscriptionId};
 use crate::jid::Jid;
 use crate::limits::{Limits, Timing};
@@ -19,7 +19,7 @@ use crate::xml::Writer;
 pub(crate) struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) out: &'a mut Outbound,
-    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) events: &'a mut EventQueue,
     pub(crate) timers: &'a mut Timers,
     pub(crate) ids: &'a mut IdSource,
     pub(crate) requests: &'a mut Requests,
@@ -29,7 +29,7 @@ pub(crate) struct Cx<'a> {
 
 impl Cx<'_> {
     pub(crate) fn tell(&mut self, event: Event) {
-        self.events.push_back(event);
+        self.events.push(event);
     }
 
     pub(crate) fn arm(&mut self, why: Timer, owner: u64, after: core::time::Duration) {
@@ -71,6 +71,57 @@ impl Cx<'_> {
         self.disarm(Timer::Iq, serial);
         Some(purpose)
     }
+}
+
+/// Events on their way to the host, and how much memory they hold.
+#[derive(Debug, Default)]
+pub(crate) struct EventQueue {
+    events: VecDeque<Event>,
+    bytes: usize,
+}
+
+impl EventQueue {
+    fn push(&mut self, event: Event) {
+        self.bytes = self.bytes.saturating_add(weight(&event));
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(weight(&event));
+        Some(event)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// About how many bytes an event holds: exact in what a peer can make large.
+fn weight(event: &Event) -> usize {
+    let messages = match event {
+        Event::Entry {
+            entry: Entry::Message(message),
+            ..
+        } => message.weight(),
+        Event::Fetch {
+            event: FetchEvent::Page(page),
+            ..
+        } => page
+            .iter()
+            .map(Message::weight)
+            .fold(0, usize::saturating_add),
+        Event::Room {
+            event: RoomEvent::Subject { text, .. },
+            ..
+        } => text.len(),
+        _ => 0,
+    };
+    messages.saturating_add(size_of::<Event>())
 }
 
 /// Bytes on their way to the transport.

@@ -76,12 +76,12 @@
 //! (`tests/layering.rs`) holds it.
 //!
 //! ```text
-//! time ids limits error ns prep <- jid <- topic, config <- xml <- event <- stanza
+//! time ids limits error ns prep <- jid <- topic command config <- xml <- event <- stanza
 //!   <- cx <- { sasl  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
 //! ```
 //!
-//! [`xml`] is the only place that sees `<`. `event` is the vocabulary between
-//! engine and host. `cx` is the one door from a part of the engine to what it may
+//! [`xml`] is the only place that sees `<`. `command` and `event` are the
+//! vocabulary between host and engine. `cx` is the one door from a part of the engine to what it may
 //! write, arm, draw and tell. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
 //! sequence. `engine` composes them. Places are kept for `sm` (stream management)
@@ -97,6 +97,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "tokio"))]
 extern crate std;
 
+mod command;
 mod config;
 mod cx;
 mod engine;
@@ -120,15 +121,20 @@ pub mod tokio;
 pub mod topic;
 pub mod xml;
 
+pub use command::{Fetch, JoinRoom, Nick, Post, Start};
 pub use config::{ChannelBinding, Config, ConfigError, Credentials, Plaintext, Security};
 pub use engine::{Engine, JoinError, PostError, QueryError, Transport, Wants};
 pub use error::{AuthFailure, Condition, ErrorType, SaslCondition, StanzaError, StreamCondition};
 pub use event::{
-    DiscoInfo, Entry, Event, Fetch, FetchEvent, GapReason, JoinFailure, JoinRoom, Joined,
-    LeaveCause, Login, Message, Nick, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved,
-    Post, PostOutcome, RequestError, Retry, RoomEvent, RoomInfo, Source, Start, TransportFailure,
-    TransportFailureKind, Via,
+    DiscoInfo, Entry, Event, FetchEvent, GapReason, JoinFailure, Joined, LeaveCause, Login,
+    Message, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved, PostOutcome, RequestError,
+    Retry, RoomEvent, RoomInfo, Source, TransportFailure, TransportFailureKind, Via,
 };
 pub use ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, Seed, SubscriptionId};
 pub use limits::{Limits, Timing, XmlLimits};
 pub use time::{Deadline, Instant, Timer};
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -38,7 +38,11 @@ pub struct Limits {
     /// Events that wait for the host. Default 1024. At it: reading stops until
     /// the host has taken some.
     pub events: usize,
-    /// Bytes that wait to be written. Default 1 MiB. At it: `post` and `fetch` are refused.
+    /// Bytes of the events that wait for the host. Default 8 MiB. At it, likewise.
+    pub event_bytes: usize,
+    /// Bytes that wait to be written. Default 1 MiB. At it: posts wait for
+    /// their turn. At twice as many reading stops, since the peer makes us write
+    /// more than it reads.
     pub write_bytes: usize,
     /// Live messages of one room held back while its archive is read. Default
     /// 256. At it: they are dropped and read from the archive instead.
@@ -64,12 +68,59 @@ impl Default for Limits {
             subscriptions: 4096,
             requests: 2048,
             events: 1024,
+            event_bytes: 8 * 1024 * 1024,
             write_bytes: 1024 * 1024,
             held_messages: 256,
             held_bytes: 1024 * 1024,
             page: 100,
             remembered_ids: 1024,
         }
+    }
+}
+
+impl Limits {
+    /// The longest nick that is kept, in bytes (RFC 7622, section 3.4).
+    pub(crate) const NICK_BYTES: usize = 1023;
+    /// Bytes of one page of an archive that are kept while it is received. A
+    /// heavier page is asked for again, smaller.
+    pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+    /// An upper bound on the bytes that peers can make an engine keep.
+    ///
+    /// It is the sum of all bounds, each at its fullest at the same time: some
+    /// gigabytes with the defaults, nearly all of it for a thousand full rooms
+    /// that are all followed. Set the fields to what a host can spare. Posts that
+    /// the host itself queued are not counted.
+    #[must_use]
+    pub fn worst_case_bytes(&self) -> u64 {
+        let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let times = |n: usize, each: u64| wide(n).saturating_mul(each);
+        let stanza = wide(self.xml.stanza_bytes);
+        // Decoded text, the unfinished tag, and records of elements and attributes
+        // (at least five bytes each on the wire), in vectors that double.
+        let xml = stanza.saturating_mul(20);
+        let page = wide(Self::PAGE_BYTES).saturating_add(stanza);
+        let held = wide(self.held_bytes).saturating_add(stanza);
+        let remembered = times(self.remembered_ids, 2048);
+        let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
+            .saturating_add(held)
+            .saturating_add(remembered);
+        let subscription = page.saturating_add(held).saturating_add(remembered);
+        [
+            xml,
+            times(self.rooms, room),
+            times(self.subscriptions, subscription),
+            times(self.queries, page),
+            times(self.requests, 512),
+            wide(self.event_bytes)
+                .saturating_add(page)
+                .saturating_add(held),
+            wide(self.write_bytes)
+                .saturating_mul(2)
+                .saturating_add(stanza.saturating_mul(2)),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 }
 
@@ -128,6 +179,8 @@ pub struct Timing {
     pub request: Duration,
     /// For a room to let us in, retries not counted. Default 30 s.
     pub join: Duration,
+    /// For the transport to take anything of what is to be written. Default 30 s.
+    pub write: Duration,
     /// For the server to close its side. Default 5 s.
     pub close: Duration,
     /// Silence after which the server is asked for a sign of life. Default 30 s.
@@ -153,6 +206,7 @@ impl Default for Timing {
             login: secs(60),
             request: secs(30),
             join: secs(30),
+            write: secs(30),
             close: secs(5),
             keepalive: secs(30),
             keepalive_reply: secs(15),
@@ -161,5 +215,25 @@ impl Default for Timing {
             stable: secs(60),
             post: secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_case_follows_the_limits() {
+        let mut limits = Limits::default();
+        let all = limits.worst_case_bytes();
+        limits.rooms = 1;
+        limits.subscriptions = 1;
+        limits.queries = 1;
+        limits.occupants = 100;
+        let few = limits.worst_case_bytes();
+        assert!(few < 64 * 1024 * 1024, "{few}");
+        assert!(all > few);
+        limits.held_bytes = usize::MAX;
+        assert_eq!(limits.worst_case_bytes(), u64::MAX);
     }
 }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use crate::event::Message;
 use crate::ids::ArchiveId;
+use crate::limits::Limits;
 use crate::ns;
 use crate::rsm::{self, Page};
 use crate::stanza::RawJid;
@@ -138,9 +139,6 @@ pub(crate) struct WalkedPage {
     pub(crate) newest: Option<ArchiveId>,
 }
 
-/// Bytes of one page that are kept. A heavier page is asked for again, smaller.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
-
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
 
@@ -197,9 +195,13 @@ impl Walk {
         if open.items.iter().any(|item| item.id == id) {
             return;
         }
-        let bytes = id.as_str().len() + message.as_ref().map_or(0, |m| m.body.len() + 256);
+        let bytes = id
+            .as_str()
+            .len()
+            .saturating_add(message.as_ref().map_or(0, |m| m.weight()));
         // The first item is always kept, so that a page of one makes progress.
-        if open.dropped || (!open.items.is_empty() && open.bytes.saturating_add(bytes) > PAGE_BYTES)
+        if open.dropped
+            || (!open.items.is_empty() && open.bytes.saturating_add(bytes) > Limits::PAGE_BYTES)
         {
             open.dropped = true;
             return;
@@ -409,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_page_too_heavy_is_cut_and_the_next_is_smaller() {
-        let heavy = "x".repeat(PAGE_BYTES / 3);
+        let heavy = "x".repeat(Limits::PAGE_BYTES / 3);
         let mut walk = Walk::new(Direction::Forward, None, 50);
         walk.open("q".to_string(), 50);
         for name in ["a", "b", "c", "d"] {

@@ -74,6 +74,8 @@ pub enum Timer {
     KeepaliveReply,
     /// The stream has been up long enough for the backoff to start afresh.
     Stable,
+    /// The transport takes none of what is to be written: the peer does not read.
+    Write,
     /// A request (IQ) is not answered.
     Iq,
     /// A post reached its deadline.

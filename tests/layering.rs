@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["error", "ids", "limits", "ns", "prep", "time"],
     &["jid"],
-    &["topic"],
-    &["config"],
+    &["topic", "command", "config"],
     &["xml"],
     &["event"],
     &["stanza"],

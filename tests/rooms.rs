@@ -231,6 +231,7 @@ fn m05_the_cold_creation_race_is_tried_again_and_ends() {
         let mut peer = Peer::online(config());
         join(&mut peer, Nick::Chosen("ada".into()));
         for _ in 0..60 {
+            peer.heard();
             peer.say(&refusal(condition, "cancel"));
             peer.pass(Duration::from_secs(1));
             peer.say("<message/>");
@@ -316,6 +317,7 @@ fn m09_m10_removals_tell_their_cause() {
             false,
         ),
         ("<status code='321'/>", LeaveCause::NotMember, false),
+        ("<status code='110'/>", LeaveCause::Unexplained, true),
         ("<status code='332'/>", LeaveCause::ServiceShutdown, true),
         (
             "<status code='333'/><status code='307'/>",
@@ -870,6 +872,7 @@ fn a_page_that_fails_is_an_error_and_never_a_short_list() {
     let (mut peer, room) = in_room();
     peer.heard();
     peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+    peer.heard();
     peer.pass(Duration::from_secs(30));
     assert_eq!(
         fetched(peer.events()).1,
@@ -914,6 +917,66 @@ fn a_silent_server_is_asked_and_then_given_up() {
     }
     assert!(peer.heard().ends_with("</stream:stream>"));
     assert_eq!(peer.engine.wants().transport, Transport::Shutdown);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up_and_makes_us_keep_little() {
+    let mut peer = Peer::online(config());
+    peer.heard();
+    let ping = "<iq type='get' id='p' from='parley.local'><ping xmlns='urn:xmpp:ping'/></iq>";
+    let flood = ping.repeat(1000);
+    let mut refused = false;
+    for _ in 0..100 {
+        let taken = peer.engine.handle_input(peer.now, flood.as_bytes());
+        if taken < flood.len() {
+            refused = true;
+            break;
+        }
+    }
+    assert!(refused && !peer.engine.wants().read);
+    assert!(peer.engine.wants().write.len() < 3 * 1024 * 1024);
+    peer.pass(Duration::from_secs(30));
+    match &peer.events()[..] {
+        [
+            Event::Offline {
+                cause: OfflineCause::TimedOut(Timer::Write),
+                retry: Retry::At(_),
+            },
+        ] => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn back_pressure_is_not_death() {
+    let mut config = config();
+    config.limits.events = 8;
+    let mut peer = Peer::online(config);
+    let room = peer.join(ROOM_FEATURES);
+    peer.events();
+    peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+    peer.heard();
+    let coming: String = (0..100).map(|n| presence(&format!("n{n}"), "")).collect();
+    let taken = peer.engine.handle_input(peer.now, coming.as_bytes());
+    assert!(taken < coming.len() && !peer.engine.wants().read);
+    // An hour passes without us listening: nobody is declared dead for it.
+    peer.pass(Duration::from_secs(3600));
+    let events = peer.events();
+    assert!(
+        events.iter().all(|e| matches!(e, Event::Room { .. })),
+        "{events:?}"
+    );
+    let rest = &coming[taken..];
+    assert!(peer.engine.handle_input(peer.now, rest.as_bytes()) > 0);
+    peer.events();
+    // The peer has as long to answer as it had before.
+    peer.pass(Duration::from_secs(29));
+    assert!(
+        !peer
+            .events()
+            .iter()
+            .any(|e| matches!(e, Event::Fetch { .. }))
+    );
 }
 
 #[test]

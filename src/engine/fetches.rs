@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use super::machine::Machine;
+use crate::command::Fetch;
 use crate::cx::{Cx, Purpose};
 use crate::error::Condition;
-use crate::event::{Event, Fetch, FetchEvent, Message, RequestError, Retry};
+use crate::event::{Event, FetchEvent, Message, RequestError, Retry};
 use crate::ids::{ArchiveId, Cursor, Label, QueryId, RoomId};
 use crate::mam::{self, Direction, Fin, Walk, WalkedPage};
 use crate::room::Room;

@@ -312,6 +312,8 @@ impl Machine {
     pub(super) fn silent_for_too_long(&mut self, why: Timer) {
         let ending = match self.link {
             Link::Connecting => Ending::Dead,
+            // Who does not read will not read our farewell either.
+            Link::Negotiating(_) | Link::Online if why == Timer::Write => Ending::Dead,
             Link::Negotiating(_) | Link::Online => Ending::Ours,
             _ => return,
         };

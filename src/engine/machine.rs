@@ -1,14 +1,14 @@
 //! The state behind the engine's surface.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use super::fetches::Fetching;
 use super::link::Link;
 use super::{Transport, Wants};
 use crate::config::Config;
-use crate::cx::{Cx, Outbound, Requests};
+use crate::cx::{Cx, EventQueue, Outbound, Requests};
 use crate::event::{Event, Login};
 use crate::ids::{IdSource, Label, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
@@ -30,7 +30,7 @@ pub(super) struct Core {
     pub(super) config: Config,
     pub(super) now: Instant,
     pub(super) out: Outbound,
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: EventQueue,
     pub(super) timers: Timers,
     ids: IdSource,
     pub(super) requests: Requests,
@@ -123,7 +123,7 @@ impl Machine {
             config,
             now,
             out: Outbound::default(),
-            events: VecDeque::new(),
+            events: EventQueue::default(),
             timers: Timers::default(),
             ids,
             requests: Requests::default(),
@@ -171,15 +171,27 @@ impl Machine {
         }
     }
 
-    /// Ends every call that may have filled the queue of events.
+    /// Ends every call: what was filled or emptied by it has its consequences.
     pub(super) fn settle(&mut self) {
         if self.paused.is_none() && self.is_full() {
             self.paused = Some(self.core.now);
         }
+        let stalled = TimerKey::single(Timer::Write);
+        if self.core.out.waiting().is_empty() || !self.link.has_stream() {
+            self.core.timers.disarm(stalled);
+        } else if !self.core.timers.is_armed(stalled) {
+            let patience = self.core.config.timing.write;
+            self.core.timers.arm(stalled, self.core.now.plus(patience));
+        }
     }
 
+    /// Whether as much waits, for the host or for the peer, as may wait.
     fn is_full(&self) -> bool {
-        self.core.events.len() >= self.core.config.limits.events
+        let limits = &self.core.config.limits;
+        self.core.events.len() >= limits.events
+            || self.core.events.bytes() >= limits.event_bytes
+            // What we owe the peer for what it sends, answers to pings say.
+            || self.core.out.waiting().len() >= limits.write_bytes.saturating_mul(2)
     }
 
     /// Whether input is taken.
@@ -236,11 +248,15 @@ impl Machine {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        self.core.events.pop_front()
+        self.core.events.pop()
     }
 
     pub(super) fn written(&mut self, n: usize) {
         self.core.out.advance(n);
+        if n > 0 {
+            // It gets on: settled anew at the end of the call.
+            self.core.cx().disarm(Timer::Write, 0);
+        }
         if matches!(self.link, Link::Online) {
             for hall in self.halls.values_mut().filter(|hall| hall.room.is_in()) {
                 hall.room.flush(&mut self.core.cx());
@@ -270,7 +286,11 @@ impl Machine {
 
     fn on_timer(&mut self, key: TimerKey) {
         match key.why {
-            Timer::Connect | Timer::Negotiation | Timer::Login | Timer::KeepaliveReply => {
+            Timer::Connect
+            | Timer::Negotiation
+            | Timer::Login
+            | Timer::KeepaliveReply
+            | Timer::Write => {
                 self.silent_for_too_long(key.why);
             }
             Timer::Reconnect => self.connect(),

@@ -10,9 +10,10 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::recent::Recent;
+use crate::command::Start;
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType};
-use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo, Start};
+use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Walk};
 use crate::stanza::iq::Kind;
@@ -142,7 +143,7 @@ impl Log {
             self.deliver(cx, Box::new(message.clone()));
             return;
         }
-        self.held_bytes = self.held_bytes.saturating_add(message.body.len());
+        self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
         if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
             self.drop_held();
@@ -273,7 +274,7 @@ impl Log {
         while self.credit > 0
             && let Some(message) = self.held.pop_front()
         {
-            self.held_bytes = self.held_bytes.saturating_sub(message.body.len());
+            self.held_bytes = self.held_bytes.saturating_sub(message.weight());
             self.deliver(cx, message);
         }
     }

@@ -1,10 +1,157 @@
-//! One room: getting in and staying in ([`Room`]), its posts ([`outbox`]), and
-//! its messages as a sequence ([`log`]).
+//! One room: getting in and staying in ([`supervisor`]), reading what is said
+//! there ([`reading`]), its posts until their outcome is known ([`outbox`]), and
+//! its messages as one sequence ([`log`]).
 
 pub(crate) mod log;
 pub(crate) mod outbox;
+mod reading;
 pub(crate) mod recent;
 mod supervisor;
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::cx::Cx;
+use crate::error::StanzaError;
+use crate::event::{Event, Message, RoomEvent, RoomInfo};
+use crate::ids::RoomId;
+use crate::jid::BareJid;
 pub(crate) use log::Log;
-pub(crate) use supervisor::{Heard, Nickname, Room};
+use outbox::Outbox;
+
+/// A room of the engine.
+#[derive(Debug)]
+pub(crate) struct Room {
+    id: RoomId,
+    jid: BareJid,
+    standing: Standing,
+    nick: Nickname,
+    /// The nick we have, or ask for.
+    current: String,
+    info: RoomInfo,
+    asked: Asked,
+    /// Whether a failure to say so is worth another question.
+    again: bool,
+    created: bool,
+    /// We were in before: a refusal now may be our own ghost's doing.
+    entered: bool,
+    occupants: BTreeSet<String>,
+    occupant_id: Option<String>,
+    /// Said after we came in and before we know what the room's ids are worth.
+    early: Vec<Message>,
+    failures: u32,
+    /// Why we were not let in, last time.
+    last_refusal: Option<StanzaError>,
+    pub(crate) outbox: Outbox,
+}
+
+/// The nick that is wanted, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Nickname {
+    /// This one or none.
+    Chosen(String),
+    /// This one or one like it.
+    Suggested(String),
+}
+
+impl Nickname {
+    fn text(&self) -> &str {
+        match self {
+            Self::Chosen(nick) | Self::Suggested(nick) => nick,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not in, and nothing under way: the stream is down.
+    Out,
+    /// The join was sent.
+    Joining,
+    /// We are in, alone: the room was created and is locked.
+    Unlocking,
+    /// We are in; what the room can do was asked.
+    Examining,
+    /// In.
+    In,
+    /// A timer runs until the next attempt.
+    Waiting,
+    /// Out for good.
+    Dead,
+}
+
+/// Whether the room said what it can do.
+///
+/// It is asked together with the join, which saves a round trip where the room
+/// exists and is not hidden; and again after the join where that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Pending,
+    Known,
+    Failed,
+}
+
+/// What came of a stanza of the room, for those who follow it.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Nothing,
+    /// We are in, at first or again; what was said meanwhile.
+    Entered(Vec<Message>),
+    /// Somebody said something.
+    Message(Box<Message>),
+    /// We are out; `true` if for good.
+    Out(bool),
+}
+
+impl Room {
+    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
+        Self {
+            id,
+            jid,
+            standing: Standing::Out,
+            current: nick.text().into(),
+            nick,
+            info: RoomInfo::default(),
+            asked: Asked::Failed,
+            again: false,
+            created: false,
+            entered: false,
+            occupants: BTreeSet::new(),
+            occupant_id: None,
+            early: Vec::new(),
+            failures: 0,
+            last_refusal: None,
+            outbox: Outbox::new(remembered),
+        }
+    }
+
+    pub(crate) const fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    pub(crate) const fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+
+    pub(crate) fn is_in(&self) -> bool {
+        self.standing == Standing::In
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.standing == Standing::Dead
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, event: RoomEvent) {
+        cx.tell(Event::Room {
+            room: self.id,
+            event,
+        });
+    }
+
+    /// Whose the room's timers are.
+    fn owner(&self) -> u64 {
+        u64::from(self.id.0)
+    }
+}

@@ -9,9 +9,10 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use super::recent::Recent;
+use crate::command::Post;
 use crate::cx::Cx;
 use crate::error::StanzaError;
-use crate::event::{Event, NotSent, Post, PostOutcome, Via};
+use crate::event::{Event, NotSent, PostOutcome, Via};
 use crate::ids::{ArchiveId, Label, PostId};
 use crate::jid::BareJid;
 use crate::stanza::message;

@@ -11,150 +11,23 @@
 //! It does not yet ask the room whether we are still in it (XEP-0410).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::outbox::Outbox;
+use super::{Asked, Heard, Nickname, Room, Standing};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
-use crate::event::{
-    Event, JoinFailure, Joined, LeaveCause, Message, NotSent, Retry, RoomEvent, RoomInfo, Source,
-};
-use crate::ids::{Label, RoomId};
-use crate::jid::BareJid;
-use crate::mam::Archived;
+use crate::event::{JoinFailure, Joined, LeaveCause, NotSent, Retry, RoomEvent};
+use crate::ids::Label;
+use crate::limits::Limits;
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
 use crate::stanza::iq::Kind;
 use crate::stanza::{self, message, presence};
-use crate::time::Timer;
+use crate::time::{Instant, Timer};
 use crate::xml::Element;
 
-/// A room of the engine.
-#[derive(Debug)]
-pub(crate) struct Room {
-    id: RoomId,
-    jid: BareJid,
-    standing: Standing,
-    nick: Nickname,
-    /// The nick we have, or ask for.
-    current: String,
-    info: RoomInfo,
-    asked: Asked,
-    /// Whether a failure to say so is worth another question.
-    again: bool,
-    created: bool,
-    /// We were in before: a refusal now may be our own ghost's doing.
-    entered: bool,
-    occupants: BTreeSet<String>,
-    occupant_id: Option<String>,
-    /// Said after we came in and before we know what the room's ids are worth.
-    early: Vec<Message>,
-    failures: u32,
-    /// Why we were not let in, last time.
-    last_refusal: Option<StanzaError>,
-    pub(crate) outbox: Outbox,
-}
-
-/// The nick that is wanted, and how much.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Nickname {
-    /// This one or none.
-    Chosen(String),
-    /// This one or one like it.
-    Suggested(String),
-}
-
-impl Nickname {
-    fn text(&self) -> &str {
-        match self {
-            Self::Chosen(nick) | Self::Suggested(nick) => nick,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Not in, and nothing under way: the stream is down.
-    Out,
-    /// The join was sent.
-    Joining,
-    /// We are in, alone: the room was created and is locked.
-    Unlocking,
-    /// We are in; what the room can do was asked.
-    Examining,
-    /// In.
-    In,
-    /// A timer runs until the next attempt.
-    Waiting,
-    /// Out for good.
-    Dead,
-}
-
-/// Whether the room said what it can do.
-///
-/// It is asked together with the join, which saves a round trip where the room
-/// exists and is not hidden; and again after the join where that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Pending,
-    Known,
-    Failed,
-}
-
-/// What came of a stanza of the room, for those who follow it.
-#[derive(Debug)]
-pub(crate) enum Heard {
-    Nothing,
-    /// We are in, at first or again; what was said meanwhile.
-    Entered(Vec<Message>),
-    /// Somebody said something.
-    Message(Box<Message>),
-    /// We are out; `true` if for good.
-    Out(bool),
-}
-
 impl Room {
-    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
-        Self {
-            id,
-            jid,
-            standing: Standing::Out,
-            current: nick.text().into(),
-            nick,
-            info: RoomInfo::default(),
-            asked: Asked::Failed,
-            again: false,
-            created: false,
-            entered: false,
-            occupants: BTreeSet::new(),
-            occupant_id: None,
-            early: Vec::new(),
-            failures: 0,
-            last_refusal: None,
-            outbox: Outbox::new(remembered),
-        }
-    }
-
-    pub(crate) const fn jid(&self) -> &BareJid {
-        &self.jid
-    }
-
-    pub(crate) const fn info(&self) -> &RoomInfo {
-        &self.info
-    }
-
-    pub(crate) fn is_in(&self) -> bool {
-        self.standing == Standing::In
-    }
-
-    pub(crate) fn is_dead(&self) -> bool {
-        self.standing == Standing::Dead
-    }
-
     /// Asks to be let in; the stream is up.
     pub(crate) fn enter(&mut self, cx: &mut Cx<'_>) {
         if self.standing == Standing::Out {
@@ -255,7 +128,7 @@ impl Room {
                 Heard::Nothing
             };
         }
-        let Some(nick) = nick.filter(|nick| !nick.is_empty()) else {
+        let Some(nick) = nick.filter(|nick| (1..=Limits::NICK_BYTES).contains(&nick.len())) else {
             return Heard::Nothing;
         };
         let said = OccupantPresence::read(element);
@@ -349,9 +222,14 @@ impl Room {
         if nick != self.current {
             return Heard::Nothing;
         }
-        let cause = said.leave_cause();
+        let cause = match said.leave_cause() {
+            LeaveCause::Asked => LeaveCause::Unexplained,
+            cause => cause,
+        };
         match cause {
-            LeaveCause::ServiceShutdown | LeaveCause::TechnicalProblem => {
+            LeaveCause::ServiceShutdown
+            | LeaveCause::TechnicalProblem
+            | LeaveCause::Unexplained => {
                 self.outbox.room_left(cx);
                 self.disarm(cx);
                 self.early.clear();
@@ -437,7 +315,7 @@ impl Room {
     }
 
     /// Arms the next attempt, with full jitter below a growing ceiling.
-    fn wait(&mut self, cx: &mut Cx<'_>) -> crate::time::Instant {
+    fn wait(&mut self, cx: &mut Cx<'_>) -> Instant {
         self.standing = Standing::Waiting;
         self.failures = self.failures.saturating_add(1);
         let ceiling = Duration::from_millis(100)
@@ -559,93 +437,6 @@ impl Room {
         Heard::Entered(early)
     }
 
-    /// A message of the room came; `nick` is whose, `None` if it is the room's own.
-    pub(crate) fn on_message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        element: Element<'_>,
-        nick: Option<&str>,
-    ) -> Heard {
-        match element.attr("type") {
-            Some("error") => {
-                if let Some(id) = element.attr("id") {
-                    self.outbox.refused(cx, id, stanza::error::parse(element));
-                }
-                return Heard::Nothing;
-            }
-            Some("groupchat") => {}
-            // Private messages, invitations, configuration changes: not the topic's.
-            _ => return Heard::Nothing,
-        }
-        if !matches!(
-            self.standing,
-            Standing::In | Standing::Examining | Standing::Unlocking
-        ) {
-            return Heard::Nothing;
-        }
-        // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
-        let subject = element.child("subject", ns::CLIENT);
-        if let Some(subject) = subject
-            && element.child("body", ns::CLIENT).is_none()
-        {
-            let event = RoomEvent::Subject {
-                text: subject.text().into(),
-                by: nick.map(Into::into),
-            };
-            self.tell(cx, event);
-            return Heard::Nothing;
-        }
-        let Some(nick) = nick else {
-            return Heard::Nothing;
-        };
-        let Some(mut message) = message::read(element, nick, Source::Live) else {
-            return Heard::Nothing;
-        };
-        let room = &self.jid;
-        let id = message::stanza_id(element, |by| crate::cx::same_address(room.as_str(), by));
-        message.id = id.filter(|_| self.info.stanza_ids || self.standing != Standing::In);
-        message.own = self.is_own(&message);
-        if nick == self.current && self.is_ours(&message) {
-            let ids = [message.origin_id.as_deref(), element.attr("id")];
-            self.outbox.reflected(cx, ids, message.id.clone());
-        }
-        if self.standing != Standing::In {
-            if self.early.len() < cx.limits.held_messages {
-                self.early.push(*message);
-            }
-            return Heard::Nothing;
-        }
-        Heard::Message(message)
-    }
-
-    /// The message in an archived result, if it is one of this room with a body.
-    pub(crate) fn read_archived(&self, archived: &Archived<'_>) -> Option<Box<Message>> {
-        let room = self.jid.as_str();
-        let nick = archived.nick_in(|bare| crate::cx::same_address(room, bare))?;
-        let mut message = message::read(archived.message?, nick, Source::Archive)?;
-        message.stamp = archived.stamp.and_then(stanza::prose);
-        message.own = self.is_own(&message);
-        Some(message)
-    }
-
-    /// Whether this engine said it: it bears an id of ours, and no occupant-id
-    /// that says otherwise, since ids can be copied.
-    fn is_own(&self, message: &Message) -> bool {
-        self.is_ours(message)
-            && message
-                .origin_id
-                .as_deref()
-                .is_some_and(|id| self.outbox.is_own(id))
-    }
-
-    /// Whether no occupant-id says that somebody else said it (XEP-0421).
-    fn is_ours(&self, message: &Message) -> bool {
-        match (&self.occupant_id, &message.occupant_id) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => true,
-        }
-    }
-
     /// The room cannot be entered: no more is tried.
     fn fail(&mut self, cx: &mut Cx<'_>, error: JoinFailure) {
         self.die(cx);
@@ -675,17 +466,5 @@ impl Room {
     fn disarm(&self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Join, self.owner());
         cx.disarm(Timer::Rejoin, self.owner());
-    }
-
-    fn tell(&self, cx: &mut Cx<'_>, event: RoomEvent) {
-        cx.tell(Event::Room {
-            room: self.id,
-            event,
-        });
-    }
-
-    /// Whose the room's timers are.
-    fn owner(&self) -> u64 {
-        u64::from(self.id.0)
     }
 }

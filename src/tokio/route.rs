@@ -421,12 +421,12 @@ impl Router {
             );
         }
         match event {
-            // Whoever asked has gone, and nobody else has a handle to leave by. But a
-            // room that somebody was let into stays joined without a handle, too.
+            // Whoever asked has gone, and nobody ever had a handle to follow it by.
             RoomEvent::Joined(_) if entry.admit() == 0 && first && !entry.leaving => {
                 self.leave(engine, now, room)
             }
             RoomEvent::JoinFailed { error, retry } => {
+                let first = entry.shared.is_none();
                 if first && retry != Retry::Never && self.keep_trying {
                     return;
                 }

@@ -49,7 +49,8 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Common {
-    /// Where to connect: xmpp://HOST[:PORT] with STARTTLS, xmpps://HOST[:PORT] with direct TLS.
+    /// Where to connect: xmpp://HOST[:PORT] with STARTTLS, xmpps://HOST[:PORT] with direct TLS, or
+    /// a bare DOMAIN, whose servers the DNS names.
     #[arg(long, value_name = "URI", global = true)]
     pub(crate) service: Option<String>,
     /// The XMPP domain of the account.
@@ -74,13 +75,14 @@ pub(crate) struct Common {
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) password_file: Option<PathBuf>,
-    /// The nick to go by; another one like it if it is taken [default: a random one].
+    /// The nick to go by; if somebody else has it in the room, that is an error [default: a random
+    /// one].
     #[arg(long, value_name = "NICK", global = true)]
     pub(crate) nick: Option<String>,
     /// The resource of the connection [default: a random one].
     #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
     pub(crate) resource: Option<String>,
-    /// Trust the certificates in this PEM file, besides those the system trusts.
+    /// Trust the certificates in this PEM file and no others; TLS is then required.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ca_file: Option<PathBuf>,
     /// The name that the server's certificate has to show, where it is not DOMAIN.
@@ -134,8 +136,7 @@ Examples:
 pub(crate) struct Post {
     /// The topic of the room.
     pub(crate) topic: String,
-    /// What to say; without it, standard input is read.
-    #[arg(allow_hyphen_values = true)]
+    /// What to say; without it, standard input is read. After `--` it may begin with a hyphen.
     pub(crate) text: Option<String>,
     /// Post all of standard input as one message, not line by line.
     #[arg(long, conflicts_with = "text")]

@@ -74,8 +74,13 @@ fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
         password,
     )?
     .muc_service(&resolved.muc_service)?
-    // Not `Chosen`: the program may run more than once for the same user.
-    .nick(Nick::Suggested(resolved.nick.clone()));
+    // Servers let one account have a nick more than once, so that a program may
+    // well run twice for the same user; a chosen nick is never varied in silence.
+    .nick(if resolved.nick_chosen {
+        Nick::Chosen(resolved.nick.clone())
+    } else {
+        Nick::Suggested(resolved.nick.clone())
+    });
     if let Some(resource) = &resolved.resource {
         settings = settings.resource(resource);
     }

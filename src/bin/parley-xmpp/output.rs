@@ -139,11 +139,13 @@ pub(crate) fn gap(topic: &str, after: &Cursor, reason: &GapReason) -> Value {
 pub(crate) fn state(state: &State) -> Value {
     match state {
         State::Online { jid, .. } => json!({ "state": "online", "jid": jid.as_str() }),
-        State::Offline { cause, retry_in } => json!({
-            "state": "offline",
-            "cause": ConnectError::from(cause.clone()).to_string(),
-            "retryInMs": retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-        }),
+        State::Offline { cause, retry_in } => {
+            let cause = ConnectError::from(cause.clone()).to_string();
+            match retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)) {
+                Some(wait) => json!({ "state": "offline", "cause": cause, "retryInMs": wait }),
+                None => json!({ "state": "offline", "cause": cause }),
+            }
+        }
         _ => json!({ "state": "closed" }),
     }
 }
@@ -173,6 +175,7 @@ pub(crate) fn leave_cause(cause: &LeaveCause) -> String {
             reason,
         } => because("the room was destroyed", reason),
         LeaveCause::Offline => "the connection ended".into(),
+        LeaveCause::Unexplained => "removed without a word".into(),
         _ => "for an unknown reason".into(),
     }
 }

@@ -201,6 +201,7 @@ impl Layer {
             username: self.username.unwrap_or_else(|| DEFAULT_USERNAME.into()),
             password,
             default_password,
+            nick_chosen: self.nick.is_some(),
             nick: self
                 .nick
                 .unwrap_or_else(|| format!("parley-{}", random_suffix(6))),
@@ -225,6 +226,8 @@ pub(crate) struct Resolved {
     /// Nobody gave a password; the user has to be told.
     pub(crate) default_password: bool,
     pub(crate) nick: String,
+    /// Somebody chose the nick: if it is taken, that is an error.
+    pub(crate) nick_chosen: bool,
     pub(crate) resource: Option<String>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) tls_name: Option<String>,
