@@ -439,7 +439,7 @@ fn a_room_for_members(kind: Kind) {
     });
 }
 
-/// In the library a nick can be insisted on; the bridge and the program take one like it.
+/// Who chose a nick gets this one or none.
 fn a_nick_in_use_by_another_account(kind: Kind) {
     let Some(server) = common(kind) else { return };
     block_on(async {
@@ -463,17 +463,20 @@ fn a_nick_in_use_by_another_account(kind: Kind) {
 
         let (bridge, answer) = attempt.bridge().await;
         answer.expect("a connection");
-        let post = json!({ "topic": "nicks", "content": "hello", "identity": "ana" });
-        let error = quickly("the bridge", bridge.request("post", post))
-            .await
-            .expect_err("somebody else is ana");
-        assert_error(&error, "invalid", "posts as");
-        let other = error["data"]["nick"].as_str().expect("a nick");
-        assert!(other.starts_with("ana-"), "{error}");
-        let post = json!({ "topic": "nicks", "content": "hello", "identity": other });
-        bridge.request("post", post).await.expect("to post");
-        let output = attempt.program("nicks").await;
-        assert!(output.status.success(), "{output:?}");
+        for (method, params) in [
+            ("post", json!({ "topic": "nicks", "content": "hello" })),
+            ("fetchRecent", json!({ "topic": "nicks" })),
+            ("subscribe", json!({ "topic": "nicks" })),
+        ] {
+            let answer = quickly(method, bridge.request(method, params)).await;
+            assert_error(
+                &answer.expect_err("somebody else is ana"),
+                "rejected",
+                "nick",
+            );
+        }
+        let output = quickly("the program", attempt.program("nicks")).await;
+        assert_failure(&output, 5, "nick");
         relay.assert_quiet().await;
         assert_eq!(relay.connections(), 4);
         bridge.finish().await;
