@@ -1,4 +1,5 @@
-//! The server dies and comes back while the library subscribes and `parley-xmpp tail` runs.
+//! The server dies and comes back while the library subscribes, and `parley-xmpp tail`
+//! and `parley-xmpp bridge` run.
 //!
 //! Prosody must lose nothing, whatever kills it. ejabberd's default archive loses posts that it
 //! acknowledged right before a crash, so there only an orderly restart must lose nothing.
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use parley_xmpp::tokio::{Client, Room, Settings, State, Subscription};
 use parley_xmpp::{Cursor, Entry, LeaveCause, Retry, RoomEvent, Start};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::program::{Running, program};
@@ -22,9 +23,17 @@ struct Followers {
     client: Client,
     room: Room,
     subscription: Subscription,
+    tail: Lines,
+    bridge: Lines,
+}
+
+/// A program that follows the topic.
+struct Lines {
     /// Ends when it is dropped.
-    _tail: Running,
+    _running: Running,
     lines: mpsc::UnboundedReceiver<Value>,
+    /// What it said apart from messages: `{what: …}`.
+    told: Vec<Value>,
 }
 
 fn service(server: &Server) -> String {
@@ -38,6 +47,87 @@ async fn connect(server: &Server, user: &str) -> Client {
         .expect("to connect")
 }
 
+impl Lines {
+    fn tail(server: &Server) -> Self {
+        let (sender, lines) = mpsc::unbounded_channel();
+        let mut command = program(&["tail", TOPIC, "--since", "", "--json"]);
+        command.args(["--service", &service(server), "--username", "bob"]);
+        command.env("PARLEY_XMPP_PASS", "secret-bob");
+        let running = Running::start(command, move |line| {
+            let _ = sender.send(serde_json::from_str(line).expect(line));
+        });
+        Self {
+            _running: running,
+            lines,
+            told: Vec::new(),
+        }
+    }
+
+    fn bridge(server: &Server) -> Self {
+        let (sender, lines) = mpsc::unbounded_channel();
+        let running = Running::start(program(&["bridge"]), move |line| {
+            let mut object: Value = serde_json::from_str(line).expect(line);
+            assert!(object["error"].is_null(), "{line}");
+            let params = object["params"].take();
+            // As `tail` shows it.
+            let _ = match object["method"].as_str() {
+                None => Ok(()),
+                Some("message") => sender.send(params),
+                Some(what) => sender.send(json!({ what: params })),
+            };
+        });
+        for (id, method, params) in [
+            (
+                1,
+                "connect",
+                json!({
+                    "service": service(server), "username": "parley", "password": "secret-parley",
+                }),
+            ),
+            (2, "subscribe", json!({ "topic": TOPIC, "since": "" })),
+        ] {
+            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            running.write(&request.to_string());
+        }
+        Self {
+            _running: running,
+            lines,
+            told: Vec::new(),
+        }
+    }
+
+    /// The messages up to `last`, which say that nothing may be missing.
+    async fn up_to(&mut self, last: &str) -> Vec<String> {
+        let mut contents = Vec::new();
+        while contents.last().is_none_or(|content| content != last) {
+            let line = self.lines.recv().await.expect("a line");
+            assert!(line["gap"].is_null(), "{line}");
+            match line["content"].as_str() {
+                Some(content) => contents.push(content.to_owned()),
+                None => self.told.push(line),
+            }
+        }
+        contents
+    }
+
+    /// It was offline, then online again, and then back in the room.
+    fn assert_told(&self) {
+        let is = |line: &Value, what: &str, key: &str, value: &str| line[what][key] == value;
+        let told = self.told.iter();
+        let offline = told
+            .clone()
+            .position(|line| is(line, "state", "state", "offline"));
+        let online = told
+            .clone()
+            .rposition(|line| is(line, "state", "state", "online"));
+        let joined = told
+            .clone()
+            .rposition(|line| is(line, "room", "event", "joined"));
+        let in_order = offline.is_some() && offline < online && online < joined;
+        assert!(in_order, "{:#?}", self.told);
+    }
+}
+
 impl Followers {
     async fn of(server: &Server) -> Self {
         let client = connect(server, "alice").await;
@@ -46,26 +136,17 @@ impl Followers {
         let subscription = soon("subscribe", room.subscribe(start))
             .await
             .expect("to subscribe");
-        let (sender, lines) = mpsc::unbounded_channel();
-        let service = service(server);
-        let mut command = program(&["tail", TOPIC, "--since", "", "--json"]);
-        command.args(["--service", &service, "--username", "bob"]);
-        command.env("PARLEY_XMPP_PASS", "secret-bob");
-        let tail = Running::start(command, move |line| {
-            let _ = sender.send(serde_json::from_str(line).expect(line));
-        });
         Self {
             client,
             room,
             subscription,
-            _tail: tail,
-            lines,
+            tail: Lines::tail(server),
+            bridge: Lines::bridge(server),
         }
     }
 
-    /// The messages up to `last` as both got them, which say that nothing may be missing. `told`
-    /// gets what else the program says.
-    async fn up_to(&mut self, last: &str, told: &mut Vec<Value>) -> [Vec<String>; 2] {
+    /// The messages up to `last` as all three got them, none of whom says that some may be missing.
+    async fn up_to(&mut self, last: &str) -> [Vec<String>; 3] {
         let library = async {
             let mut bodies = Vec::new();
             while bodies.last().is_none_or(|body| body != last) {
@@ -77,25 +158,9 @@ impl Followers {
             }
             bodies
         };
-        let tail = async {
-            let mut contents = Vec::new();
-            while contents.last().is_none_or(|content| content != last) {
-                let line = self.lines.recv().await.expect("a line");
-                assert!(line["gap"].is_null(), "{line}");
-                match line["content"].as_str() {
-                    Some(content) => contents.push(content.to_owned()),
-                    None => told.push(line),
-                }
-            }
-            contents
-        };
-        let both = async { tokio::join!(library, tail) };
-        let (library, tail) = soon(last, both).await;
-        [library, tail]
-    }
-
-    async fn end(self) {
-        soon("close", self.client.close()).await;
+        let (tail, bridge) = (self.tail.up_to(last), self.bridge.up_to(last));
+        let seen = async { tokio::join!(library, tail, bridge) };
+        soon(last, seen).await.into()
     }
 }
 
@@ -124,22 +189,15 @@ async fn outage(mut server: Server, end: fn(&mut Server)) -> Server {
     again.await.expect("a server")
 }
 
-fn is(line: &Value, what: &str, key: &str, value: &str) -> bool {
-    line[what][key] == value
-}
-
-/// Ends the server after some posts, and starts it again: both followers hear of what is posted
+/// Ends the server after some posts, and starts it again: all followers hear of what is posted
 /// afterwards, and, if nothing is `lost`, of all that was posted before, once and in order.
 async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) -> Server {
     let mut followers = Followers::of(&server).await;
     let mut states = followers.client.states();
     let mut events = followers.room.events();
-    let mut told = Vec::new();
 
     post(&server, &bodies(round, "before")).await;
-    let before = followers
-        .up_to(&format!("{round}: before 19"), &mut told)
-        .await;
+    let before = followers.up_to(&format!("{round}: before 19")).await;
     for seen in before {
         assert!(seen.ends_with(&bodies(round, "before")), "{seen:?}");
     }
@@ -147,10 +205,7 @@ async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) 
     post(&server, &bodies(round, "last")).await;
     let server = outage(server, end).await;
     post(&server, &bodies(round, "after")).await;
-    for mut seen in followers
-        .up_to(&format!("{round}: after 19"), &mut told)
-        .await
-    {
+    for mut seen in followers.up_to(&format!("{round}: after 19")).await {
         let distinct: BTreeSet<_> = seen.iter().collect();
         assert_eq!(distinct.len(), seen.len(), "{seen:?}");
         let after = seen.split_off(seen.len().saturating_sub(20));
@@ -164,7 +219,7 @@ async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) 
     // And live again: a reader that had only fallen back to reading would be late.
     let live = format!("{round}: live");
     post(&server, std::slice::from_ref(&live)).await;
-    for seen in followers.up_to(&live, &mut told).await {
+    for seen in followers.up_to(&live).await {
         assert_eq!(seen, [live.as_str()]);
     }
 
@@ -194,21 +249,10 @@ async fn goes_on(round: &str, server: Server, lost: bool, end: fn(&mut Server)) 
     assert!(matches!(retry, Retry::At(_)));
     let joined = async { while !matches!(events.next().await, Some(Ok(RoomEvent::Joined(_)))) {} };
     soon("joined", joined).await;
-    // And what the program says.
-    let offline = told
-        .iter()
-        .position(|line| is(line, "state", "state", "offline"));
-    let online = told
-        .iter()
-        .rposition(|line| is(line, "state", "state", "online"));
-    let joined = told
-        .iter()
-        .rposition(|line| is(line, "room", "event", "joined"));
-    assert!(
-        offline.is_some() && offline < online && online < joined,
-        "{told:#?}"
-    );
-    followers.end().await;
+    // And what the programs say.
+    followers.tail.assert_told();
+    followers.bridge.assert_told();
+    soon("close", followers.client.close()).await;
     server
 }
 
