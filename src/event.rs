@@ -409,7 +409,7 @@ pub enum GapReason {
     /// we were away is lost to us.
     NoArchive,
     /// The stream broke before the position of a subscription from
-    /// [`Start::Now`] was known.
+    /// [`Start::Now`](crate::Start::Now) was known.
     NeverAnchored,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),

@@ -59,7 +59,7 @@ pub(crate) fn write_result(w: &mut Writer<'_>, to: Option<&str>, id: &str) {
 
 /// Refuses a request. RFC 6120 section 8.4: "If the intended recipient does not
 /// understand the namespace or the element, it MUST return an IQ stanza of type
-/// "error" with an error condition of <service-unavailable/>."
+/// "error" with an error condition of `<service-unavailable/>`."
 pub(crate) fn write_unavailable(w: &mut Writer<'_>, to: Option<&str>, id: &str) {
     w.start("iq").attr("type", "error").attr("id", id);
     if let Some(to) = to {
