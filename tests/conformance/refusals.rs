@@ -29,6 +29,8 @@ const QUICKLY: Duration = Duration::from_secs(10);
 /// As long as the first pause before another attempt can be, and more.
 const QUIET: Duration = Duration::from_millis(700);
 
+const FAREWELL: Duration = Duration::from_millis(150);
+
 /// Passes connections on to a server, and counts.
 struct Relay {
     port: u16,
@@ -64,7 +66,14 @@ impl Relay {
     /// Nothing more is tried.
     async fn assert_quiet(&self) {
         let now = || (self.connections(), self.said.load(Ordering::SeqCst));
-        let before = now();
+        // The farewells of what has just ended may still be on their way.
+        let mut before = now();
+        loop {
+            tokio::time::sleep(FAREWELL).await;
+            if now() == std::mem::replace(&mut before, now()) {
+                break;
+            }
+        }
         tokio::time::sleep(QUIET).await;
         assert_eq!(now(), before, "something was tried again");
     }

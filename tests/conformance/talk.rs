@@ -256,11 +256,20 @@ pub(crate) async fn different_accounts_meet_in_the_rooms_of_the_rule<B: Backend>
             .await
             .expect("to fetch");
         for (id, what) in [(&from_one, "from one"), (&from_two, "from two")] {
-            let ids = page.messages.iter();
-            let seen = ids
-                .filter(|message| message.id.as_ref().is_some_and(|seen| seen.as_str() == id))
+            let seen = page
+                .messages
+                .iter()
+                .find(|message| message.id.as_ref().is_some_and(|seen| seen.as_str() == id))
                 .map(|message| message.body.clone());
-            assert_eq!(seen.collect::<Vec<_>>(), [target.topic::<B>(what)]);
+            assert_eq!(
+                seen,
+                Some(target.topic::<B>(what)),
+                "{id} of {topic:?} among {:#?}",
+                page.messages
+                    .iter()
+                    .map(|message| (message.id.as_ref(), &message.body))
+                    .collect::<Vec<_>>()
+            );
         }
     }
     one.close().await;
