@@ -935,6 +935,7 @@ fn a_peer_that_does_not_read_is_given_up_and_makes_us_keep_little() {
     }
     assert!(refused && !peer.engine.wants().read);
     assert!(peer.engine.wants().write.len() < 3 * 1024 * 1024);
+    peer.reads = false;
     peer.pass(Duration::from_secs(30));
     match &peer.events()[..] {
         [

@@ -155,6 +155,16 @@ impl Machine {
         }
     }
 
+    /// How many bytes may be read before [`Self::idle`] has to look, `bytes` of
+    /// white space having come since the last frame: at least one.
+    pub(super) const fn idle_allowance(&self, bytes: usize) -> usize {
+        let limit = self.core.config.limits.xml.idle_bytes_before_login;
+        match self.link {
+            Link::Negotiating(_) => limit.saturating_sub(bytes).saturating_add(1),
+            _ => usize::MAX,
+        }
+    }
+
     pub(super) fn misbehaved(&mut self, what: PeerMisbehaved) {
         self.end_stream(OfflineCause::PeerMisbehaved(what), Ending::Ours);
     }
@@ -203,10 +213,14 @@ impl Machine {
             }
         };
         self.link = Link::Negotiating(Box::new(negotiation));
-        self.arm_step();
+        if !matches!(step, Step::Wait) {
+            self.arm_step();
+        }
         match step {
-            Step::Continue | Step::StartTls => Then::Continue,
+            Step::Continue | Step::Wait | Step::StartTls => Then::Continue,
             Step::Work => {
+                // The time we take to compute is not the server's silence.
+                self.core.cx().disarm(Timer::Negotiation, 0);
                 self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
                 Then::Continue
             }
@@ -248,6 +262,8 @@ impl Machine {
         self.link = Link::Negotiating(negotiation);
         if matches!(step, Step::Work) {
             self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
+        } else {
+            self.arm_step();
         }
     }
 

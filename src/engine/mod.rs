@@ -156,13 +156,13 @@ impl Engine {
             if !self.machine.reads() {
                 break;
             }
-            let (n, frame) = self.framer.push(rest);
+            // No more at a time than the white space that is allowed, so that it is
+            // noticed in whatever pieces it comes.
+            let most = self.machine.idle_allowance(self.framer.idle_bytes());
+            let (n, frame) = self.framer.push(rest.get(..most).unwrap_or(rest));
             taken = taken.saturating_add(n);
             match frame {
-                None => {
-                    self.machine.idle(self.framer.idle_bytes());
-                    break;
-                }
+                None => self.machine.idle(self.framer.idle_bytes()),
                 Some(Err(error)) => self.machine.xml_refused(error),
                 Some(Ok(frame)) => {
                     if self.machine.on_frame(frame) == Then::Restart {

@@ -42,6 +42,8 @@ pub(crate) struct Room {
     /// Said after we came in and before we know what the room's ids are worth.
     early: Vec<Message>,
     failures: u32,
+    /// Nicks that were taken, since we last came in.
+    conflicts: u32,
     /// Why we were not let in, last time.
     last_refusal: Option<StanzaError>,
     pub(crate) outbox: Outbox,
@@ -122,6 +124,7 @@ impl Room {
             occupant_id: None,
             early: Vec::new(),
             failures: 0,
+            conflicts: 0,
             last_refusal: None,
             outbox: Outbox::new(remembered),
         }

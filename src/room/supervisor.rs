@@ -27,6 +27,9 @@ use crate::stanza::{self, message, presence};
 use crate::time::{Instant, Timer};
 use crate::xml::Element;
 
+/// So many other nicks are tried at once; then each after a pause.
+const CONFLICTS: u32 = 4;
+
 impl Room {
     /// Asks to be let in; the stream is up.
     pub(crate) fn enter(&mut self, cx: &mut Cx<'_>) {
@@ -286,8 +289,11 @@ impl Room {
                     let tail = cx.ids.token(Label::Nick);
                     let tail = tail.get(..4).unwrap_or_default();
                     self.current = format!("{nick}-{tail}");
-                    self.send_join(cx);
-                    return Heard::Nothing;
+                    self.conflicts = self.conflicts.saturating_add(1);
+                    if self.conflicts <= CONFLICTS {
+                        self.send_join(cx);
+                        return Heard::Nothing;
+                    }
                 }
                 // Our own ghost may sit there still, for as long as its server
                 // takes to notice that the stream is gone.
@@ -418,6 +424,7 @@ impl Room {
         self.standing = Standing::In;
         self.entered = true;
         self.failures = 0;
+        self.conflicts = 0;
         self.last_refusal = None;
         self.disarm(cx);
         let joined = Joined {

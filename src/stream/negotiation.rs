@@ -101,6 +101,8 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) enum Step {
     Continue,
+    /// The input was of no use: what is waited for is the same, until the same time.
+    Wait,
     /// The host is to set up TLS; no byte may come before that.
     StartTls,
     /// Key derivation is to be continued by [`Negotiation::work`].
@@ -454,7 +456,7 @@ impl AwaitBind {
     ) -> Next {
         let account = Jid::from(setting.config.account.clone());
         let Some(answer) = answer(cx, element, &account)? else {
-            return Ok((State::Bind(self), Step::Continue));
+            return Ok((State::Bind(self), Step::Wait));
         };
         let bound = answer
             .payload()
@@ -483,7 +485,7 @@ impl AwaitBind {
 impl AwaitSession {
     fn on_stanza(self, cx: &mut Cx<'_>, element: Element<'_>, login: &mut Login) -> Next {
         if answer(cx, element, &self.jid)?.is_none() {
-            return Ok((State::Session(self), Step::Continue));
+            return Ok((State::Session(self), Step::Wait));
         }
         let jid = self.jid.clone();
         Ok((

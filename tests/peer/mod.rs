@@ -35,6 +35,10 @@ pub const ROOM_FEATURES: &str = "<feature var='http://jabber.org/protocol/muc'/>
 pub struct Peer {
     pub engine: Engine,
     pub now: Instant,
+    /// Whether the transport takes what is written while time passes.
+    pub reads: bool,
+    /// What it took then.
+    kept: String,
 }
 
 /// A configuration that logs in with PLAIN, in one step.
@@ -50,6 +54,8 @@ impl Peer {
         Self {
             engine: Engine::new(config, Seed::new([3; 32]), now),
             now,
+            reads: true,
+            kept: String::new(),
         }
     }
 
@@ -116,7 +122,7 @@ impl Peer {
 
     /// All that the engine has written since last time.
     pub fn heard(&mut self) -> String {
-        let mut all = String::new();
+        let mut all = core::mem::take(&mut self.kept);
         loop {
             let wants = self.engine.wants();
             let text = core::str::from_utf8(wants.write).expect("text").to_owned();
@@ -136,9 +142,15 @@ impl Peer {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.plus(time);
         let mut turns = 0;
+        if self.reads {
+            self.kept = self.heard();
+        }
         while let Some(deadline) = self.engine.wants().deadline.filter(|d| d.at <= end) {
             self.now = self.now.max(deadline.at);
             self.engine.handle_timeout(self.now);
+            if self.reads {
+                self.kept = self.heard();
+            }
             turns += 1;
             assert!(turns < 100_000, "the engine spins: {deadline:?}");
         }
