@@ -245,6 +245,7 @@ modules:
     default_room_options:
       mam: {archive}
       persistent: true
+      members_only: {members_only}
   mod_muc_admin: {{}}
   mod_ping: {{}}
   mod_roster: {{}}
@@ -257,6 +258,7 @@ modules:
         max_stanza_size = options.max_stanza_size,
         resume_seconds = options.resume_seconds,
         archive = options.archive,
+        members_only = options.members_only,
     )
 }
 

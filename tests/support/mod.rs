@@ -130,6 +130,8 @@ pub struct ServerOptions {
     pub page_cap: Option<u32>,
     /// Whether rooms are archived.
     pub archive: bool,
+    /// Whether a new room is for members only: for the account that made it, that is.
+    pub members_only: bool,
     /// The largest stanza in bytes; beyond it the server ends the stream.
     pub max_stanza_size: u32,
     /// For how many seconds a lost stream can be resumed.
@@ -145,6 +147,7 @@ impl Default for ServerOptions {
             passwords: Passwords::Sha1,
             page_cap: None,
             archive: true,
+            members_only: false,
             max_stanza_size: 262_144,
             resume_seconds: 300,
         }

@@ -116,6 +116,7 @@ Component "{MUC}" "muc"
     modules_enabled = {{ {muc_modules} }}
     muc_log_by_default = {archive}
     muc_room_default_persistent = true
+    muc_room_default_members_only = {members_only}
 "#,
         starttls_port = ports.starttls,
         tls_port = ports.tls,
@@ -123,6 +124,7 @@ Component "{MUC}" "muc"
         max_stanza_size = options.max_stanza_size,
         resume_seconds = options.resume_seconds,
         archive = options.archive,
+        members_only = options.members_only,
     )
 }
 
