@@ -138,7 +138,7 @@ fn s10_our_own_computation_is_not_the_servers_silence() {
     // The server has its time from then on.
     peer.pass(Duration::from_secs(14));
     assert_eq!(peer.events(), []);
-    peer.pass(2 * SECOND);
+    peer.pass(SECOND);
     assert_eq!(
         ended(&mut peer).0,
         OfflineCause::TimedOut(Timer::Negotiation)
