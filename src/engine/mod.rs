@@ -118,8 +118,7 @@ impl Engine {
     ///
     /// Ignored unless a transport is wanted.
     pub fn transport_opened(&mut self, now: Instant, security: Security) {
-        self.machine.enter(now);
-        if self.machine.transport_opened(security) {
+        if self.call(now, |machine| machine.transport_opened(security)) {
             self.framer.restart();
         }
     }
@@ -129,8 +128,7 @@ impl Engine {
     ///
     /// Ignored unless TLS is wanted.
     pub fn tls_established(&mut self, now: Instant, binding: ChannelBinding) {
-        self.machine.enter(now);
-        if self.machine.tls_established(binding) {
+        if self.call(now, |machine| machine.tls_established(binding)) {
             self.framer.restart();
         }
     }
@@ -138,8 +136,7 @@ impl Engine {
     /// Opening, protecting, reading or writing the transport failed: the stream
     /// is over, the engine is not.
     pub fn transport_failed(&mut self, now: Instant, why: TransportFailure) {
-        self.machine.enter(now);
-        self.machine.transport_failed(why);
+        self.call(now, |machine| machine.transport_failed(why));
     }
 
     /// Takes bytes from the peer, in pieces of any size; returns how many.
@@ -152,7 +149,8 @@ impl Engine {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             if self.machine.refuses_input() || self.machine.injected() {
-                return bytes.len();
+                taken = bytes.len();
+                break;
             }
             if !self.machine.reads() {
                 break;
@@ -179,20 +177,17 @@ impl Engine {
     /// The peer ended the byte stream, or the [`Transport::Shutdown`] that was
     /// wanted is done.
     pub fn handle_eof(&mut self, now: Instant) {
-        self.machine.enter(now);
-        self.machine.eof();
+        self.call(now, |machine| machine.eof());
     }
 
     /// Does what is due. Spurious calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.machine.enter(now);
-        self.machine.timeouts();
+        self.call(now, |machine| machine.timeouts());
     }
 
     /// The transport took the first `n` bytes of [`Wants::write`].
     pub fn written(&mut self, now: Instant, n: usize) {
-        self.machine.enter(now);
-        self.machine.written(n);
+        self.call(now, |machine| machine.written(n));
     }
 
     /// What the host should do now. Pure: the answer stays the same until an
@@ -216,23 +211,20 @@ impl Engine {
     /// # Errors
     /// [`JoinError`]; nothing changed.
     pub fn join(&mut self, now: Instant, room: JoinRoom) -> Result<RoomId, JoinError> {
-        self.machine.enter(now);
-        self.machine.join(room)
+        self.call(now, |machine| machine.join(room))
     }
 
     /// Leaves a room. [`RoomEvent::Left`](crate::RoomEvent::Left) follows, and
     /// its subscriptions, fetches and posts end. An unknown room is ignored.
     pub fn leave(&mut self, now: Instant, room: RoomId) {
-        self.machine.enter(now);
-        self.machine.leave(room);
+        self.call(now, |machine| machine.leave(room));
     }
 
     /// Destroys a room that we own (XEP-0045 v1.35.5, section 10.9).
     /// [`RoomEvent::Left`](crate::RoomEvent::Left) follows, or
     /// [`RoomEvent::DestroyRefused`](crate::RoomEvent::DestroyRefused).
     pub fn destroy(&mut self, now: Instant, room: RoomId) {
-        self.machine.enter(now);
-        self.machine.destroy(room);
+        self.call(now, |machine| machine.destroy(room));
     }
 
     /// Posts a message: at once, or as soon as we are in the room, in the order
@@ -241,8 +233,7 @@ impl Engine {
     /// # Errors
     /// [`PostError`]; nothing was queued.
     pub fn post(&mut self, now: Instant, room: RoomId, post: Post) -> Result<PostId, PostError> {
-        self.machine.enter(now);
-        self.machine.post(room, post)
+        self.call(now, |machine| machine.post(room, post))
     }
 
     /// Reads a room's archive, over as many pages as it takes, continuing after
@@ -256,14 +247,12 @@ impl Engine {
         room: RoomId,
         fetch: Fetch,
     ) -> Result<QueryId, QueryError> {
-        self.machine.enter(now);
-        self.machine.fetch(room, fetch)
+        self.call(now, |machine| machine.fetch(room, fetch))
     }
 
     /// Gives up a fetch or discovery: no further event of it comes.
     pub fn cancel(&mut self, now: Instant, query: QueryId) {
-        self.machine.enter(now);
-        self.machine.cancel(query);
+        self.call(now, |machine| machine.cancel(query));
     }
 
     /// Follows a room. [`Event::Entry`]s follow, and go on after each
@@ -283,20 +272,17 @@ impl Engine {
         start: Start,
         credit: u32,
     ) -> Result<SubscriptionId, QueryError> {
-        self.machine.enter(now);
-        self.machine.subscribe(room, start, credit)
+        self.call(now, |machine| machine.subscribe(room, start, credit))
     }
 
     /// Lets a subscription deliver `credit` messages more.
     pub fn grant(&mut self, now: Instant, subscription: SubscriptionId, credit: u32) {
-        self.machine.enter(now);
-        self.machine.grant(subscription, credit);
+        self.call(now, |machine| machine.grant(subscription, credit));
     }
 
     /// Ends a subscription: no further entry of it comes, but those that wait.
     pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) {
-        self.machine.enter(now);
-        self.machine.unsubscribe(subscription);
+        self.call(now, |machine| machine.unsubscribe(subscription));
     }
 
     /// Asks an entity what it is and can do (XEP-0030 v2.5.0, section 3).
@@ -305,8 +291,7 @@ impl Engine {
     /// # Errors
     /// [`QueryError`]; nothing changed.
     pub fn disco_info(&mut self, now: Instant, of: &Jid) -> Result<QueryId, QueryError> {
-        self.machine.enter(now);
-        self.machine.disco(of, crate::ns::DISCO_INFO)
+        self.call(now, |machine| machine.disco(of, crate::ns::DISCO_INFO))
     }
 
     /// Asks an entity what belongs to it (XEP-0030 v2.5.0, section 4).
@@ -315,29 +300,35 @@ impl Engine {
     /// # Errors
     /// [`QueryError`]; nothing changed.
     pub fn disco_items(&mut self, now: Instant, of: &Jid) -> Result<QueryId, QueryError> {
-        self.machine.enter(now);
-        self.machine.disco(of, crate::ns::DISCO_ITEMS)
+        self.call(now, |machine| machine.disco(of, crate::ns::DISCO_ITEMS))
     }
 
     /// Tries to connect at once, whatever the backoff or an earlier
     /// [`Retry::Never`](crate::Retry::Never) says. Ignored while there is a
     /// transport, or one is being opened.
     pub fn reconnect(&mut self, now: Instant) {
-        self.machine.enter(now);
-        self.machine.reconnect();
+        self.call(now, |machine| machine.reconnect());
     }
 
     /// Ends in good order: what is written is flushed, the stream closed.
     /// [`Event::Closed`] follows, after the outcomes of all that was under way.
     pub fn close(&mut self, now: Instant) {
-        self.machine.enter(now);
-        self.machine.close();
+        self.call(now, |machine| machine.close());
     }
 
     /// The configuration.
     #[must_use]
     pub const fn config(&self) -> &Config {
         self.machine.config()
+    }
+
+    /// Every call but [`Self::handle_input`], from the time it comes at to what
+    /// the events it leaves behind mean for reading.
+    fn call<T>(&mut self, now: Instant, f: impl FnOnce(&mut Machine) -> T) -> T {
+        self.machine.enter(now);
+        let answer = f(&mut self.machine);
+        self.machine.settle();
+        answer
     }
 }
 
