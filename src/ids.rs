@@ -41,10 +41,12 @@ impl ArchiveId {
     /// The longest id taken from a server; a longer one counts as none.
     pub const MAX_BYTES: usize = 1024;
 
-    /// The id, or `None` if it is empty or longer than [`Self::MAX_BYTES`].
+    /// The id, or `None` if it is empty, longer than [`Self::MAX_BYTES`], or holds
+    /// a character that XML cannot carry, so that no server can have given it.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
-        (!id.is_empty() && id.len() <= Self::MAX_BYTES).then(|| Self(id.into()))
+        let fits = !id.is_empty() && id.len() <= Self::MAX_BYTES && id.chars().all(is_xml);
+        fits.then(|| Self(id.into()))
     }
 
     /// The id as the server wrote it.
@@ -52,6 +54,12 @@ impl ArchiveId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// `Char` of XML 1.0, section 2.2. The same is in `xml`, which is not for this
+/// module to know.
+const fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
 impl fmt::Debug for ArchiveId {
@@ -79,7 +87,7 @@ pub enum Cursor {
 }
 
 impl Cursor {
-    /// The cursor that [`Self::as_str`] wrote; `None` if it is too long to be one.
+    /// The cursor that [`Self::as_str`] wrote; `None` if it cannot be one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
