@@ -91,8 +91,7 @@ impl Machine {
 
     /// TLS stands. Says whether it was wanted.
     pub(super) fn tls_established(&mut self, binding: ChannelBinding) -> bool {
-        let Link::Negotiating(mut negotiation) = core::mem::replace(&mut self.link, Link::Resting)
-        else {
+        let Some(mut negotiation) = self.take_negotiation() else {
             return false;
         };
         let wanted =
@@ -152,6 +151,17 @@ impl Machine {
         let limit = self.core.config.limits.xml.idle_bytes_before_login;
         if matches!(self.link, Link::Negotiating(_)) && bytes > limit {
             self.misbehaved(PeerMisbehaved::IdleFlood);
+        }
+    }
+
+    /// Takes the negotiation out, to be put back; nothing if there is none.
+    fn take_negotiation(&mut self) -> Option<Box<Negotiation>> {
+        match core::mem::replace(&mut self.link, Link::Resting) {
+            Link::Negotiating(negotiation) => Some(negotiation),
+            other => {
+                self.link = other;
+                None
+            }
         }
     }
 
@@ -253,8 +263,7 @@ impl Machine {
 
     /// One slice of key derivation.
     pub(super) fn work(&mut self) {
-        let Link::Negotiating(mut negotiation) = core::mem::replace(&mut self.link, Link::Resting)
-        else {
+        let Some(mut negotiation) = self.take_negotiation() else {
             return;
         };
         let rounds = self.core.config.limits.scram_iterations_per_call;
