@@ -5,6 +5,7 @@
 //! the engine treats them as standing still.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -147,6 +148,8 @@ impl TimerKey {
                 | Timer::Iq
                 | Timer::Join
                 | Timer::FetchStalled
+                | Timer::SelfPresence
+                | Timer::Parting
         )
     }
 }
@@ -185,24 +188,28 @@ impl Timers {
             .map(|(at, key)| Deadline::new(*at, key.why))
     }
 
-    /// Takes the earliest timer that is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: Instant, with_peer: bool) -> Option<TimerKey> {
-        let (at, key) = self
-            .queue
+    /// The timers that are due at `now`, the earliest first.
+    pub(crate) fn due(&self, now: Instant, with_peer: bool) -> Vec<TimerKey> {
+        self.queue
             .iter()
-            .find(|(_, key)| with_peer || !key.accuses_peer())
-            .copied()?;
-        if at > now {
-            return None;
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, key)| *key)
+            .filter(|key| with_peer || !key.accuses_peer())
+            .collect()
+    }
+
+    /// Takes a timer if it is still armed, and due at `now`.
+    pub(crate) fn take_due(&mut self, key: TimerKey, now: Instant) -> bool {
+        let due = self.at.get(&key).is_some_and(|at| *at <= now);
+        if due {
+            self.disarm(key);
         }
-        self.queue.remove(&(at, key));
-        self.at.remove(&key);
-        Some(key)
+        due
     }
 
     /// Moves every timer that accuses the peer `by` into the future.
     pub(crate) fn shift_peer(&mut self, by: Duration) {
-        let moved: alloc::vec::Vec<_> = self
+        let moved: Vec<_> = self
             .at
             .iter()
             .filter(|(key, _)| key.accuses_peer())
@@ -231,9 +238,12 @@ mod tests {
         let key = TimerKey::single(Timer::Keepalive);
         timers.arm(key, Instant::from_millis(5));
         timers.arm(key, Instant::from_millis(9));
-        assert_eq!(timers.pop_due(Instant::from_millis(5), true), None);
-        assert_eq!(timers.pop_due(Instant::from_millis(9), true), Some(key));
-        assert_eq!(timers.pop_due(Instant::from_millis(99), true), None);
+        assert_eq!(timers.due(Instant::from_millis(5), true), []);
+        assert!(!timers.take_due(key, Instant::from_millis(5)));
+        assert_eq!(timers.due(Instant::from_millis(9), true), [key]);
+        assert!(timers.take_due(key, Instant::from_millis(9)));
+        assert!(!timers.take_due(key, Instant::from_millis(9)));
+        assert_eq!(timers.due(Instant::from_millis(99), true), []);
     }
 
     #[test]
@@ -242,7 +252,7 @@ mod tests {
         timers.arm(TimerKey::single(Timer::Keepalive), Instant::from_millis(1));
         timers.arm(TimerKey::single(Timer::Reconnect), Instant::from_millis(7));
         assert_eq!(timers.next(false).unwrap().why, Timer::Reconnect);
-        assert_eq!(timers.pop_due(Instant::from_millis(3), false), None);
+        assert_eq!(timers.due(Instant::from_millis(3), false), []);
         timers.shift_peer(Duration::from_millis(10));
         assert_eq!(timers.next(true).unwrap().at, Instant::from_millis(7));
     }

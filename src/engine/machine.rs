@@ -277,11 +277,11 @@ impl Machine {
     /// more than one slice of computation.
     pub(super) fn timeouts(&mut self) {
         let mut work = false;
-        while let Some(key) = self
-            .core
-            .timers
-            .pop_due(self.core.now, self.paused.is_none())
-        {
+        // Each at most once: what is armed meanwhile is for the next call.
+        for key in self.core.timers.due(self.core.now, self.paused.is_none()) {
+            if !self.core.timers.take_due(key, self.core.now) {
+                continue;
+            }
             match key.why {
                 Timer::Work => work = true,
                 _ => self.on_timer(key),
@@ -290,7 +290,6 @@ impl Machine {
         if work {
             self.work();
         }
-        self.settle();
     }
 
     fn on_timer(&mut self, key: TimerKey) {

@@ -488,3 +488,27 @@ fn any_pieces_log_in_the_same() {
         assert_eq!(login(piece), whole);
     }
 }
+
+#[test]
+fn tls_that_nobody_asked_for_changes_nothing() {
+    let mut peer = Peer::online(peer::config());
+    peer.join(peer::ROOM_FEATURES);
+    peer.events();
+    peer.heard();
+    let deadline = peer.engine.wants().deadline;
+    peer.engine
+        .tls_established(peer.now, ChannelBinding::default());
+    let wants = peer.engine.wants();
+    assert_eq!(
+        (wants.transport, wants.read, wants.deadline),
+        (Transport::Open, true, deadline)
+    );
+    peer.engine.close(peer.now);
+    peer.engine
+        .tls_established(peer.now, ChannelBinding::default());
+    assert_eq!(peer.engine.wants().transport, Transport::Open);
+    assert_eq!(
+        peer.heard(),
+        "<presence type='unavailable'/></stream:stream>"
+    );
+}
