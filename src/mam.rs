@@ -106,6 +106,8 @@ pub(crate) struct Walk {
     open: Option<OpenPage>,
     /// Pages in a row that gave no item although more was promised.
     idle_pages: u8,
+    /// The archive was said to be empty, and was asked again.
+    doubted: bool,
     /// Where the walk stood some pages ago: to come there again is a loop
     /// (Brent's algorithm, so that no list of visited items is needed).
     mark: Option<ArchiveId>,
@@ -137,6 +139,9 @@ pub(crate) struct WalkedPage {
     pub(crate) complete: bool,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
+    /// The archive is said to hold nothing at all: the same page has to be asked
+    /// for once more. ejabberd 23.01 says so of an archive that is being written to.
+    pub(crate) doubtful: bool,
 }
 
 /// Empty pages in a row, each promising more, after which we stop asking.
@@ -150,6 +155,7 @@ impl Walk {
             page,
             open: None,
             idle_pages: 0,
+            doubted: false,
             mark: None,
             pages_since_mark: 0,
             pages_to_next_mark: 1,
@@ -252,6 +258,8 @@ impl Walk {
                 }
             }
         }
+        let nothing = items.is_empty() && !open.dropped && fin.set.nothing;
+        let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
         let newest = items.last().map(|item| item.id.clone());
         let messages = items
             .into_iter()
@@ -265,6 +273,7 @@ impl Walk {
             messages,
             complete: fin.complete && !open.dropped,
             newest,
+            doubtful,
         })
     }
 }
@@ -306,7 +315,11 @@ mod tests {
     fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
         Fin {
             complete,
-            set: rsm::Set { first, last },
+            set: rsm::Set {
+                first,
+                last,
+                nothing: false,
+            },
         }
     }
 
@@ -386,6 +399,22 @@ mod tests {
         assert!(!walk.close(&fin(false, None, None)).unwrap().complete);
         walk.open("r".to_string(), 50);
         assert!(walk.close(&fin(false, None, None)).is_err());
+    }
+
+    #[test]
+    fn an_archive_that_is_said_to_be_empty_is_asked_twice() {
+        let mut empty = fin(true, None, None);
+        empty.set.nothing = true;
+        let mut walk = Walk::new(Direction::Backward, None, 10);
+        walk.open("a".to_string(), 10);
+        assert!(walk.close(&empty).unwrap().doubtful);
+        walk.open("b".to_string(), 10);
+        let page = walk.close(&empty).unwrap();
+        assert!(!page.doubtful && page.complete && page.newest.is_none());
+        // An empty page of an archive that holds something is none of these.
+        let mut walk = Walk::new(Direction::Forward, Some(id("1")), 10);
+        walk.open("c".to_string(), 10);
+        assert!(!walk.close(&fin(true, None, None)).unwrap().doubtful);
     }
 
     #[test]

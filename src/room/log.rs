@@ -175,6 +175,14 @@ impl Log {
             Err(error) => return self.failed(cx, at, error),
         };
         self.failures = 0;
+        if page.doubtful {
+            let wanted = if self.phase == Phase::Anchoring {
+                1
+            } else {
+                self.credit.max(1)
+            };
+            return self.request(cx, at, wanted);
+        }
         if self.phase == Phase::Anchoring {
             self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
             return self.arrive(cx, at);
