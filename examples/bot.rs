@@ -33,7 +33,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let posted = room.send(answer).await?;
                 println!("answered {:?} with {:?}", message.body, posted.id);
             }
-            Entry::Gap { after, reason } => println!("missed something after {after}: {reason:?}"),
+            Entry::Gap { after, reason } => {
+                println!("missed something after {after:?}: {reason:?}")
+            }
             _ => {}
         }
     }

@@ -43,14 +43,16 @@ impl Cx<'_> {
 
     /// Sends a request to `to` (our own server where `None`), with a deadline.
     ///
-    /// `payload` writes the one child. The answer comes back under `purpose`.
+    /// `payload` writes the one child. The answer comes back under `purpose` and
+    /// the number that is returned, so that a late answer to an older question is
+    /// not taken for the answer to a newer one.
     pub(crate) fn request(
         &mut self,
         kind: Kind,
         to: Option<&str>,
         purpose: Purpose,
         payload: impl FnOnce(&mut Writer<'_>),
-    ) {
+    ) -> u64 {
         let id = self.ids.token(Label::IqId);
         let kind = if kind == Kind::Set { "set" } else { "get" };
         self.out.write(|w| {
@@ -63,13 +65,22 @@ impl Cx<'_> {
         });
         let serial = self.requests.insert(id, to, purpose);
         self.arm(Timer::Iq, serial, self.timing.request);
+        serial
     }
 
     /// Takes the request that `answer` answers, if it comes from whom it was asked of.
-    pub(crate) fn answered(&mut self, answer: &Iq<'_>, us: &Jid) -> Option<Purpose> {
+    pub(crate) fn answered(&mut self, answer: &Iq<'_>, us: &Jid) -> Option<(u64, Purpose)> {
         let (serial, purpose) = self.requests.take(answer, us)?;
         self.disarm(Timer::Iq, serial);
-        Some(purpose)
+        Some((serial, purpose))
+    }
+
+    /// Forgets a request: its answer is of no use any more.
+    pub(crate) fn forget(&mut self, serial: Option<u64>) {
+        if let Some(serial) = serial {
+            self.requests.expire(serial);
+            self.disarm(Timer::Iq, serial);
+        }
     }
 }
 
@@ -231,10 +242,6 @@ struct Request {
 }
 
 impl Requests {
-    pub(crate) fn len(&self) -> usize {
-        self.pending.len()
-    }
-
     fn insert(&mut self, id: String, to: Option<&str>, purpose: Purpose) -> u64 {
         self.next = self.next.wrapping_add(1);
         let serial = self.next;

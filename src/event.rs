@@ -385,13 +385,14 @@ pub enum Entry {
     /// All that the archive held when asked has been delivered; what follows is
     /// live. Comes again after each interruption.
     CaughtUp {
-        /// Where the subscription stands.
-        at: Cursor,
+        /// Where the subscription stands; `None` if the room has no archive to
+        /// stand in.
+        at: Option<Cursor>,
     },
     /// Messages may be missing here.
     Gap {
-        /// The last position before the hole.
-        after: Cursor,
+        /// The last position before the hole, if it is known.
+        after: Option<Cursor>,
         /// Why.
         reason: GapReason,
     },
@@ -405,12 +406,16 @@ pub enum Entry {
 pub enum GapReason {
     /// The archive no longer knows the position to go on from.
     CursorExpired,
-    /// The room has no archive, or does not let us read it: what was said while
+    /// The room has no archive, or one whose ids it does not put on live
+    /// messages (XEP-0359), or does not let us read it: what was said while
     /// we were away is lost to us.
     NoArchive,
     /// The stream broke before the position of a subscription from
     /// [`Start::Now`](crate::Start::Now) was known.
     NeverAnchored,
+    /// More was said than is held back ([`Limits::held_messages`](crate::Limits::held_messages))
+    /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known.
+    Overflow,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroize as _;
 
 /// A room of one engine. Never reused within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RoomId(pub(crate) u32);
+pub struct RoomId(pub(crate) u64);
 
 /// A post of one engine. Never reused within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub struct QueryId(pub(crate) u64);
 pub struct SubscriptionId(pub(crate) u64);
 
 /// The position of a message in a room's archive: an opaque string that the
-/// server chose (XEP-0359 v0.7.0 section 3, XEP-0313 v1.1.3 section 3.2).
+/// server chose (XEP-0359 v0.7.0 section 2.1, XEP-0313 v1.1.3 section 3.5).
 ///
 /// Never empty, at most [`ArchiveId::MAX_BYTES`] long, compared byte by byte.
 /// It says nothing about order: of two ids only the server knows which is older.
@@ -41,10 +41,13 @@ impl ArchiveId {
     /// The longest id taken from a server; a longer one counts as none.
     pub const MAX_BYTES: usize = 1024;
 
-    /// The id, or `None` if it is empty or longer than [`Self::MAX_BYTES`].
+    /// The id, or `None` if it is empty, longer than [`Self::MAX_BYTES`], or holds
+    /// control characters or others that XML cannot carry back to the server.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
-        (!id.is_empty() && id.len() <= Self::MAX_BYTES).then(|| Self(id.into()))
+        let fits = (1..=Self::MAX_BYTES).contains(&id.len());
+        let clean = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+        (fits && id.chars().all(clean)).then(|| Self(id.into()))
     }
 
     /// The id as the server wrote it.
@@ -79,7 +82,7 @@ pub enum Cursor {
 }
 
 impl Cursor {
-    /// The cursor that [`Self::as_str`] wrote; `None` if it is too long to be one.
+    /// The cursor that [`Self::as_str`] wrote; `None` if it cannot be one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
@@ -234,6 +237,7 @@ mod tests {
         assert_eq!(ArchiveId::new(""), None);
         assert_eq!(ArchiveId::new(&"x".repeat(1025)), None);
         assert_eq!(Cursor::parse(""), Some(Cursor::Beginning));
+        assert_eq!(ArchiveId::new("a\u{1b}b"), None);
         assert_eq!(Cursor::parse("a").unwrap().as_str(), "a");
     }
 }

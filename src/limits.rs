@@ -33,8 +33,6 @@ pub struct Limits {
     pub queries: usize,
     /// Subscriptions at a time. Default 4096. At it: `subscribe` is refused.
     pub subscriptions: usize,
-    /// Requests (IQ) without an answer. Default 2048. At it: rooms wait for their turn.
-    pub requests: usize,
     /// Events that wait for the host. Default 1024. At it: reading stops until
     /// the host has taken some.
     pub events: usize,
@@ -66,7 +64,6 @@ impl Default for Limits {
             posts_per_room: 1024,
             queries: 64,
             subscriptions: 4096,
-            requests: 2048,
             events: 1024,
             event_bytes: 8 * 1024 * 1024,
             write_bytes: 1024 * 1024,
@@ -84,6 +81,20 @@ impl Limits {
     /// Bytes of one page of an archive that are kept while it is received. A
     /// heavier page is asked for again, smaller.
     pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+    /// Raises what is so small that nothing could ever be done.
+    pub(crate) fn make_usable(&mut self) {
+        self.events = self.events.max(1);
+        self.event_bytes = self.event_bytes.max(1);
+        self.write_bytes = self.write_bytes.max(1);
+        self.scram_iterations_per_call = self.scram_iterations_per_call.max(1);
+        self.page = self.page.max(1);
+        // What is held back and what a page brings have to be told apart.
+        let page = usize::try_from(self.page).unwrap_or(usize::MAX);
+        self.remembered_ids = self
+            .remembered_ids
+            .max(self.held_messages.saturating_add(page));
+    }
 
     /// An upper bound on the bytes that peers can make an engine keep.
     ///
@@ -111,7 +122,10 @@ impl Limits {
             times(self.rooms, room),
             times(self.subscriptions, subscription),
             times(self.queries, page),
-            times(self.requests, 512),
+            // Each room, subscription and query has one request at a time.
+            times(self.rooms, 512),
+            times(self.subscriptions, 512),
+            times(self.queries, 512),
             wide(self.event_bytes)
                 .saturating_add(page)
                 .saturating_add(held),

@@ -1,11 +1,12 @@
-//! Archives: one page at a time, and the walk over many (XEP-0313 v1.1.3).
+//! Archives: one page at a time, and the pager over many (XEP-0313 v1.1.3).
 //!
-//! A [`Walk`] knows nothing of time, of requests on the wire or of who wants the
+//! A [`Pager`] knows nothing of time, of requests on the wire or of who wants the
 //! messages. It says which page to ask for, takes the results of that page, and
 //! gives them out only when the page is whole. It never asks for the same page
 //! for ever, and it makes progress over pages of tombstones.
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -17,7 +18,7 @@ use crate::rsm::{self, Page};
 use crate::stanza::RawJid;
 use crate::xml::{Element, Writer};
 
-/// Writes a query for a page: the payload of a request of type set (section 4.1).
+/// Writes a query for a page: the payload of a request of type set (section 4).
 pub(crate) fn write_query(w: &mut Writer<'_>, query_id: &str, page: &Page, max: u32) {
     w.start("query")
         .attr("xmlns", ns::MAM)
@@ -33,7 +34,7 @@ pub(crate) struct Archived<'a> {
     pub(crate) id: &'a str,
     /// When the archive says that it was sent.
     pub(crate) stamp: Option<&'a str>,
-    /// `None`: a tombstone, the message was removed (section 5.1.2).
+    /// `None`: a tombstone, the message was removed (section 3.2).
     pub(crate) message: Option<Element<'a>>,
 }
 
@@ -85,7 +86,7 @@ impl<'a> Fin<'a> {
     }
 }
 
-/// Which way a walk goes.
+/// Which way a pager goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// Towards the present.
@@ -94,13 +95,13 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// A walk over the pages of one archive.
+/// Pages through one archive.
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub(crate) struct Pager {
     direction: Direction,
     /// The last item reached; `None` before the first page.
     position: Option<ArchiveId>,
-    /// The largest page to ask for; shrinks where pages turn out too heavy.
+    /// The largest page to ask for; smaller once pages turned out too heavy.
     page: u32,
     /// The page now being received.
     open: Option<OpenPage>,
@@ -108,7 +109,7 @@ pub(crate) struct Walk {
     idle_pages: u8,
     /// The archive was said to be empty, and was asked again.
     doubted: bool,
-    /// Where the walk stood some pages ago: to come there again is a loop
+    /// Where the pager stood some pages ago: to come there again is a loop
     /// (Brent's algorithm, so that no list of visited items is needed).
     mark: Option<ArchiveId>,
     pages_since_mark: u64,
@@ -118,10 +119,13 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 struct OpenPage {
     query_id: String,
-    items: Vec<Item>,
+    /// How many items were asked for.
+    max: usize,
+    items: VecDeque<Item>,
+    seen: BTreeSet<ArchiveId>,
     bytes: usize,
-    /// Items that came after the page had become too heavy to keep.
-    dropped: bool,
+    /// More came than was asked for or can be kept.
+    overfull: bool,
 }
 
 #[derive(Debug)]
@@ -130,12 +134,21 @@ struct Item {
     message: Option<Box<Message>>,
 }
 
+impl Item {
+    fn weight(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |message| message.weight());
+        message
+            .saturating_add(self.id.as_str().len().saturating_mul(2))
+            .saturating_add(size_of::<Self>())
+    }
+}
+
 /// A whole page.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WalkedPage {
+pub(crate) struct WholePage {
     /// Its messages, the oldest first.
     pub(crate) messages: Vec<Message>,
-    /// Nothing lies beyond it in the direction of the walk.
+    /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
@@ -147,7 +160,7 @@ pub(crate) struct WalkedPage {
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
 
-impl Walk {
+impl Pager {
     pub(crate) const fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
         Self {
             direction,
@@ -165,11 +178,14 @@ impl Walk {
     /// Opens the next page under this query id, and says what to ask for:
     /// which page, and how many items of the `wanted` at most.
     pub(crate) fn open(&mut self, query_id: String, wanted: u32) -> (Page, u32) {
+        let max = self.page.min(wanted).max(1);
         self.open = Some(OpenPage {
             query_id,
-            items: Vec::new(),
+            max: usize::try_from(max).unwrap_or(usize::MAX),
+            items: VecDeque::new(),
+            seen: BTreeSet::new(),
             bytes: 0,
-            dropped: false,
+            overfull: false,
         });
         let page = match (self.direction, &self.position) {
             (Direction::Forward, None) => Page::First,
@@ -177,10 +193,10 @@ impl Walk {
             (Direction::Backward, None) => Page::Last,
             (Direction::Backward, Some(id)) => Page::Before(id.clone()),
         };
-        (page, self.page.min(wanted).max(1))
+        (page, max)
     }
 
-    /// Forgets the page being received; the walk stands where it stood.
+    /// Forgets the page being received; the pager stands where it stood.
     pub(crate) fn abandon(&mut self) {
         self.open = None;
     }
@@ -198,45 +214,39 @@ impl Walk {
         let (Some(open), Some(id)) = (self.open.as_mut(), ArchiveId::new(id)) else {
             return;
         };
-        if open.items.iter().any(|item| item.id == id) {
-            return;
+        let item = Item { id, message };
+        match self.direction {
+            // What does not fit is the first of the next page.
+            Direction::Forward if open.overfull || !open.fits(&item) => open.overfull = true,
+            Direction::Forward => open.push(item),
+            // What counts is what lies next to where the pager stands: the newest.
+            Direction::Backward => {
+                while !open.fits(&item) {
+                    open.overfull = true;
+                    open.drop_oldest();
+                }
+                open.push(item);
+            }
         }
-        let bytes = id
-            .as_str()
-            .len()
-            .saturating_add(message.as_ref().map_or(0, |m| m.weight()));
-        // The first item is always kept, so that a page of one makes progress.
-        if open.dropped
-            || (!open.items.is_empty() && open.bytes.saturating_add(bytes) > Limits::PAGE_BYTES)
-        {
-            open.dropped = true;
-            return;
-        }
-        open.bytes = open.bytes.saturating_add(bytes);
-        open.items.push(Item { id, message });
     }
 
     /// Ends the open page with what its answer said.
     ///
     /// # Errors
-    /// What about the page cannot be, in words. The walk stands where it stood.
-    pub(crate) fn close(&mut self, fin: &Fin<'_>) -> Result<WalkedPage, &'static str> {
+    /// What about the page cannot be, in words. The pager stands where it stood.
+    pub(crate) fn close(&mut self, fin: &Fin<'_>) -> Result<WholePage, &'static str> {
         let Some(open) = self.open.take() else {
             return Err("an answer to no question");
         };
-        let mut items = open.items;
-        if open.dropped {
+        let items = open.items;
+        if open.overfull {
             self.page = u32::try_from(items.len()).unwrap_or(u32::MAX).max(1);
-            if self.direction == Direction::Backward {
-                // The items nearest to where the walk stands were the dropped ones.
-                items.clear();
-            }
         } else {
             agree(&items, fin)?;
         }
         let edge = match self.direction {
-            Direction::Forward => items.last(),
-            Direction::Backward => items.first(),
+            Direction::Forward => items.back(),
+            Direction::Backward => items.front(),
         };
         match edge {
             Some(edge) if self.position.as_ref() == Some(&edge.id) => {
@@ -250,7 +260,7 @@ impl Walk {
                 self.idle_pages = 0;
                 self.remember();
             }
-            None if open.dropped || fin.complete => {}
+            None if fin.complete => {}
             None => {
                 self.idle_pages = self.idle_pages.saturating_add(1);
                 if self.idle_pages >= IDLE_PAGES {
@@ -258,9 +268,9 @@ impl Walk {
                 }
             }
         }
-        let nothing = items.is_empty() && !open.dropped && fin.set.nothing;
+        let nothing = items.is_empty() && fin.set.nothing;
         let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
-        let newest = items.last().map(|item| item.id.clone());
+        let newest = items.back().map(|item| item.id.clone());
         let messages = items
             .into_iter()
             .filter_map(|Item { id, message }| {
@@ -269,16 +279,14 @@ impl Walk {
                 Some(message)
             })
             .collect();
-        Ok(WalkedPage {
+        Ok(WholePage {
             messages,
-            complete: fin.complete && !open.dropped,
+            complete: fin.complete && !open.overfull,
             newest,
             doubtful,
         })
     }
-}
 
-impl Walk {
     /// Marks the position after 1, 2, 4, 8, ... pages.
     fn remember(&mut self) {
         self.pages_since_mark = self.pages_since_mark.saturating_add(1);
@@ -290,16 +298,41 @@ impl Walk {
     }
 }
 
+impl OpenPage {
+    /// Whether there is room for an item. There always is for the first, so that
+    /// a page of one makes progress.
+    fn fits(&self, item: &Item) -> bool {
+        self.items.is_empty()
+            || (self.items.len() < self.max
+                && self.bytes.saturating_add(item.weight()) <= Limits::PAGE_BYTES)
+    }
+
+    /// Appends an item, unless its id was there before: the first place counts.
+    fn push(&mut self, item: Item) {
+        if self.seen.insert(item.id.clone()) {
+            self.bytes = self.bytes.saturating_add(item.weight());
+            self.items.push_back(item);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(item) = self.items.pop_front() {
+            self.seen.remove(&item.id);
+            self.bytes = self.bytes.saturating_sub(item.weight());
+        }
+    }
+}
+
 /// Checks that a page is what its answer says it is: XEP-0059 section 2.2 makes
 /// `<first/>` and `<last/>` the ids of the first and last item. Where they name
 /// items that never came, the page has a hole.
-fn agree(items: &[Item], fin: &Fin<'_>) -> Result<(), &'static str> {
+fn agree(items: &VecDeque<Item>, fin: &Fin<'_>) -> Result<(), &'static str> {
     let matches = |claimed: Option<&str>, item: Option<&Item>| match (claimed, item) {
         (None, _) => true,
         (Some(_), None) => false,
         (Some(claimed), Some(item)) => item.id.as_str() == claimed,
     };
-    if matches(fin.set.first, items.first()) && matches(fin.set.last, items.last()) {
+    if matches(fin.set.first, items.front()) && matches(fin.set.last, items.back()) {
         Ok(())
     } else {
         Err("the first or last item of a page never came")
@@ -343,120 +376,135 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other_both_ways() {
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        assert_eq!(walk.open("q".to_string(), 7), (Page::First, 7));
-        walk.take("a", message("1"));
-        walk.take("b", message("2"));
-        let page = walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        assert_eq!(pager.open("q".to_string(), 7), (Page::First, 7));
+        pager.take("a", message("1"));
+        pager.take("b", message("2"));
+        let page = pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
         assert_eq!((page.messages.len(), page.complete), (2, false));
-        assert_eq!(walk.open("r".to_string(), 700), (Page::After(id("b")), 50));
+        assert_eq!(pager.open("r".to_string(), 700), (Page::After(id("b")), 50));
 
-        let mut walk = Walk::new(Direction::Backward, None, 50);
-        assert_eq!(walk.open("q".to_string(), 50).0, Page::Last);
-        walk.take("a", message("1"));
-        walk.take("b", message("2"));
-        walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
-        assert_eq!(walk.open("r".to_string(), 50).0, Page::Before(id("a")));
+        let mut pager = Pager::new(Direction::Backward, None, 50);
+        assert_eq!(pager.open("q".to_string(), 50).0, Page::Last);
+        pager.take("a", message("1"));
+        pager.take("b", message("2"));
+        pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        assert_eq!(pager.open("r".to_string(), 50).0, Page::Before(id("a")));
     }
 
     #[test]
     fn q14_a_page_of_tombstones_is_progress() {
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        walk.open("q".to_string(), 50);
-        walk.take("a", None);
-        walk.take("b", None);
-        let page = walk.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        pager.open("q".to_string(), 50);
+        pager.take("a", None);
+        pager.take("b", None);
+        let page = pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
         assert!(page.messages.is_empty() && !page.complete);
-        assert_eq!(walk.open("r".to_string(), 50).0, Page::After(id("b")));
+        assert_eq!(pager.open("r".to_string(), 50).0, Page::After(id("b")));
     }
 
     #[test]
     fn q03_duplicate_ids_keep_their_first_place() {
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        walk.open("q".to_string(), 50);
-        walk.take("a", message("1"));
-        walk.take("a", message("again"));
-        walk.take("b", message("2"));
-        let page = walk.close(&fin(true, Some("a"), Some("b"))).unwrap();
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        pager.open("q".to_string(), 50);
+        pager.take("a", message("1"));
+        pager.take("a", message("again"));
+        pager.take("b", message("2"));
+        let page = pager.close(&fin(true, Some("a"), Some("b"))).unwrap();
         let bodies: Vec<_> = page.messages.iter().map(|m| m.body.as_str()).collect();
         assert_eq!(bodies, ["1", "2"]);
     }
 
     #[test]
     fn q05_an_item_that_never_came_is_a_hole() {
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        walk.open("q".to_string(), 50);
-        walk.take("a", message("1"));
-        assert!(walk.close(&fin(true, Some("a"), Some("b"))).is_err());
-        walk.open("r".to_string(), 50);
-        assert!(walk.close(&fin(true, Some("a"), Some("b"))).is_err());
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        pager.open("q".to_string(), 50);
+        pager.take("a", message("1"));
+        assert!(pager.close(&fin(true, Some("a"), Some("b"))).is_err());
+        pager.open("r".to_string(), 50);
+        assert!(pager.close(&fin(true, Some("a"), Some("b"))).is_err());
     }
 
     #[test]
     fn q07_empty_pages_that_promise_more_end() {
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        walk.open("q".to_string(), 50);
-        assert!(!walk.close(&fin(false, None, None)).unwrap().complete);
-        walk.open("r".to_string(), 50);
-        assert!(walk.close(&fin(false, None, None)).is_err());
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        pager.open("q".to_string(), 50);
+        assert!(!pager.close(&fin(false, None, None)).unwrap().complete);
+        pager.open("r".to_string(), 50);
+        assert!(pager.close(&fin(false, None, None)).is_err());
     }
 
     #[test]
     fn an_archive_that_is_said_to_be_empty_is_asked_twice() {
         let mut empty = fin(true, None, None);
         empty.set.nothing = true;
-        let mut walk = Walk::new(Direction::Backward, None, 10);
-        walk.open("a".to_string(), 10);
-        assert!(walk.close(&empty).unwrap().doubtful);
-        walk.open("b".to_string(), 10);
-        let page = walk.close(&empty).unwrap();
+        let mut pager = Pager::new(Direction::Backward, None, 10);
+        pager.open("a".to_string(), 10);
+        assert!(pager.close(&empty).unwrap().doubtful);
+        pager.open("b".to_string(), 10);
+        let page = pager.close(&empty).unwrap();
         assert!(!page.doubtful && page.complete && page.newest.is_none());
         // An empty page of an archive that holds something is none of these.
-        let mut walk = Walk::new(Direction::Forward, Some(id("1")), 10);
-        walk.open("c".to_string(), 10);
-        assert!(!walk.close(&fin(true, None, None)).unwrap().doubtful);
+        let mut pager = Pager::new(Direction::Forward, Some(id("1")), 10);
+        pager.open("c".to_string(), 10);
+        assert!(!pager.close(&fin(true, None, None)).unwrap().doubtful);
     }
 
     #[test]
     fn q08_pages_in_a_circle_are_an_error() {
-        let mut walk = Walk::new(Direction::Forward, None, 1);
+        let mut pager = Pager::new(Direction::Forward, None, 1);
         let circle = ["a", "b", "c", "d", "e"].into_iter().cycle().take(40);
         let failed = circle.into_iter().any(|name| {
-            walk.open("q".to_string(), 1);
-            walk.take(name, message("x"));
-            walk.close(&fin(false, Some(name), Some(name))).is_err()
+            pager.open("q".to_string(), 1);
+            pager.take(name, message("x"));
+            pager.close(&fin(false, Some(name), Some(name))).is_err()
         });
         assert!(failed);
     }
 
     #[test]
     fn q08_the_same_page_again_is_an_error() {
-        let mut walk = Walk::new(Direction::Forward, Some(id("b")), 50);
-        walk.open("q".to_string(), 50);
-        walk.take("a", message("1"));
-        walk.take("b", message("2"));
-        assert!(walk.close(&fin(false, Some("a"), Some("b"))).is_err());
+        let mut pager = Pager::new(Direction::Forward, Some(id("b")), 50);
+        pager.open("q".to_string(), 50);
+        pager.take("a", message("1"));
+        pager.take("b", message("2"));
+        assert!(pager.close(&fin(false, Some("a"), Some("b"))).is_err());
     }
 
     #[test]
-    fn a_page_too_heavy_is_cut_and_the_next_is_smaller() {
+    fn a_page_too_heavy_is_cut_at_the_far_end() {
         let heavy = "x".repeat(Limits::PAGE_BYTES / 3);
-        let mut walk = Walk::new(Direction::Forward, None, 50);
-        walk.open("q".to_string(), 50);
-        for name in ["a", "b", "c", "d"] {
-            walk.take(name, message(&heavy));
-        }
-        let page = walk.close(&fin(true, Some("a"), Some("d"))).unwrap();
-        assert_eq!((page.messages.len(), page.complete), (2, false));
-        assert_eq!(walk.open("r".to_string(), 50), (Page::After(id("b")), 2));
+        let page = |direction| {
+            let mut pager = Pager::new(direction, None, 50);
+            pager.open("q".to_string(), 50);
+            for name in ["a", "b", "c", "d"] {
+                pager.take(name, message(&heavy));
+            }
+            let page = pager.close(&fin(true, Some("a"), Some("d"))).unwrap();
+            assert!(!page.complete);
+            let ids: Vec<_> = page.messages.into_iter().filter_map(|m| m.id).collect();
+            (ids, pager.open("r".to_string(), 50))
+        };
+        assert_eq!(
+            page(Direction::Forward),
+            (alloc::vec![id("a"), id("b")], (Page::After(id("b")), 2))
+        );
+        assert_eq!(
+            page(Direction::Backward),
+            (alloc::vec![id("c"), id("d")], (Page::Before(id("c")), 2))
+        );
+    }
 
-        let mut walk = Walk::new(Direction::Backward, None, 50);
-        walk.open("q".to_string(), 50);
-        for name in ["a", "b", "c", "d"] {
-            walk.take(name, message(&heavy));
+    #[test]
+    fn what_comes_beyond_the_number_asked_for_is_left_for_the_next_page() {
+        let mut pager = Pager::new(Direction::Backward, None, 50);
+        pager.open("q".to_string(), 2);
+        for name in ["a", "b", "c"] {
+            pager.take(name, message("x"));
         }
-        let page = walk.close(&fin(true, Some("a"), Some("d"))).unwrap();
-        assert!(page.messages.is_empty() && !page.complete);
-        assert_eq!(walk.open("r".to_string(), 50), (Page::Last, 2));
+        let page = pager.close(&fin(true, Some("a"), Some("c"))).unwrap();
+        assert_eq!((page.messages.len(), page.complete), (2, false));
+        assert_eq!(page.newest, Some(id("c")));
+        assert_eq!(pager.open("r".to_string(), 50).0, Page::Before(id("b")));
     }
 }

@@ -7,10 +7,10 @@ use crate::ns;
 use crate::stanza::prose;
 use crate::xml::{Element, Writer};
 
-/// Enters a room, without its history: the archive is where that is read
+/// Enters a room under an id that its refusal will bear, without its history: the archive is where that is read
 /// (XEP-0045, sections 7.2.1 and 7.2.14).
-pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str) {
-    w.start("presence").attr("to", occupant);
+pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str, id: &str) {
+    w.start("presence").attr("to", occupant).attr("id", id);
     w.start("x").attr("xmlns", ns::MUC);
     w.start("history").attr("maxstanzas", "0").end();
     w.end().end();
@@ -119,7 +119,7 @@ impl<'a> OccupantPresence<'a> {
         }
         let status = self.status;
         // 333 comes together with 307 where a broken link is what "kicked", so
-        // it is looked for first (XEP-0045, section 9.1).
+        // it is looked for first (XEP-0045, section 11.1).
         if status.technical {
             LeaveCause::TechnicalProblem
         } else if status.shutdown {

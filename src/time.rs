@@ -82,16 +82,20 @@ pub enum Timer {
     Post,
     /// A room does not answer the join.
     Join,
+    /// A room gives no proof that the occupant of our nick is us.
+    SelfPresence,
+    /// A room left just now has not said that we are out.
+    Parting,
     /// A room is joined again after a refusal that may pass.
     Rejoin,
     /// A fetch that waits for news reached the end of its patience.
-    Wait,
+    FetchWait,
     /// A fetch that waits for news heard some, and looks whether the archive has it.
-    Recheck,
+    FetchRecheck,
     /// A fetch gets no further.
-    Fetch,
-    /// Reading an archive failed for now and is tried again.
-    Retry,
+    FetchStalled,
+    /// Reading an archive for a subscription failed for now and is tried again.
+    LogRetry,
     /// Computation in slices (PBKDF2): call again at once.
     Work,
     /// Reading was refused for a while and may go on: call again at once.
@@ -142,7 +146,7 @@ impl TimerKey {
                 | Timer::KeepaliveReply
                 | Timer::Iq
                 | Timer::Join
-                | Timer::Fetch
+                | Timer::FetchStalled
         )
     }
 }

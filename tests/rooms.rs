@@ -138,7 +138,10 @@ fn m02_self_presence_counts_by_nick_without_110() {
         "<iq type='result' id='{id}' from='{ROOM}'>\
          <query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
     ));
-    assert!(peer.events().iter().any(joined));
+    assert_eq!(peer.events(), [], "it may be somebody else");
+    let mut silent = peer;
+    silent.pass(Duration::from_secs(2));
+    assert!(silent.events().iter().any(joined), "nothing else came");
 }
 
 #[test]
@@ -627,7 +630,7 @@ fn a_subscription_reads_what_was_missed_then_what_was_held_then_what_is_said() {
     let entries = entries(peer.events());
     assert_eq!(bodies(&entries), ["one", "two", "three", "four"]);
     assert!(
-        matches!(&entries[2], Entry::CaughtUp { at } if at.as_str() == "a2"),
+        matches!(&entries[2], Entry::CaughtUp { at: Some(at) } if at.as_str() == "a2"),
         "{entries:?}"
     );
 }
@@ -682,7 +685,7 @@ fn q09_an_expired_cursor_is_a_gap_and_a_new_beginning() {
     peer.say(&fin(attribute(&query, "id"), true, &["a9"]));
     let entries = entries(peer.events());
     assert!(
-        matches!(&entries[0], Entry::Gap { after, reason: GapReason::CursorExpired } if after.as_str() == "gone")
+        matches!(&entries[0], Entry::Gap { after: Some(after), reason: GapReason::CursorExpired } if after.as_str() == "gone")
     );
     assert_eq!(bodies(&entries), ["left"]);
 }

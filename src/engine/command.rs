@@ -3,19 +3,21 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::fetches::Fetching;
+use super::fetching::Fetching;
 use super::link::Link;
-use super::machine::{Hall, Machine};
+use super::machine::{Machine, RoomEntry};
 use super::refusal::{JoinError, PostError, QueryError};
 use crate::command::{Fetch, JoinRoom, Nick, Post, Start};
 use crate::cx::Purpose;
-use crate::event::{NotSent, RequestError};
+use crate::error::{Condition, ErrorType, StanzaError};
+use crate::event::RequestError;
 use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::Jid;
 use crate::ns;
 use crate::room::{Log, Nickname, Room};
 use crate::stanza::iq::Kind;
 use crate::stanza::message;
+use crate::time::{Timer, TimerKey};
 use crate::xml::{Writer, check_text};
 
 /// An id as long as those that are drawn, to measure a post with.
@@ -29,8 +31,11 @@ impl Machine {
         if let Some(id) = self.by_address.get(join.room.as_str()) {
             return Err(JoinError::AlreadyJoined(*id));
         }
-        if self.halls.len() >= self.core.config.limits.rooms {
+        if self.rooms.len() >= self.core.config.limits.rooms {
             return Err(JoinError::TooMany);
+        }
+        if self.no_stream_is_coming() {
+            return Err(JoinError::Offline);
         }
         let nick = match join.nick {
             Nick::Chosen(nick) => Nickname::Chosen(nick),
@@ -41,17 +46,17 @@ impl Machine {
         if join.room.with_resource(text).is_err() || check_text(text).is_err() {
             return Err(JoinError::InvalidNick);
         }
-        // Ids of rooms are never reused; running out of them takes 2^32 joins.
-        let id = RoomId(u32::try_from(self.ids.next()).map_err(|_| JoinError::TooMany)?);
+        let id = RoomId(self.room_ids.next());
         let remembered = self.core.config.limits.remembered_ids;
         self.by_address.insert(join.room.as_str().into(), id);
         let mut room = Room::new(id, join.room, nick, remembered);
-        if matches!(self.link, Link::Online) {
+        let parting = self.partings.contains_key(room.jid().as_str());
+        if matches!(self.link, Link::Online) && !parting {
             room.enter(&mut self.core.cx());
         }
-        self.halls.insert(
+        self.rooms.insert(
             id,
-            Hall {
+            RoomEntry {
                 room,
                 logs: BTreeMap::new(),
             },
@@ -60,17 +65,28 @@ impl Machine {
     }
 
     pub(super) fn leave(&mut self, id: RoomId) {
-        if let Some(hall) = self.halls.get_mut(&id) {
-            hall.room.leave(&mut self.core.cx());
+        if let Some(entry) = self.rooms.get_mut(&id) {
+            let parting = entry.room.leave(&mut self.core.cx());
+            if let Some(nick) = parting {
+                let serial = self.ids.next();
+                let address = entry.room.jid().as_str().into();
+                self.partings.insert(address, (nick, serial));
+                let patience = self.core.config.timing.request;
+                self.core.cx().arm(Timer::Parting, serial, patience);
+            }
             self.forget_room(id, &RequestError::NoSuchRoom);
         }
     }
 
     pub(super) fn destroy(&mut self, id: RoomId) {
-        if let Some(hall) = self.halls.get(&id)
-            && hall.room.is_in()
-        {
-            hall.room.destroy(&mut self.core.cx());
+        let Some(entry) = self.rooms.get(&id) else {
+            return;
+        };
+        if entry.room.is_in() {
+            entry.room.destroy(&mut self.core.cx());
+        } else {
+            let error = StanzaError::new(ErrorType::Wait, Condition::RecipientUnavailable);
+            entry.room.destroy_refused(&mut self.core.cx(), error);
         }
     }
 
@@ -86,13 +102,13 @@ impl Machine {
             check_text(reply_to).map_err(PostError::ForbiddenChar)?;
         }
         let limit = self.stanza_limit();
-        let hall = self.halls.get_mut(&id).ok_or(PostError::UnknownRoom)?;
+        let entry = self.rooms.get_mut(&id).ok_or(PostError::UnknownRoom)?;
         let mut measured = Vec::new();
         let mut w = Writer::new(&mut measured);
         let reply_to = post.reply_to.as_deref();
         message::write_post(
             &mut w,
-            hall.room.jid().as_str(),
+            entry.room.jid().as_str(),
             MEASURE_ID,
             &post.body,
             reply_to,
@@ -104,17 +120,14 @@ impl Machine {
                 limit,
             });
         }
-        if hall.room.outbox.len() >= self.core.config.limits.posts_per_room {
+        if entry.room.outbox.len() >= self.core.config.limits.posts_per_room {
             return Err(PostError::Busy);
         }
         let post_id = PostId(self.ids.next());
         let mut cx = self.core.cx();
-        hall.room.outbox.push(&mut cx, post_id, post);
+        entry.room.outbox.push(&mut cx, post_id, post);
         if matches!(self.link, Link::Online) {
-            hall.room.flush(&mut cx);
-        } else if matches!(self.link, Link::Resting) && !cx.timers.is_armed(RECONNECT) {
-            // Nobody is going to set up a stream that it could wait for.
-            hall.room.outbox.give_up(&mut cx, NotSent::Offline);
+            entry.room.flush(&mut cx);
         }
         Ok(post_id)
     }
@@ -133,11 +146,11 @@ impl Machine {
 
     pub(super) fn fetch(&mut self, room: RoomId, fetch: Fetch) -> Result<QueryId, QueryError> {
         self.may_query()?;
-        let hall = self.halls.get(&room).ok_or(QueryError::UnknownRoom)?;
+        let entry = self.rooms.get(&room).ok_or(QueryError::UnknownRoom)?;
         let id = QueryId(self.ids.next());
         let mut fetching = Fetching::new(&mut self.core.cx(), id, room, fetch);
-        if hall.room.is_in() {
-            fetching.enter(&mut self.core.cx(), &hall.room);
+        if entry.room.is_in() {
+            fetching.enter(&mut self.core.cx(), &entry.room);
         }
         if !fetching.is_over() {
             self.fetches.insert(id, fetching);
@@ -158,43 +171,45 @@ impl Machine {
         start: Start,
         credit: u32,
     ) -> Result<SubscriptionId, QueryError> {
-        self.may_query()?;
+        if self.closing {
+            return Err(QueryError::Closed);
+        }
         if self.subscriptions.len() >= self.core.config.limits.subscriptions {
             return Err(QueryError::TooManySubscriptions);
         }
-        let hall = self.halls.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
+        let entry = self.rooms.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
         let id = SubscriptionId(self.ids.next());
         let limits = &self.core.config.limits;
         let mut log = Log::new(id, start, credit, limits.remembered_ids, limits.page);
-        if hall.room.is_in() {
+        if entry.room.is_in() {
             log.enter(
                 &mut self.core.cx(),
-                hall.room.jid().as_str(),
-                hall.room.info(),
+                entry.room.jid().as_str(),
+                entry.room.info(),
             );
         }
-        hall.logs.insert(id, log);
+        entry.logs.insert(id, log);
         self.subscriptions.insert(id, room);
         Ok(id)
     }
 
     pub(super) fn grant(&mut self, id: SubscriptionId, credit: u32) {
-        if let Some(hall) = self
+        if let Some(entry) = self
             .subscriptions
             .get(&id)
-            .and_then(|room| self.halls.get_mut(room))
-            && let Some(log) = hall.logs.get_mut(&id)
+            .and_then(|room| self.rooms.get_mut(room))
+            && let Some(log) = entry.logs.get_mut(&id)
         {
-            log.grant(&mut self.core.cx(), hall.room.jid().as_str(), credit);
+            log.grant(&mut self.core.cx(), entry.room.jid().as_str(), credit);
         }
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
-        if let Some(hall) = self
+        if let Some(entry) = self
             .subscriptions
             .remove(&id)
-            .and_then(|room| self.halls.get_mut(&room))
-            && let Some(mut log) = hall.logs.remove(&id)
+            .and_then(|room| self.rooms.get_mut(&room))
+            && let Some(mut log) = entry.logs.remove(&id)
         {
             log.away(&mut self.core.cx());
         }
@@ -221,19 +236,22 @@ impl Machine {
     }
 
     fn may_query(&self) -> Result<(), QueryError> {
-        let limits = &self.core.config.limits;
+        let under_way = self.fetches.len().saturating_add(self.discos.len());
         if self.closing {
             Err(QueryError::Closed)
-        } else if self.fetches.len().saturating_add(self.discos.len()) >= limits.queries
-            || self.core.requests.len() >= limits.requests
-        {
+        } else if under_way >= self.core.config.limits.queries {
             Err(QueryError::Busy)
         } else {
             Ok(())
         }
     }
-}
 
-/// The timer of the next attempt to connect.
-const RECONNECT: crate::time::TimerKey =
-    crate::time::TimerKey::single(crate::time::Timer::Reconnect);
+    /// Whether there is no stream, and none will be set up unless somebody asks.
+    fn no_stream_is_coming(&self) -> bool {
+        let reconnect = TimerKey::single(Timer::Reconnect);
+        matches!(
+            self.link,
+            Link::Resting | Link::Parting | Link::Draining | Link::Closed
+        ) && !self.core.timers.is_armed(reconnect)
+    }
+}

@@ -20,7 +20,7 @@ use crate::ns;
 use crate::stanza::iq::Kind;
 use crate::stanza::presence;
 use crate::stream::{self, Channel, Negotiation, Setting, Step};
-use crate::time::{Timer, TimerKey};
+use crate::time::{Instant, Timer, TimerKey};
 use crate::xml::{Frame, XmlError};
 
 /// How the engine stands with its server.
@@ -91,13 +91,17 @@ impl Machine {
 
     /// TLS stands. Says whether it was wanted.
     pub(super) fn tls_established(&mut self, binding: ChannelBinding) -> bool {
-        let Link::Negotiating(mut negotiation) = core::mem::replace(&mut self.link, Link::Resting)
-        else {
+        if !matches!(self.link, Link::Negotiating(_)) {
             return false;
+        }
+        let mut link = core::mem::replace(&mut self.link, Link::Resting);
+        let wanted = match &mut link {
+            Link::Negotiating(negotiation) => {
+                self.with_setting(|cx, setting| negotiation.tls_established(cx, setting, binding))
+            }
+            _ => false,
         };
-        let wanted =
-            self.with_setting(|cx, setting| negotiation.tls_established(cx, setting, binding));
-        self.link = Link::Negotiating(negotiation);
+        self.link = link;
         if wanted {
             self.arm_step();
         }
@@ -253,14 +257,11 @@ impl Machine {
 
     /// One slice of key derivation.
     pub(super) fn work(&mut self) {
-        let Link::Negotiating(mut negotiation) = core::mem::replace(&mut self.link, Link::Resting)
-        else {
+        let rounds = self.core.config.limits.scram_iterations_per_call;
+        let Link::Negotiating(negotiation) = &mut self.link else {
             return;
         };
-        let rounds = self.core.config.limits.scram_iterations_per_call;
-        let step = negotiation.work(&mut self.core.cx(), rounds);
-        self.link = Link::Negotiating(negotiation);
-        if matches!(step, Step::Work) {
+        if matches!(negotiation.work(&mut self.core.cx(), rounds), Step::Work) {
             self.core.cx().arm(Timer::Work, 0, Duration::ZERO);
         } else {
             self.arm_step();
@@ -271,32 +272,35 @@ impl Machine {
         self.link = Link::Online;
         self.login = (*login).clone();
         self.last_heard = self.core.now;
-        let pause = self.keepalive_pause();
+        self.last_sent = self.core.now;
+        let due = self.keepalive_due();
         let mut cx = self.core.cx();
         cx.disarm(Timer::Negotiation, 0);
         cx.disarm(Timer::Login, 0);
         cx.arm(Timer::Stable, 0, cx.timing.stable);
-        cx.arm(Timer::Keepalive, 0, pause);
+        cx.timers.arm(TimerKey::single(Timer::Keepalive), due);
         cx.out.write(presence::write_initial);
         cx.tell(Event::Online {
             jid: jid.clone(),
             login,
         });
         self.us = Some(jid);
-        for hall in self.halls.values_mut() {
-            hall.room.enter(&mut self.core.cx());
+        for entry in self.rooms.values_mut() {
+            entry.room.enter(&mut self.core.cx());
         }
     }
 
-    /// How long the server may be silent: no longer than half of what it allows
-    /// us (XEP-0478 v0.1.1, section 3), but not so short that it is a nuisance.
-    fn keepalive_pause(&self) -> Duration {
-        let ours = self.core.config.timing.keepalive;
+    /// When the server is to be asked for a sign of life: when it was silent for
+    /// long, or when we were for half of what it bears. XEP-0478 v0.2.0 section 3:
+    /// `<idle-seconds/>` is about traffic "from the initiating entity".
+    fn keepalive_due(&self) -> Instant {
+        let heard = self.last_heard.plus(self.core.config.timing.keepalive);
         match self.login.idle_seconds {
             Some(seconds) if seconds > 0 => {
-                ours.min(Duration::from_secs(seconds / 2).max(Duration::from_secs(5)))
+                let bears = Duration::from_secs(seconds / 2).max(Duration::from_secs(5));
+                heard.min(self.last_sent.plus(bears))
             }
-            _ => ours,
+            _ => heard,
         }
     }
 
@@ -305,8 +309,7 @@ impl Machine {
         if !matches!(self.link, Link::Online) {
             return;
         }
-        let pause = self.keepalive_pause();
-        let due = self.last_heard.plus(pause);
+        let due = self.keepalive_due();
         if due > self.core.now {
             // Something was heard since; the timer is moved only now, so that
             // hearing costs nothing.
@@ -322,7 +325,11 @@ impl Machine {
         });
         let reply = cx.timing.keepalive_reply;
         cx.arm(Timer::KeepaliveReply, 0, reply);
-        cx.arm(Timer::Keepalive, 0, pause.saturating_add(reply));
+        cx.arm(
+            Timer::Keepalive,
+            0,
+            cx.timing.keepalive.saturating_add(reply),
+        );
     }
 
     pub(super) fn silent_for_too_long(&mut self, why: Timer) {
@@ -337,7 +344,8 @@ impl Machine {
     }
 
     pub(super) fn reconnect(&mut self) {
-        if matches!(self.link, Link::Resting) && !self.closing {
+        // What is left of an ended stream is let go: the host sees a new attempt.
+        if matches!(self.link, Link::Resting | Link::Draining) && !self.closing {
             self.failures = 0;
             self.core.cx().disarm(Timer::Reconnect, 0);
             self.connect();

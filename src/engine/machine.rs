@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
-use super::fetches::Fetching;
+use super::fetching::Fetching;
 use super::link::Link;
 use super::{Transport, Wants};
 use crate::config::Config;
@@ -70,7 +70,7 @@ impl Handles {
 
 /// A room with those who follow it.
 #[derive(Debug)]
-pub(super) struct Hall {
+pub(super) struct RoomEntry {
     pub(super) room: Room,
     pub(super) logs: BTreeMap<SubscriptionId, Log>,
 }
@@ -94,18 +94,23 @@ pub(super) struct Machine {
     pub(super) us: Option<Jid>,
     pub(super) login: Login,
     pub(super) last_heard: Instant,
+    pub(super) last_sent: Instant,
     /// Since when reading is refused because too many events wait.
     paused: Option<Instant>,
-    pub(super) halls: BTreeMap<RoomId, Hall>,
+    pub(super) rooms: BTreeMap<RoomId, RoomEntry>,
     pub(super) by_address: BTreeMap<Box<str>, RoomId>,
+    /// Rooms left that have not said so yet: our nick there, and their timer's number.
+    pub(super) partings: BTreeMap<Box<str>, (String, u64)>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
     pub(super) fetches: BTreeMap<QueryId, Fetching>,
     pub(super) discos: BTreeSet<QueryId>,
     pub(super) ids: Handles,
+    pub(super) room_ids: Handles,
 }
 
 impl Machine {
-    pub(super) fn new(config: Config, seed: Seed, now: Instant) -> Self {
+    pub(super) fn new(mut config: Config, seed: Seed, now: Instant) -> Self {
+        config.limits.make_usable();
         let mut ids = IdSource::new(seed);
         let mut tail = |label| {
             let token = ids.token(label);
@@ -140,13 +145,16 @@ impl Machine {
             us: None,
             login: Login::default(),
             last_heard: now,
+            last_sent: now,
             paused: None,
-            halls: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            partings: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             fetches: BTreeMap::new(),
             discos: BTreeSet::new(),
             ids: Handles::default(),
+            room_ids: Handles::default(),
         };
         machine.connect();
         machine
@@ -256,10 +264,11 @@ impl Machine {
         if n > 0 {
             // It gets on: settled anew at the end of the call.
             self.core.cx().disarm(Timer::Write, 0);
+            self.last_sent = self.core.now;
         }
         if matches!(self.link, Link::Online) {
-            for hall in self.halls.values_mut().filter(|hall| hall.room.is_in()) {
-                hall.room.flush(&mut self.core.cx());
+            for entry in self.rooms.values_mut() {
+                entry.room.flush(&mut self.core.cx());
             }
         }
     }
@@ -299,9 +308,10 @@ impl Machine {
             Timer::Stable => self.failures = 0,
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
-            Timer::Join | Timer::Rejoin => self.room_timer(key),
-            Timer::Retry => self.log_timer(key.owner),
-            Timer::Wait | Timer::Recheck | Timer::Fetch => self.fetch_timer(key),
+            Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
+            Timer::Parting => self.parted(key.owner),
+            Timer::LogRetry => self.log_timer(key.owner),
+            Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
             Timer::Work | Timer::Resume => {}
         }
     }

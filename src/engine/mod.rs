@@ -2,10 +2,11 @@
 //!
 //! [`Engine`] is the surface. Behind it stands the `Machine`: [`link`] brings the
 //! stream up and keeps it up, [`route`] takes stanzas to whom they concern,
-//! [`command`] takes what the host asks for, [`fetches`] reads archives.
+//! [`command`] takes what the host asks for, [`fetching`] reads archives.
 
 mod command;
 mod fetches;
+mod fetching;
 mod link;
 mod machine;
 mod refusal;

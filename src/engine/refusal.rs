@@ -12,6 +12,9 @@ pub enum JoinError {
     AlreadyJoined(RoomId),
     /// The nick cannot be one.
     InvalidNick,
+    /// There is no stream, and none will be set up unless
+    /// [`reconnect`](crate::Engine::reconnect) asks for it.
+    Offline,
     /// [`Limits::rooms`](crate::Limits::rooms) is reached.
     TooMany,
     /// The engine is closed or closing.
@@ -72,6 +75,7 @@ macro_rules! explain {
 explain! { JoinError:
     Self::AlreadyJoined(_) => "the room is joined already";
     Self::InvalidNick => "the nick is empty, too long, or holds characters that an address cannot carry";
+    Self::Offline => "not connected";
     Self::TooMany => "too many rooms: leave some, or raise `Limits::rooms`";
     Self::Closed => "the connection is closed";
 }

@@ -6,18 +6,21 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
+use alloc::vec::Vec;
 
-use super::machine::Machine;
-use crate::cx::Purpose;
-use crate::error::{Condition, StanzaError};
+use super::link::Link;
+use super::machine::{Machine, RoomEntry};
+use crate::cx::{Cx, Purpose};
+use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
 use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
+use crate::muc;
 use crate::ns;
-use crate::room::Heard;
+use crate::room::{Log, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
-use crate::stanza::{self, RawJid};
+use crate::stanza::{self, RawJid, presence};
 use crate::time::{Timer, TimerKey};
 use crate::xml::Element;
 
@@ -40,8 +43,8 @@ impl Machine {
                 let Some(from) = element.attr("from").map(RawJid::new) else {
                     return;
                 };
-                self.in_room(from.bare, |room, cx| {
-                    room.on_presence(cx, element, from.resource)
+                self.in_room(from, Some(element), |entry, cx| {
+                    entry.room.on_presence(cx, element, from.resource)
                 });
             }
             "iq" => self.on_iq(element),
@@ -54,31 +57,79 @@ impl Machine {
         let Some(from) = element.attr("from").map(RawJid::new) else {
             return;
         };
-        if let Some(archived) = Archived::read(element) {
-            if from.resource.is_none() {
-                self.on_archived(from.bare, &archived);
-            }
-            return;
+        // Only an archive itself sends results: what an occupant says is payload,
+        // whatever it looks like (XEP-0313 v1.1.3, section 8).
+        if from.resource.is_none()
+            && element.attr("type") != Some("groupchat")
+            && let Some(archived) = Archived::read(element)
+        {
+            return self.on_archived(from.bare, &archived);
         }
-        self.in_room(from.bare, |room, cx| {
-            room.on_message(cx, element, from.resource)
+        self.in_room(from, None, |entry, cx| {
+            let followed = !entry.logs.is_empty();
+            entry.room.on_message(cx, element, from.resource, followed)
         });
     }
 
-    /// Gives a stanza to the room it is of, if it is one of ours.
+    /// Gives a stanza to the room it is of, if it is one of ours, and not still
+    /// about the one that we left there just now.
     fn in_room(
         &mut self,
-        address: &str,
-        give: impl FnOnce(&mut crate::room::Room, &mut crate::cx::Cx<'_>) -> Heard,
+        from: RawJid<'_>,
+        presence: Option<Element<'_>>,
+        give: impl FnOnce(&mut RoomEntry, &mut Cx<'_>) -> RoomOutput,
     ) {
-        let Some(id) = self.room_at(address) else {
+        if !self.partings.is_empty() && self.is_parting(from, presence) {
+            return;
+        }
+        let Some(id) = self.room_at(from.bare) else {
             return;
         };
-        let Some(hall) = self.halls.get_mut(&id) else {
+        let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        let heard = give(&mut hall.room, &mut self.core.cx());
-        self.heard(id, heard);
+        let output = give(entry, &mut self.core.cx());
+        self.follow(id, output);
+    }
+
+    /// Whether a stanza is about a room that we left and that has not said so yet.
+    /// What it says until then is not for who joins it anew.
+    fn is_parting(&mut self, from: RawJid<'_>, presence: Option<Element<'_>>) -> bool {
+        let Some((nick, serial)) = self.partings.get(from.bare) else {
+            return false;
+        };
+        let gone = presence.is_some_and(|presence| {
+            matches!(
+                presence::kind(presence),
+                presence::Kind::Unavailable | presence::Kind::Error
+            ) && from.resource.is_none_or(|resource| resource == nick)
+        });
+        if gone {
+            let serial = *serial;
+            self.parted(serial);
+        }
+        true
+    }
+
+    /// A room that we left is done with us, or takes too long to say so: who
+    /// joined it anew may go in.
+    pub(super) fn parted(&mut self, serial: u64) {
+        self.core.cx().disarm(Timer::Parting, serial);
+        let address = self
+            .partings
+            .iter()
+            .find(|(_, (_, number))| *number == serial)
+            .map(|(address, _)| address.clone());
+        let Some(address) = address else { return };
+        self.partings.remove(&address);
+        if let Some(entry) = self
+            .by_address
+            .get(&address)
+            .and_then(|id| self.rooms.get_mut(id))
+            && matches!(self.link, Link::Online)
+        {
+            entry.room.enter(&mut self.core.cx());
+        }
     }
 
     /// The room at an address as the peer wrote it.
@@ -98,24 +149,26 @@ impl Machine {
     }
 
     /// Tells those who follow a room what came of it.
-    pub(super) fn heard(&mut self, id: RoomId, heard: Heard) {
-        let Some(hall) = self.halls.get_mut(&id) else {
+    pub(super) fn follow(&mut self, id: RoomId, output: RoomOutput) {
+        let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        match heard {
-            Heard::Nothing => {}
-            Heard::Message(message) => {
-                for log in hall.logs.values_mut() {
-                    log.hear(&mut self.core.cx(), &message);
+        match output {
+            RoomOutput::Nothing => {}
+            RoomOutput::Said(message) => {
+                for log in entry.logs.values_mut() {
+                    if let Some(message) = &message {
+                        log.hear(&mut self.core.cx(), message);
+                    }
                 }
                 self.fetches_heard(id);
             }
-            Heard::Entered(early) => {
-                for log in hall.logs.values_mut() {
+            RoomOutput::Entered(early) => {
+                for log in entry.logs.values_mut() {
                     log.enter(
                         &mut self.core.cx(),
-                        hall.room.jid().as_str(),
-                        hall.room.info(),
+                        entry.room.jid().as_str(),
+                        entry.room.info(),
                     );
                     for message in &early {
                         log.hear(&mut self.core.cx(), message);
@@ -123,23 +176,23 @@ impl Machine {
                 }
                 self.fetches_entered(id);
             }
-            Heard::Out(false) => {
-                for log in hall.logs.values_mut() {
+            RoomOutput::Out(false) => {
+                for log in entry.logs.values_mut() {
                     log.away(&mut self.core.cx());
                 }
                 self.fetches_away(id);
             }
-            Heard::Out(true) => self.forget_room(id, &RequestError::NoSuchRoom),
+            RoomOutput::Out(true) => self.forget_room(id, &RequestError::NoSuchRoom),
         }
     }
 
     /// Ends all that lives in a room that is dead.
     pub(super) fn forget_room(&mut self, id: RoomId, why: &RequestError) {
-        let Some(mut hall) = self.halls.remove(&id) else {
+        let Some(mut entry) = self.rooms.remove(&id) else {
             return;
         };
-        self.by_address.remove(hall.room.jid().as_str());
-        for (subscription, log) in &mut hall.logs {
+        self.by_address.remove(entry.room.jid().as_str());
+        for (subscription, log) in &mut entry.logs {
             self.subscriptions.remove(subscription);
             log.end(&mut self.core.cx());
         }
@@ -148,13 +201,16 @@ impl Machine {
 
     /// The stream is over, for now or for good.
     pub(super) fn rooms_offline(&mut self, retry: Retry, sent: u64) {
-        let mut dead = alloc::vec::Vec::new();
-        for (id, hall) in &mut self.halls {
-            hall.room.stream_ended(&mut self.core.cx(), sent, retry);
-            for log in hall.logs.values_mut() {
+        for (_, serial) in core::mem::take(&mut self.partings).into_values() {
+            self.core.cx().disarm(Timer::Parting, serial);
+        }
+        let mut dead = Vec::new();
+        for (id, entry) in &mut self.rooms {
+            entry.room.stream_ended(&mut self.core.cx(), sent, retry);
+            for log in entry.logs.values_mut() {
                 log.away(&mut self.core.cx());
             }
-            if hall.room.is_dead() || self.closing {
+            if entry.room.is_dead() {
                 dead.push(*id);
             }
         }
@@ -169,22 +225,18 @@ impl Machine {
         let Some(id) = self.room_at(from) else {
             return;
         };
-        let Some(hall) = self.halls.get_mut(&id) else {
+        let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        let walks = hall
-            .logs
-            .values_mut()
-            .map(super::super::room::Log::walk)
-            .chain(
-                self.fetches
-                    .values_mut()
-                    .filter(|fetch| fetch.room == id)
-                    .map(|fetch| &mut fetch.walk),
-            );
-        for walk in walks {
-            if walk.is_open(archived.query_id) {
-                walk.take(archived.id, hall.room.read_archived(archived));
+        let pagers = entry.logs.values_mut().map(Log::pager).chain(
+            self.fetches
+                .values_mut()
+                .filter(|fetch| fetch.room == id)
+                .map(|fetch| &mut fetch.pager),
+        );
+        for pager in pagers {
+            if pager.is_open(archived.query_id) {
+                pager.take(archived.id, entry.room.read_archived(archived));
                 return;
             }
         }
@@ -200,12 +252,12 @@ impl Machine {
                 let Some(us) = &self.us else {
                     return;
                 };
-                if let Some(purpose) = self.core.cx().answered(&iq, us) {
+                if let Some((serial, purpose)) = self.core.cx().answered(&iq, us) {
                     let answer = match iq.kind {
                         Kind::Error => Err(RequestError::Refused(stanza::error::parse(element))),
                         _ => Ok(iq.payload()),
                     };
-                    self.on_answer(purpose, answer);
+                    self.on_answer(serial, purpose, answer);
                 }
             }
         }
@@ -230,44 +282,55 @@ impl Machine {
     /// Nobody answered a request in time.
     pub(super) fn request_expired(&mut self, serial: u64) {
         if let Some(purpose) = self.core.requests.expire(serial) {
-            self.on_answer(purpose, Err(RequestError::TimedOut));
+            self.on_answer(serial, purpose, Err(RequestError::TimedOut));
         }
     }
 
-    fn on_answer(&mut self, purpose: Purpose, answer: Result<Option<Element<'_>>, RequestError>) {
+    fn on_answer(
+        &mut self,
+        serial: u64,
+        purpose: Purpose,
+        answer: Result<Option<Element<'_>>, RequestError>,
+    ) {
         match purpose {
             Purpose::Unlock(id) => {
                 let answer = answer.map(drop).map_err(refusal);
-                if let Some(hall) = self.halls.get_mut(&id) {
-                    let heard = hall.room.unlocked(&mut self.core.cx(), answer);
-                    self.heard(id, heard);
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let output = entry.room.unlocked(&mut self.core.cx(), serial, answer);
+                    self.follow(id, output);
                 }
             }
             Purpose::RoomInfo(id) => {
-                let query = answer
-                    .ok()
-                    .flatten()
-                    .filter(|e| e.is("query", ns::DISCO_INFO));
-                if let Some(hall) = self.halls.get_mut(&id) {
-                    let heard = hall.room.examined(&mut self.core.cx(), query);
-                    self.heard(id, heard);
+                let answer = match answer {
+                    Ok(Some(query)) if query.is("query", ns::DISCO_INFO) => {
+                        Ok(muc::room_info(query))
+                    }
+                    Ok(_) => Err(false),
+                    Err(RequestError::Refused(error)) => Err(error.kind == ErrorType::Wait),
+                    Err(_) => Err(true),
+                };
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let output = entry.room.examined(&mut self.core.cx(), serial, answer);
+                    self.follow(id, output);
                 }
             }
             Purpose::Destroy(id) => {
-                if let (Err(error), Some(hall)) = (answer, self.halls.get(&id)) {
-                    hall.room
+                if let (Err(error), Some(entry)) = (answer, self.rooms.get(&id)) {
+                    entry
+                        .room
                         .destroy_refused(&mut self.core.cx(), refusal(error));
                 }
             }
-            Purpose::FetchPage(id) => self.fetch_page(id, fin(answer)),
+            Purpose::FetchPage(id) => self.fetch_page(id, serial, fin(answer)),
             Purpose::LogPage(id) => {
-                if let Some(hall) = self
+                if let Some(entry) = self
                     .subscriptions
                     .get(&id)
-                    .and_then(|r| self.halls.get_mut(r))
-                    && let Some(log) = hall.logs.get_mut(&id)
+                    .and_then(|r| self.rooms.get_mut(r))
+                    && let Some(log) = entry.logs.get_mut(&id)
                 {
-                    log.page(&mut self.core.cx(), hall.room.jid().as_str(), fin(answer));
+                    let at = entry.room.jid().as_str();
+                    log.page(&mut self.core.cx(), at, serial, fin(answer));
                 }
             }
             Purpose::DiscoInfo(id) | Purpose::DiscoItems(id) => self.on_disco(id, answer),
@@ -302,37 +365,37 @@ impl Machine {
     }
 
     pub(super) fn room_timer(&mut self, key: TimerKey) {
-        let Some(id) = u32::try_from(key.owner).ok().map(RoomId) else {
-            return;
-        };
-        let Some(hall) = self.halls.get_mut(&id) else {
+        let id = RoomId(key.owner);
+        let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
         let mut cx = self.core.cx();
-        let heard = if key.why == Timer::Join {
-            hall.room.join_expired(&mut cx)
-        } else {
-            hall.room.rejoin(&mut cx);
-            Heard::Nothing
+        let output = match key.why {
+            Timer::Join => entry.room.join_expired(&mut cx),
+            Timer::SelfPresence => entry.room.presume(&mut cx),
+            _ => {
+                entry.room.rejoin(&mut cx);
+                RoomOutput::Nothing
+            }
         };
-        self.heard(id, heard);
+        self.follow(id, output);
     }
 
     pub(super) fn log_timer(&mut self, owner: u64) {
         let id = SubscriptionId(owner);
-        if let Some(hall) = self
+        if let Some(entry) = self
             .subscriptions
             .get(&id)
-            .and_then(|room| self.halls.get_mut(room))
-            && let Some(log) = hall.logs.get_mut(&id)
+            .and_then(|room| self.rooms.get_mut(room))
+            && let Some(log) = entry.logs.get_mut(&id)
         {
-            log.retry(&mut self.core.cx(), hall.room.jid().as_str());
+            log.retry(&mut self.core.cx(), entry.room.jid().as_str());
         }
     }
 
     pub(super) fn post_expired(&mut self, owner: u64) {
-        for hall in self.halls.values_mut() {
-            hall.room.outbox.expire(&mut self.core.cx(), PostId(owner));
+        for entry in self.rooms.values_mut() {
+            entry.room.outbox.expire(&mut self.core.cx(), PostId(owner));
         }
     }
 }
@@ -348,9 +411,6 @@ fn fin(answer: Result<Option<Element<'_>>, RequestError>) -> Result<Fin<'_>, Req
 fn refusal(error: RequestError) -> StanzaError {
     match error {
         RequestError::Refused(error) => error,
-        _ => StanzaError::new(
-            crate::error::ErrorType::Wait,
-            Condition::RemoteServerTimeout,
-        ),
+        _ => StanzaError::new(ErrorType::Wait, Condition::RemoteServerTimeout),
     }
 }

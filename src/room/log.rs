@@ -15,7 +15,7 @@ use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType};
 use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
-use crate::mam::{self, Direction, Fin, Walk};
+use crate::mam::{self, Direction, Fin, Pager};
 use crate::stanza::iq::Kind;
 use crate::time::Timer;
 
@@ -25,14 +25,19 @@ pub(crate) struct Log {
     /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
     cursor: Option<Cursor>,
     phase: Phase,
-    walk: Walk,
+    pager: Pager,
     held: VecDeque<Box<Message>>,
     held_bytes: usize,
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
     delivered: Recent<ArchiveId>,
     credit: u32,
+    /// The request for the page being received.
+    asked: Option<u64>,
+    /// Failures in a row, since the archive last gave something.
     failures: u32,
+    /// Cursors that the archive did not know, since we last were at its end.
+    expirations: u32,
     /// The room was entered before, so that something may have been missed.
     entered: bool,
 }
@@ -53,6 +58,10 @@ enum Phase {
     Live,
 }
 
+/// How often the archive may not know the cursor, before the end is reached: once
+/// is retention, again and again is an archive that forgets what it says.
+const EXPIRATIONS: u32 = 2;
+
 /// How often in a row reading the archive may fail before a gap is declared.
 const FAILURES: u32 = 5;
 
@@ -71,13 +80,15 @@ impl Log {
                 Start::Cursor(cursor) => Some(cursor),
             },
             phase: Phase::Away,
-            walk: Walk::new(Direction::Forward, None, page),
+            pager: Pager::new(Direction::Forward, None, page),
             held: VecDeque::new(),
             held_bytes: 0,
             overflowed: false,
             delivered: Recent::new(remembered),
             credit,
+            asked: None,
             failures: 0,
+            expirations: 0,
             entered: false,
         }
     }
@@ -86,8 +97,10 @@ impl Log {
     pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, at: &str, info: &RoomInfo) {
         let entered_before = core::mem::replace(&mut self.entered, true);
         self.failures = 0;
-        if !info.archive {
-            if entered_before || matches!(self.cursor, Some(Cursor::After(_))) {
+        // An archive whose ids are not those of the live messages is of no use:
+        // what was read could not be told from what is heard.
+        if !(info.archive && info.stanza_ids) {
+            if entered_before || self.cursor.is_some() {
                 self.gap(cx, GapReason::NoArchive);
             }
             return self.go_live(cx);
@@ -102,7 +115,7 @@ impl Log {
     fn begin(&mut self, cx: &mut Cx<'_>, at: &str) {
         if self.cursor.is_none() {
             self.phase = Phase::Anchoring;
-            self.walk = Walk::new(Direction::Backward, None, 1);
+            self.pager = Pager::new(Direction::Backward, None, 1);
             self.request(cx, at, 1);
         } else {
             self.restart(cx, at);
@@ -111,9 +124,9 @@ impl Log {
 
     /// We are out of the room, or the stream ended.
     pub(crate) fn away(&mut self, cx: &mut Cx<'_>) {
-        cx.disarm(Timer::Retry, self.id.0);
+        cx.disarm(Timer::LogRetry, self.id.0);
         self.phase = Phase::Away;
-        self.walk.abandon();
+        self.stop(cx);
         self.drop_held();
         self.overflowed = false;
     }
@@ -154,9 +167,9 @@ impl Log {
         }
     }
 
-    /// The walk over the archive, to which results are given.
-    pub(crate) const fn walk(&mut self) -> &mut Walk {
-        &mut self.walk
+    /// The pager over the archive, to which results are given.
+    pub(crate) const fn pager(&mut self) -> &mut Pager {
+        &mut self.pager
     }
 
     /// The page asked for was answered.
@@ -164,28 +177,36 @@ impl Log {
         &mut self,
         cx: &mut Cx<'_>,
         at: &str,
+        serial: u64,
         answer: Result<Fin<'_>, RequestError>,
     ) {
-        if !matches!(self.phase, Phase::Anchoring | Phase::Paging) {
+        // A late answer to an older question says nothing about this page.
+        if self.asked != Some(serial) {
             return;
         }
-        let page = answer.and_then(|fin| self.walk.close(&fin).map_err(RequestError::Inconsistent));
+        self.asked = None;
+        let page =
+            answer.and_then(|fin| self.pager.close(&fin).map_err(RequestError::Inconsistent));
         let page = match page {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
         };
-        self.failures = 0;
+        if page.doubtful && self.phase == Phase::Anchoring {
+            return self.request(cx, at, 1);
+        }
         if page.doubtful {
-            let wanted = if self.phase == Phase::Anchoring {
-                1
-            } else {
-                self.credit.max(1)
-            };
-            return self.request(cx, at, wanted);
+            return self.ask(cx, at);
         }
         if self.phase == Phase::Anchoring {
             self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
+            if core::mem::take(&mut self.overflowed) {
+                // What was dropped lies before the anchor: no page has it.
+                self.gap(cx, GapReason::Overflow);
+            }
             return self.arrive(cx, at);
+        }
+        if page.complete || page.newest.is_some() {
+            self.failures = 0;
         }
         for message in page.messages {
             self.deliver(cx, Box::new(message));
@@ -215,7 +236,7 @@ impl Log {
         };
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
-        self.walk = Walk::new(Direction::Forward, position, cx.limits.page);
+        self.pager = Pager::new(Direction::Forward, position, cx.limits.page);
         self.ask(cx, at);
     }
 
@@ -231,10 +252,11 @@ impl Log {
 
     fn request(&mut self, cx: &mut Cx<'_>, at: &str, wanted: u32) {
         let query_id = cx.ids.token(Label::QueryId);
-        let (page, max) = self.walk.open(query_id.clone(), wanted);
-        cx.request(Kind::Set, Some(at), Purpose::LogPage(self.id), |w| {
+        let (page, max) = self.pager.open(query_id.clone(), wanted);
+        let purpose = Purpose::LogPage(self.id);
+        self.asked = Some(cx.request(Kind::Set, Some(at), purpose, |w| {
             mam::write_query(w, &query_id, &page, max);
-        });
+        }));
     }
 
     /// The end of the archive is reached.
@@ -248,17 +270,19 @@ impl Log {
     fn go_live(&mut self, cx: &mut Cx<'_>) {
         self.phase = Phase::Live;
         self.overflowed = false;
-        let at = self.cursor.clone().unwrap_or(Cursor::Beginning);
+        self.expirations = 0;
+        let at = self.cursor.clone();
         self.tell(cx, Entry::CaughtUp { at });
         self.flush(cx);
     }
 
     fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
-        self.walk.abandon();
+        self.stop(cx);
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
             && matches!(&error, RequestError::Refused(e) if e.condition == Condition::ItemNotFound);
-        if expired {
+        if expired && self.expirations < EXPIRATIONS {
+            self.expirations = self.expirations.saturating_add(1);
             self.gap(cx, GapReason::CursorExpired);
             self.cursor = Some(Cursor::Beginning);
             return self.restart(cx, at);
@@ -274,7 +298,7 @@ impl Log {
             .timing
             .backoff_min
             .saturating_mul(1 << self.failures.min(6));
-        cx.arm(Timer::Retry, self.id.0, pause);
+        cx.arm(Timer::LogRetry, self.id.0, pause);
     }
 
     /// Gives out what was held back, as far as the reader can take it.
@@ -299,7 +323,7 @@ impl Log {
     }
 
     fn gap(&self, cx: &mut Cx<'_>, reason: GapReason) {
-        let after = self.cursor.clone().unwrap_or(Cursor::Beginning);
+        let after = self.cursor.clone();
         self.tell(cx, Entry::Gap { after, reason });
     }
 
@@ -308,6 +332,12 @@ impl Log {
             subscription: self.id,
             entry,
         });
+    }
+
+    /// Gives up the page being received.
+    fn stop(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.asked.take());
+        self.pager.abandon();
     }
 
     fn drop_held(&mut self) {

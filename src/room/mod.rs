@@ -20,6 +20,7 @@ use crate::ids::RoomId;
 use crate::jid::BareJid;
 pub(crate) use log::Log;
 use outbox::Outbox;
+use recent::Recent;
 
 /// A room of the engine.
 #[derive(Debug)]
@@ -32,12 +33,21 @@ pub(crate) struct Room {
     current: String,
     info: RoomInfo,
     asked: Asked,
-    /// Whether a failure to say so is worth another question.
+    /// The request that is under way: what the room can do, or to unlock it.
+    question: Option<u64>,
+    /// Whether a failure to say what it can do is worth another question.
     again: bool,
+    /// The id of the join under way, which a refusal of it bears.
+    join_id: String,
+    /// While joining: an occupant of the nick we asked for came, and nothing says
+    /// yet whether that is us; with its lasting id.
+    provisional: Option<Option<String>>,
     created: bool,
     /// We were in before: a refusal now may be our own ghost's doing.
     entered: bool,
     occupants: BTreeSet<String>,
+    /// The nicks we went by, the latest only.
+    own_nicks: Recent<String>,
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
     early: Vec<Message>,
@@ -97,15 +107,18 @@ enum Asked {
 
 /// What came of a stanza of the room, for those who follow it.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum RoomOutput {
     Nothing,
     /// We are in, at first or again; what was said meanwhile.
     Entered(Vec<Message>),
-    /// Somebody said something.
-    Message(Box<Message>),
+    /// Somebody said something; what, if anybody wants to know.
+    Said(Option<Box<Message>>),
     /// We are out; `true` if for good.
     Out(bool),
 }
+
+/// How many of our own nicks in a room are remembered.
+const OWN_NICKS: usize = 16;
 
 impl Room {
     pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
@@ -117,10 +130,14 @@ impl Room {
             nick,
             info: RoomInfo::default(),
             asked: Asked::Failed,
+            question: None,
             again: false,
+            join_id: String::new(),
+            provisional: None,
             created: false,
             entered: false,
             occupants: BTreeSet::new(),
+            own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
             early: Vec::new(),
             failures: 0,
@@ -155,6 +172,6 @@ impl Room {
 
     /// Whose the room's timers are.
     fn owner(&self) -> u64 {
-        u64::from(self.id.0)
+        self.id.0
     }
 }

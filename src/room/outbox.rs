@@ -11,7 +11,7 @@ use alloc::string::String;
 use super::recent::Recent;
 use crate::command::Post;
 use crate::cx::Cx;
-use crate::error::StanzaError;
+use crate::error::{Condition, StanzaError};
 use crate::event::{Event, NotSent, PostOutcome, Via};
 use crate::ids::{ArchiveId, Label, PostId};
 use crate::jid::BareJid;
@@ -102,7 +102,14 @@ impl Outbox {
     /// The room refused the post with this id.
     pub(crate) fn refused(&mut self, cx: &mut Cx<'_>, id: &str, error: StanzaError) {
         if let Some(post) = self.take_written(|origin_id| origin_id == id) {
-            resolve(cx, post.id, PostOutcome::Rejected(error));
+            let outcome = match error.condition {
+                // Said by our own server about the room's: it may have arrived.
+                Condition::RemoteServerTimeout => PostOutcome::Unknown {
+                    origin_id: post.origin_id,
+                },
+                _ => PostOutcome::Rejected(error),
+            };
+            resolve(cx, post.id, outcome);
         }
     }
 

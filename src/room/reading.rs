@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Heard, Room, Standing};
+use super::{Room, RoomOutput, Standing};
 use crate::cx::{Cx, same_address};
 use crate::event::{Message, RoomEvent, Source};
 use crate::mam::Archived;
@@ -16,28 +16,27 @@ use crate::xml::Element;
 
 impl Room {
     /// A message of the room came; `nick` is whose, `None` if it is the room's own.
+    /// It is copied only if somebody follows the room.
     pub(crate) fn on_message(
         &mut self,
         cx: &mut Cx<'_>,
         element: Element<'_>,
         nick: Option<&str>,
-    ) -> Heard {
+        followed: bool,
+    ) -> RoomOutput {
         match element.attr("type") {
             Some("error") => {
-                if let Some(id) = element.attr("id") {
+                // From the room, or as bounced from ourselves in it.
+                if nick.is_none_or(|nick| nick == self.current)
+                    && let Some(id) = element.attr("id")
+                {
                     self.outbox.refused(cx, id, stanza::error::parse(element));
                 }
-                return Heard::Nothing;
+                return RoomOutput::Nothing;
             }
             Some("groupchat") => {}
             // Private messages, invitations, configuration changes: not the topic's.
-            _ => return Heard::Nothing,
-        }
-        if !matches!(
-            self.standing,
-            Standing::In | Standing::Examining | Standing::Unlocking
-        ) {
-            return Heard::Nothing;
+            _ => return RoomOutput::Nothing,
         }
         // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
         let subject = element.child("subject", ns::CLIENT);
@@ -49,35 +48,56 @@ impl Room {
                 by: nick.map(Into::into),
             };
             self.tell(cx, event);
-            return Heard::Nothing;
+            // It ends what a room says to those who enter.
+            return self.presume(cx);
         }
-        let Some(nick) = nick else {
-            return Heard::Nothing;
-        };
-        let Some(mut message) = message::read(element, nick, Source::Live) else {
-            return Heard::Nothing;
-        };
+        let inside = matches!(
+            self.standing,
+            Standing::In | Standing::Examining | Standing::Unlocking
+        );
+        match nick {
+            Some(nick) if inside => self.on_said(cx, element, nick, followed),
+            _ => RoomOutput::Nothing,
+        }
+    }
+
+    /// Somebody said something while we are in.
+    fn on_said(
+        &mut self,
+        cx: &mut Cx<'_>,
+        element: Element<'_>,
+        nick: &str,
+        followed: bool,
+    ) -> RoomOutput {
         let room = &self.jid;
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
-        message.id = id.filter(|_| self.info.stanza_ids || self.standing != Standing::In);
+        let is_in = self.standing == Standing::In;
+        let id = id.filter(|_| self.info.stanza_ids || !is_in);
+        if nick == self.current && self.is_ours(message::occupant_id(element)) {
+            let ids = [message::origin_id(element), element.attr("id")];
+            self.outbox.reflected(cx, ids, id.clone());
+        }
+        if is_in && !followed {
+            return RoomOutput::Said(None);
+        }
+        let Some(mut message) = message::read(element, nick, Source::Live) else {
+            return RoomOutput::Nothing;
+        };
+        message.id = id;
         message.own = self.is_own(&message);
-        if nick == self.current && self.is_ours(&message) {
-            let ids = [message.origin_id.as_deref(), element.attr("id")];
-            self.outbox.reflected(cx, ids, message.id.clone());
+        if is_in {
+            return RoomOutput::Said(Some(message));
         }
-        if self.standing != Standing::In {
-            // What does not fit is in the archive, if there is one.
-            let held = self
-                .early
-                .iter()
-                .map(Message::weight)
-                .fold(0, usize::saturating_add);
-            if self.early.len() < cx.limits.held_messages && held < cx.limits.held_bytes {
-                self.early.push(*message);
-            }
-            return Heard::Nothing;
+        // What does not fit is in the archive, if there is one.
+        let held = self
+            .early
+            .iter()
+            .map(Message::weight)
+            .fold(0, usize::saturating_add);
+        if self.early.len() < cx.limits.held_messages && held < cx.limits.held_bytes {
+            self.early.push(*message);
         }
-        Heard::Message(message)
+        RoomOutput::Nothing
     }
 
     /// The message in an archived result, if it is one of this room with a body.
@@ -90,19 +110,18 @@ impl Room {
         Some(message)
     }
 
-    /// Whether this engine said it: it bears an id of ours, and no occupant-id
-    /// that says otherwise, since ids can be copied.
+    /// Whether this engine said it: it bears an id of ours under a nick of ours,
+    /// and no occupant-id that says otherwise, since ids can be copied.
     fn is_own(&self, message: &Message) -> bool {
-        self.is_ours(message)
-            && message
-                .origin_id
-                .as_deref()
-                .is_some_and(|id| self.outbox.is_own(id))
+        let id = message.origin_id.as_deref();
+        id.is_some_and(|id| self.outbox.is_own(id))
+            && self.own_nicks.contains(message.nick.as_str())
+            && self.is_ours(message.occupant_id.as_deref())
     }
 
     /// Whether no occupant-id says that somebody else said it (XEP-0421).
-    fn is_ours(&self, message: &Message) -> bool {
-        match (&self.occupant_id, &message.occupant_id) {
+    fn is_ours(&self, occupant_id: Option<&str>) -> bool {
+        match (self.occupant_id.as_deref(), occupant_id) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
         }

@@ -12,12 +12,13 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
-use super::{Asked, Heard, Nickname, Room, Standing};
+use super::{Asked, Nickname, Room, RoomOutput, Standing};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
-use crate::event::{JoinFailure, Joined, LeaveCause, NotSent, Retry, RoomEvent};
+use crate::event::{JoinFailure, Joined, LeaveCause, NotSent, Retry, RoomEvent, RoomInfo};
 use crate::ids::Label;
 use crate::limits::Limits;
 use crate::muc::{self, OccupantPresence};
@@ -29,6 +30,13 @@ use crate::xml::Element;
 
 /// So many other nicks are tried at once; then each after a pause.
 const CONFLICTS: u32 = 4;
+
+/// So often a chosen nick that we had is asked for again while somebody has it,
+/// ever more slowly: some minutes in all.
+const GHOSTS: u32 = 12;
+
+/// How long to wait for a proof of our own presence, where a nick alone speaks for it.
+const SELF_PRESENCE: Duration = Duration::from_secs(2);
 
 impl Room {
     /// Asks to be let in; the stream is up.
@@ -43,18 +51,24 @@ impl Room {
     fn send_join(&mut self, cx: &mut Cx<'_>) {
         self.standing = Standing::Joining;
         self.occupants.clear();
+        self.provisional = None;
+        self.join_id = cx.ids.token(Label::IqId);
         let occupant = format!("{}/{}", self.jid, self.current);
-        cx.out.write(|w| muc::write_join(w, &occupant));
+        cx.out
+            .write(|w| muc::write_join(w, &occupant, &self.join_id));
         self.ask(cx);
     }
 
     /// Asks what the room can do: what its ids are worth above all.
     fn ask(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.question.take());
         self.asked = Asked::Pending;
         let purpose = Purpose::RoomInfo(self.id);
-        cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
-            w.start("query").attr("xmlns", ns::DISCO_INFO).end();
-        });
+        self.question = Some(
+            cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
+                w.start("query").attr("xmlns", ns::DISCO_INFO).end();
+            }),
+        );
     }
 
     /// Writes the posts that wait, as far as there is room.
@@ -79,16 +93,25 @@ impl Room {
         self.tell(cx, RoomEvent::DestroyRefused(error));
     }
 
-    /// Leaves for good.
-    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) {
-        if !matches!(
+    /// Leaves for good. Returns the nick under which the room will say so, if it
+    /// has anything to say.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) -> Option<String> {
+        let parting = self.part(cx).then(|| self.current.clone());
+        self.out(cx, LeaveCause::Asked, Retry::Never);
+        parting
+    }
+
+    /// Tells the room that we go, if it may take us for an occupant.
+    fn part(&self, cx: &mut Cx<'_>) -> bool {
+        let known = !matches!(
             self.standing,
             Standing::Out | Standing::Waiting | Standing::Dead
-        ) {
+        );
+        if known {
             let occupant = format!("{}/{}", self.jid, self.current);
             cx.out.write(|w| muc::write_leave(w, &occupant));
         }
-        self.out(cx, LeaveCause::Asked, Retry::Never);
+        known
     }
 
     /// The stream ended after the transport took `sent` bytes of it; `retry`
@@ -101,18 +124,19 @@ impl Room {
         }
         let was_in = self.is_in();
         self.standing = Standing::Out;
+        self.question = None;
         self.early.clear();
         self.occupants.clear();
-        if was_in {
-            self.tell(
-                cx,
-                RoomEvent::Left {
-                    cause: LeaveCause::Offline,
-                    retry,
-                },
-            );
-        } else if retry == Retry::Never && !self.entered {
-            self.fail(cx, JoinFailure::Offline);
+        if retry == Retry::Never {
+            // Nobody will bring us back: the room is over, whoever waits for it.
+            if self.entered {
+                self.out(cx, LeaveCause::Offline, retry);
+            } else {
+                self.fail(cx, JoinFailure::Offline);
+            }
+        } else if was_in {
+            let cause = LeaveCause::Offline;
+            self.tell(cx, RoomEvent::Left { cause, retry });
         }
     }
 
@@ -122,17 +146,20 @@ impl Room {
         cx: &mut Cx<'_>,
         element: Element<'_>,
         nick: Option<&str>,
-    ) -> Heard {
+    ) -> RoomOutput {
         let kind = presence::kind(element);
         if kind == presence::Kind::Error {
-            return if self.standing == Standing::Joining {
+            // A refusal bears the id of what it refuses (RFC 6120, section 8.1.3):
+            // that of an earlier attempt says nothing about this one.
+            let this = element.attr("id").is_none_or(|id| id == self.join_id);
+            return if self.standing == Standing::Joining && this {
                 self.refused(cx, stanza::error::parse(element))
             } else {
-                Heard::Nothing
+                RoomOutput::Nothing
             };
         }
         let Some(nick) = nick.filter(|nick| (1..=Limits::NICK_BYTES).contains(&nick.len())) else {
-            return Heard::Nothing;
+            return RoomOutput::Nothing;
         };
         let said = OccupantPresence::read(element);
         // 110 is neither sent by every room nor proof of much, so the current
@@ -143,13 +170,13 @@ impl Room {
             (presence::Kind::Unavailable, true) => self.own_unavailable(cx, nick, said),
             (presence::Kind::Available, false) => {
                 self.occupant_came(cx, nick);
-                Heard::Nothing
+                RoomOutput::Nothing
             }
             (presence::Kind::Unavailable, false) => {
                 self.occupant_went(cx, nick, said);
-                Heard::Nothing
+                RoomOutput::Nothing
             }
-            (presence::Kind::Error | presence::Kind::Other, _) => Heard::Nothing,
+            (presence::Kind::Error | presence::Kind::Other, _) => RoomOutput::Nothing,
         }
     }
 
@@ -159,39 +186,86 @@ impl Room {
         element: Element<'_>,
         nick: &str,
         said: OccupantPresence<'_>,
-    ) -> Heard {
+    ) -> RoomOutput {
         match self.standing {
-            Standing::Joining => {
-                // The room may have rewritten the nick, with status 210 or without.
-                self.current = nick.into();
-                self.occupant_id = message::occupant_id(element).map(Into::into);
-                self.created = said.status.created;
-                if said.status.created {
-                    // XEP-0045 section 10.1.2: until the room is unlocked nobody
-                    // else gets in, so it is not ours to call joined.
-                    self.standing = Standing::Unlocking;
-                    let purpose = Purpose::Unlock(self.id);
-                    cx.request(
-                        Kind::Set,
-                        Some(self.jid.as_str()),
-                        purpose,
-                        muc::write_unlock,
-                    );
-                    Heard::Nothing
-                } else {
-                    self.examine(cx)
+            // 110 is proof that we are in, whatever we made of an earlier answer.
+            Standing::Joining | Standing::Waiting if said.status.own => {
+                cx.disarm(Timer::Rejoin, self.owner());
+                // Who came under the nick we asked for was somebody else.
+                if self.provisional.take().is_some() && nick != self.current {
+                    let stranger = core::mem::take(&mut self.current);
+                    self.occupant_came(cx, &stranger);
                 }
+                let occupant_id = message::occupant_id(element).map(Into::into);
+                self.let_in(cx, nick, occupant_id, said.status.created)
+            }
+            Standing::Joining => {
+                // XEP-0045 section 7.2.2 has the others' presence come first, and a
+                // room may give us another nick than the one we asked for. Rooms
+                // that know no 110 end with the subject, or with silence.
+                self.provisional = Some(message::occupant_id(element).map(Into::into));
+                cx.arm(Timer::SelfPresence, self.owner(), SELF_PRESENCE);
+                RoomOutput::Nothing
             }
             Standing::In | Standing::Examining | Standing::Unlocking => {
-                self.rename(cx, nick);
-                Heard::Nothing
+                if said.status.own {
+                    self.rename(cx, nick);
+                    if let Some(id) = message::occupant_id(element) {
+                        self.occupant_id = Some(id.into());
+                    }
+                }
+                RoomOutput::Nothing
             }
-            Standing::Out | Standing::Waiting | Standing::Dead => Heard::Nothing,
+            Standing::Waiting | Standing::Out | Standing::Dead => RoomOutput::Nothing,
         }
+    }
+
+    /// Nothing more comes before our own presence: who came under our nick is us.
+    pub(crate) fn presume(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        match self.provisional.take() {
+            Some(occupant_id) if self.standing == Standing::Joining => {
+                let nick = self.current.clone();
+                self.let_in(cx, &nick, occupant_id, false)
+            }
+            _ => RoomOutput::Nothing,
+        }
+    }
+
+    fn let_in(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        occupant_id: Option<String>,
+        created: bool,
+    ) -> RoomOutput {
+        cx.disarm(Timer::SelfPresence, self.owner());
+        // The room may have rewritten the nick, with status 210 or without.
+        self.current = nick.into();
+        self.own_nicks.insert(nick.into());
+        self.occupant_id = occupant_id;
+        self.created = created;
+        if !created {
+            return self.examine(cx);
+        }
+        // XEP-0045 section 10.1.2: until the room is unlocked nobody else gets in,
+        // so it is not ours to call joined. What it said so far was about a room
+        // that was not set up yet.
+        cx.forget(self.question.take());
+        self.asked = Asked::Failed;
+        self.standing = Standing::Unlocking;
+        let purpose = Purpose::Unlock(self.id);
+        self.question = Some(cx.request(
+            Kind::Set,
+            Some(self.jid.as_str()),
+            purpose,
+            muc::write_unlock,
+        ));
+        RoomOutput::Nothing
     }
 
     fn rename(&mut self, cx: &mut Cx<'_>, nick: &str) {
         if nick != self.current {
+            self.own_nicks.insert(nick.into());
             let from = core::mem::replace(&mut self.current, nick.into());
             self.tell(
                 cx,
@@ -208,22 +282,22 @@ impl Room {
         cx: &mut Cx<'_>,
         nick: &str,
         said: OccupantPresence<'_>,
-    ) -> Heard {
+    ) -> RoomOutput {
         if !matches!(
             self.standing,
             Standing::In | Standing::Examining | Standing::Unlocking
         ) {
             // The parting of an older stream of ours, while we join anew.
-            return Heard::Nothing;
+            return RoomOutput::Nothing;
         }
         if said.status.new_nick
             && let Some(next) = said.next_nick()
         {
             self.rename(cx, next);
-            return Heard::Nothing;
+            return RoomOutput::Nothing;
         }
         if nick != self.current {
-            return Heard::Nothing;
+            return RoomOutput::Nothing;
         }
         let cause = match said.leave_cause() {
             LeaveCause::Asked => LeaveCause::Unexplained,
@@ -235,15 +309,16 @@ impl Room {
             | LeaveCause::Unexplained => {
                 self.outbox.room_left(cx);
                 self.disarm(cx);
+                cx.forget(self.question.take());
                 self.early.clear();
                 self.occupants.clear();
                 let retry = Retry::At(self.wait(cx));
                 self.tell(cx, RoomEvent::Left { cause, retry });
-                Heard::Out(false)
+                RoomOutput::Out(false)
             }
             _ => {
                 self.out(cx, cause, Retry::Never);
-                Heard::Out(true)
+                RoomOutput::Out(true)
             }
         }
     }
@@ -282,27 +357,29 @@ impl Room {
     }
 
     /// The room refused to let us in.
-    fn refused(&mut self, cx: &mut Cx<'_>, error: StanzaError) -> Heard {
+    fn refused(&mut self, cx: &mut Cx<'_>, error: StanzaError) -> RoomOutput {
         match error.condition {
-            Condition::Conflict => match &self.nick {
-                Nickname::Suggested(nick) => {
-                    let tail = cx.ids.token(Label::Nick);
-                    let tail = tail.get(..4).unwrap_or_default();
-                    self.current = format!("{nick}-{tail}");
-                    self.conflicts = self.conflicts.saturating_add(1);
-                    if self.conflicts <= CONFLICTS {
-                        self.send_join(cx);
-                        return Heard::Nothing;
+            Condition::Conflict => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                match &self.nick {
+                    Nickname::Suggested(nick) => {
+                        let tail = cx.ids.token(Label::Nick);
+                        let tail = tail.get(..4).unwrap_or_default();
+                        self.current = format!("{nick}-{tail}");
+                        if self.conflicts <= CONFLICTS {
+                            self.send_join(cx);
+                            return RoomOutput::Nothing;
+                        }
+                    }
+                    // Our own ghost may sit there still, for as long as its server
+                    // takes to notice that the stream is gone; not for ever.
+                    Nickname::Chosen(_) if self.entered && self.conflicts <= GHOSTS => {}
+                    Nickname::Chosen(_) => {
+                        self.fail(cx, JoinFailure::NickConflict);
+                        return RoomOutput::Out(true);
                     }
                 }
-                // Our own ghost may sit there still, for as long as its server
-                // takes to notice that the stream is gone.
-                Nickname::Chosen(_) if self.entered => {}
-                Nickname::Chosen(_) => {
-                    self.fail(cx, JoinFailure::NickConflict);
-                    return Heard::Out(true);
-                }
-            },
+            }
             // Somebody else is creating the room and has not unlocked it yet, or
             // its service is not there for now.
             Condition::ItemNotFound
@@ -312,12 +389,17 @@ impl Room {
             _ if error.kind == ErrorType::Wait => {}
             _ => {
                 self.fail(cx, JoinFailure::Refused(error));
-                return Heard::Out(true);
+                return RoomOutput::Out(true);
             }
         }
-        self.wait(cx);
+        let retry = Retry::At(self.wait(cx));
+        if self.entered {
+            // We were in once: somebody counts on us, and wants to know.
+            let error = refusal(error.clone());
+            self.tell(cx, RoomEvent::JoinFailed { error, retry });
+        }
         self.last_refusal = Some(error);
-        Heard::Nothing
+        RoomOutput::Nothing
     }
 
     /// Arms the next attempt, with full jitter below a growing ceiling.
@@ -343,84 +425,98 @@ impl Room {
     }
 
     /// The room has not let us in in time.
-    pub(crate) fn join_expired(&mut self, cx: &mut Cx<'_>) -> Heard {
-        if self.entered {
-            // We were in once: somebody counts on us coming back.
-            let retry = Retry::At(self.wait(cx));
-            self.tell(
-                cx,
-                RoomEvent::JoinFailed {
-                    error: JoinFailure::TimedOut,
-                    retry,
-                },
-            );
-            return Heard::Nothing;
+    pub(crate) fn join_expired(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        if self.standing == Standing::Examining {
+            // We are in; it only does not say what it can do.
+            cx.forget(self.question.take());
+            return self.arrive(cx);
         }
+        self.part(cx);
         let error = self
             .last_refusal
             .take()
-            .map_or(JoinFailure::TimedOut, JoinFailure::Refused);
+            .map_or(JoinFailure::TimedOut, refusal);
+        if self.entered {
+            let retry = Retry::At(self.wait(cx));
+            self.tell(cx, RoomEvent::JoinFailed { error, retry });
+            return RoomOutput::Nothing;
+        }
         self.fail(cx, error);
-        Heard::Out(true)
+        RoomOutput::Out(true)
     }
 
     /// The room was unlocked, or refused to be.
-    pub(crate) fn unlocked(&mut self, cx: &mut Cx<'_>, answer: Result<(), StanzaError>) -> Heard {
-        if self.standing != Standing::Unlocking {
-            return Heard::Nothing;
+    pub(crate) fn unlocked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        serial: u64,
+        answer: Result<(), StanzaError>,
+    ) -> RoomOutput {
+        if self.question != Some(serial) || self.standing != Standing::Unlocking {
+            return RoomOutput::Nothing;
         }
+        self.question = None;
         match answer {
-            Ok(()) => {
-                // What it said before was about a room that was not set up yet.
-                self.asked = Asked::Failed;
-                self.examine(cx)
-            }
+            Ok(()) => self.examine(cx),
             Err(error) => {
-                let occupant = format!("{}/{}", self.jid, self.current);
-                cx.out.write(|w| muc::write_leave(w, &occupant));
+                self.part(cx);
                 self.fail(cx, JoinFailure::Refused(error));
-                Heard::Out(true)
+                RoomOutput::Out(true)
             }
         }
     }
 
     /// We are in: what is missing is what the room can do.
-    fn examine(&mut self, cx: &mut Cx<'_>) -> Heard {
+    fn examine(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
         self.standing = Standing::Examining;
+        // Asked before we were in, it may have been kept from us.
+        self.again = self.asked == Asked::Pending;
         match self.asked {
             Asked::Known => return self.arrive(cx),
             Asked::Failed => self.ask(cx),
             Asked::Pending => {}
         }
-        self.again = true;
-        Heard::Nothing
+        RoomOutput::Nothing
     }
 
-    /// The room said what it can do, or would not (`None`).
-    pub(crate) fn examined(&mut self, cx: &mut Cx<'_>, query: Option<Element<'_>>) -> Heard {
-        if self.asked != Asked::Pending {
-            return Heard::Nothing;
+    /// The room said what it can do, or would not, or nobody did (`transient`).
+    pub(crate) fn examined(
+        &mut self,
+        cx: &mut Cx<'_>,
+        serial: u64,
+        answer: Result<RoomInfo, bool>,
+    ) -> RoomOutput {
+        if self.question != Some(serial) {
+            return RoomOutput::Nothing;
         }
-        self.asked = if query.is_some() {
-            Asked::Known
-        } else {
-            Asked::Failed
-        };
-        self.info = query.map(muc::room_info).unwrap_or_default();
-        match (self.standing, self.asked) {
-            (Standing::Examining, Asked::Known) => self.arrive(cx),
-            // Asked too early, by one who was not in yet: asked once more.
-            (Standing::Examining, _) if core::mem::take(&mut self.again) => {
-                self.ask(cx);
-                Heard::Nothing
+        self.question = None;
+        let in_already = self.standing == Standing::Examining;
+        match answer {
+            Ok(info) => {
+                self.asked = Asked::Known;
+                self.info = info;
             }
-            (Standing::Examining, _) => self.arrive(cx),
-            _ => Heard::Nothing,
+            Err(_) if in_already && core::mem::take(&mut self.again) => {
+                self.ask(cx);
+                return RoomOutput::Nothing;
+            }
+            Err(transient) => {
+                self.asked = Asked::Failed;
+                // What it could do when we were in last, it can most likely still.
+                if !(transient && self.entered) {
+                    self.info = RoomInfo::default();
+                }
+            }
+        }
+        if in_already {
+            self.arrive(cx)
+        } else {
+            RoomOutput::Nothing
         }
     }
 
     /// In.
-    fn arrive(&mut self, cx: &mut Cx<'_>) -> Heard {
+    fn arrive(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
         self.standing = Standing::In;
         self.entered = true;
         self.failures = 0;
@@ -441,7 +537,7 @@ impl Room {
                 message.id = None;
             }
         }
-        Heard::Entered(early)
+        RoomOutput::Entered(early)
     }
 
     /// The room cannot be entered: no more is tried.
@@ -464,6 +560,7 @@ impl Room {
 
     fn die(&mut self, cx: &mut Cx<'_>) {
         self.disarm(cx);
+        cx.forget(self.question.take());
         self.standing = Standing::Dead;
         self.early.clear();
         self.occupants.clear();
@@ -473,5 +570,14 @@ impl Room {
     fn disarm(&self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Join, self.owner());
         cx.disarm(Timer::Rejoin, self.owner());
+        cx.disarm(Timer::SelfPresence, self.owner());
+    }
+}
+
+/// A refusal as the reason why a join failed.
+fn refusal(error: StanzaError) -> JoinFailure {
+    match error.condition {
+        Condition::Conflict => JoinFailure::NickConflict,
+        _ => JoinFailure::Refused(error),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn read(message: Element<'_>, nick: &str, source: Source) -> Option<B
     }))
 }
 
-/// The id that the sender says it gave (XEP-0359, section 3.2).
+/// The id that the sender says it gave (XEP-0359, section 2.2).
 pub(crate) fn origin_id<'a>(message: Element<'a>) -> Option<&'a str> {
     message
         .child("origin-id", ns::SID)
@@ -50,7 +50,7 @@ pub(crate) fn occupant_id<'a>(stanza: Element<'a>) -> Option<&'a str> {
 
 /// The archive id that `by` gave the message.
 ///
-/// XEP-0359 v0.7.0 section 5: "The value of the 'by' attribute MUST be the XMPP
+/// XEP-0359 v0.7.0 section 3: "The value of the 'by' attribute MUST be the XMPP
 /// address of the entity assigning the unique and stable stanza ID." Two of the
 /// same `by` mean that somebody lies, so neither counts. Whether `by` removes
 /// forged ones is for the caller to know.

@@ -36,7 +36,8 @@ fn trickle(mut peer: Peer, why: Timer) -> Duration {
 
 #[test]
 fn s10_no_step_is_prolonged_by_a_trickle_of_bytes() {
-    let steps: [(&str, fn() -> Peer); 8] = [
+    type Step = (&'static str, fn() -> Peer);
+    let steps: [Step; 8] = [
         ("header", || opened(peer::config(), secure())),
         ("features", || greeted(peer::config(), secure())),
         ("proceed", || {

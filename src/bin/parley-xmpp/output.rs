@@ -120,19 +120,24 @@ pub(crate) fn gap_reason(reason: &GapReason) -> String {
     match reason {
         GapReason::CursorExpired => "the archive no longer knows that message".into(),
         GapReason::NoArchive => "the room has no archive that we may read".into(),
+        GapReason::NeverAnchored => "the connection broke before we knew where we stood".into(),
+        GapReason::Overflow => "more was said at once than could be held back".into(),
         GapReason::ArchiveFailed(error) => format!("the archive could not be read: {error}"),
         _ => "for an unknown reason".into(),
     }
 }
 
-/// `{topic, after, reason, text}`.
-pub(crate) fn gap(topic: &str, after: &Cursor, reason: &GapReason) -> Value {
+/// `{topic, after, reason, text}`; `after` is null where it is not known.
+pub(crate) fn gap(topic: &str, after: Option<&Cursor>, reason: &GapReason) -> Value {
     let word = match reason {
         GapReason::CursorExpired => "cursor-expired",
         GapReason::NoArchive => "no-archive",
+        GapReason::NeverAnchored => "never-anchored",
+        GapReason::Overflow => "overflow",
         _ => "archive-failed",
     };
-    json!({ "topic": topic, "after": after.as_str(), "reason": word, "text": gap_reason(reason) })
+    let after = after.map(Cursor::as_str);
+    json!({ "topic": topic, "after": after, "reason": word, "text": gap_reason(reason) })
 }
 
 /// `{state, jid?, cause?, retryInMs?}`.

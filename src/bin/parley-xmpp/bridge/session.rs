@@ -386,7 +386,7 @@ impl Live {
                         notification("message", &MessageObject::new(&topic, &message))
                     }
                     Entry::Gap { after, reason } => {
-                        notification("gap", &output::gap(&topic, &after, &reason))
+                        notification("gap", &output::gap(&topic, after.as_ref(), &reason))
                     }
                     _ => continue,
                 };

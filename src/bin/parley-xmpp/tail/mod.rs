@@ -229,12 +229,13 @@ impl Printer {
                     self.reached.push((Arc::clone(topic), Cursor::After(id)));
                 }
             }
-            Entry::CaughtUp { at } => self.reached.push((Arc::clone(topic), at)),
+            Entry::CaughtUp { at: Some(at) } => self.reached.push((Arc::clone(topic), at)),
             Entry::Gap { after, reason } => {
-                let object = output::gap(topic, &after, &reason);
+                let object = output::gap(topic, after.as_ref(), &reason);
                 let after = match &after {
-                    Cursor::Beginning => "the beginning",
-                    Cursor::After(id) => id.as_str(),
+                    None => "where we stood",
+                    Some(Cursor::Beginning) => "the beginning",
+                    Some(Cursor::After(id)) => id.as_str(),
                 };
                 let why = output::gap_reason(&reason);
                 self.aside(

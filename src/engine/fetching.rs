@@ -1,0 +1,277 @@
+//! A fetch: reading an archive over as many pages as it takes, and waiting for
+//! news where there is nothing.
+
+use alloc::vec::Vec;
+
+use crate::command::Fetch;
+use crate::cx::{Cx, Purpose};
+use crate::error::Condition;
+use crate::event::{Event, FetchEvent, Message, RequestError};
+use crate::ids::{ArchiveId, Cursor, Label, QueryId, RoomId};
+use crate::mam::{self, Direction, Fin, Pager, WholePage};
+use crate::room::Room;
+use crate::stanza::iq::Kind;
+use crate::time::{Instant, Timer, TimerKey};
+
+/// A fetch under way.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    id: QueryId,
+    pub(super) room: RoomId,
+    pub(super) pager: Pager,
+    since: Option<Cursor>,
+    /// Messages still wanted.
+    left: u32,
+    /// Until when it waits for news, if it does.
+    patience: Option<Instant>,
+    /// The newest item seen: the place to go on from.
+    newest: Option<ArchiveId>,
+    phase: Phase,
+    delivered: bool,
+    /// The request for the page being received.
+    asked: Option<u64>,
+    /// The room said something that the archive has not shown yet.
+    heard: bool,
+    /// How often the archive was looked at since then.
+    rechecks: u32,
+    inconsistencies: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// We are not in the room.
+    Away,
+    /// A page was asked for.
+    Asking,
+    /// Nothing is there; waiting for news.
+    Watching,
+    Over,
+}
+
+/// After news, how long to wait before asking an archive again that did not have
+/// it yet; twice as long each time, up to four seconds.
+const RECHECK: core::time::Duration = core::time::Duration::from_millis(250);
+
+/// How often an answer that contradicts itself is asked for again.
+const INCONSISTENCIES: u8 = 2;
+
+impl Fetching {
+    pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {
+        let (direction, position) = match &fetch.since {
+            None => (Direction::Backward, None),
+            Some(Cursor::Beginning) => (Direction::Forward, None),
+            Some(Cursor::After(id)) => (Direction::Forward, Some(id.clone())),
+        };
+        let waits = fetch.since.is_some() && !fetch.wait.is_zero();
+        cx.arm(Timer::FetchStalled, id.0, cx.timing.post);
+        Self {
+            id,
+            room,
+            pager: Pager::new(direction, position, cx.limits.page),
+            since: fetch.since,
+            left: fetch.limit,
+            patience: waits.then(|| cx.now.plus(fetch.wait)),
+            newest: None,
+            phase: Phase::Away,
+            delivered: false,
+            asked: None,
+            heard: false,
+            rechecks: 0,
+            inconsistencies: 0,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// We are in the room.
+    pub(super) fn enter(&mut self, cx: &mut Cx<'_>, room: &Room) {
+        cx.disarm(Timer::FetchStalled, self.id.0);
+        if !room.info().archive {
+            self.fail(cx, RequestError::ArchiveUnsupported);
+        } else if self.left == 0 {
+            self.done(cx, false);
+        } else {
+            self.ask(cx, room);
+        }
+    }
+
+    /// We are out of the room, or the stream ended, for now.
+    pub(super) fn away(&mut self, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Away {
+            // Its time goes on: it is no nearer to its end.
+            return;
+        }
+        self.disarm(cx);
+        self.pager.abandon();
+        self.phase = Phase::Away;
+        cx.arm(Timer::FetchStalled, self.id.0, cx.timing.post);
+    }
+
+    /// Lets go of its timers and its question.
+    pub(super) fn disarm(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.asked.take());
+        for timer in [Timer::FetchStalled, Timer::FetchWait, Timer::FetchRecheck] {
+            cx.disarm(timer, self.id.0);
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Cx<'_>, room: &Room) {
+        self.phase = Phase::Asking;
+        cx.disarm(Timer::FetchRecheck, self.id.0);
+        let query_id = cx.ids.token(Label::QueryId);
+        let (page, max) = self.pager.open(query_id.clone(), self.left);
+        let purpose = Purpose::FetchPage(self.id);
+        self.asked = Some(
+            cx.request(Kind::Set, Some(room.jid().as_str()), purpose, |w| {
+                mam::write_query(w, &query_id, &page, max);
+            }),
+        );
+    }
+
+    /// The room said something.
+    pub(super) fn hear(&mut self, cx: &mut Cx<'_>, room: &Room) {
+        self.heard = true;
+        self.rechecks = 0;
+        if self.phase == Phase::Watching {
+            self.ask(cx, room);
+        }
+    }
+
+    /// A timer of its own went off.
+    pub(super) fn on_timer(&mut self, cx: &mut Cx<'_>, room: Option<&Room>, why: Timer) {
+        match (why, self.phase) {
+            (Timer::FetchStalled, _) => self.fail(cx, RequestError::TimedOut),
+            (Timer::FetchWait, Phase::Watching) => self.done(cx, true),
+            (Timer::FetchRecheck, Phase::Watching) => {
+                if let Some(room) = room {
+                    self.ask(cx, room);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The page asked for was answered.
+    pub(super) fn page(
+        &mut self,
+        cx: &mut Cx<'_>,
+        room: &Room,
+        serial: u64,
+        answer: Result<Fin<'_>, RequestError>,
+    ) {
+        // A late answer to an older question says nothing about this page.
+        if self.asked != Some(serial) {
+            return;
+        }
+        self.asked = None;
+        let page = match answer {
+            Err(error) => return self.refused(cx, error),
+            Ok(fin) => match self.pager.close(&fin) {
+                Ok(page) => page,
+                Err(_) if self.inconsistencies < INCONSISTENCIES => {
+                    self.inconsistencies += 1;
+                    return self.ask(cx, room);
+                }
+                Err(what) => return self.fail(cx, RequestError::Inconsistent(what)),
+            },
+        };
+        self.inconsistencies = 0;
+        let WholePage {
+            mut messages,
+            mut complete,
+            newest,
+            doubtful,
+        } = page;
+        if doubtful {
+            return self.ask(cx, room);
+        }
+        let newest = self.cut(&mut messages, &mut complete).or(newest);
+        if self.since.is_some() || self.newest.is_none() {
+            // Towards the past the first page has the newest item of all.
+            self.newest = newest.or(self.newest.take());
+        }
+        if !messages.is_empty() {
+            self.delivered = true;
+            self.left = self
+                .left
+                .saturating_sub(u32::try_from(messages.len()).unwrap_or(u32::MAX));
+            self.tell(cx, FetchEvent::Page(messages));
+        }
+        if !complete && self.left > 0 {
+            return self.ask(cx, room);
+        }
+        match self.patience {
+            Some(until) if complete && !self.delivered && until > cx.now => {
+                self.phase = Phase::Watching;
+                cx.timers
+                    .arm(TimerKey::of(Timer::FetchWait, self.id.0), until);
+                if self.heard {
+                    // The archive lags behind what the room says.
+                    let pause = RECHECK.saturating_mul(1 << self.rechecks.min(4));
+                    self.rechecks = self.rechecks.saturating_add(1);
+                    cx.arm(Timer::FetchRecheck, self.id.0, pause);
+                }
+            }
+            _ => self.done(cx, complete || self.since.is_none()),
+        }
+    }
+
+    /// Takes what the server sent beyond what was asked for off a page; returns
+    /// the newest item that is left, if anything was taken off its end.
+    fn cut(&self, messages: &mut Vec<Message>, complete: &mut bool) -> Option<ArchiveId> {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let excess = messages
+            .len()
+            .checked_sub(left)
+            .filter(|excess| *excess > 0)?;
+        if self.since.is_none() {
+            messages.drain(..excess);
+            return None;
+        }
+        messages.truncate(left);
+        *complete = false;
+        messages.last().and_then(|message| message.id.clone())
+    }
+
+    fn refused(&mut self, cx: &mut Cx<'_>, error: RequestError) {
+        let error = match error {
+            RequestError::Refused(refusal) => match refusal.condition {
+                // We are in the room, so it is the item that is not found.
+                Condition::ItemNotFound if matches!(self.since, Some(Cursor::After(_))) => {
+                    RequestError::CursorExpired
+                }
+                Condition::ItemNotFound | Condition::Gone => RequestError::NoSuchRoom,
+                Condition::FeatureNotImplemented | Condition::ServiceUnavailable => {
+                    RequestError::ArchiveUnsupported
+                }
+                _ => RequestError::Refused(refusal),
+            },
+            other => other,
+        };
+        self.fail(cx, error);
+    }
+
+    fn done(&mut self, cx: &mut Cx<'_>, complete: bool) {
+        let next = match self.newest.take() {
+            Some(id) => Cursor::After(id),
+            None => self.since.take().unwrap_or(Cursor::Beginning),
+        };
+        self.over(cx, FetchEvent::Done { next, complete });
+    }
+
+    pub(super) fn fail(&mut self, cx: &mut Cx<'_>, error: RequestError) {
+        self.over(cx, FetchEvent::Failed(error));
+    }
+
+    fn over(&mut self, cx: &mut Cx<'_>, event: FetchEvent) {
+        self.disarm(cx);
+        self.phase = Phase::Over;
+        self.tell(cx, event);
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, event: FetchEvent) {
+        cx.tell(Event::Fetch { id: self.id, event });
+    }
+}
