@@ -107,6 +107,8 @@ pub(crate) struct Pager {
     open: Option<OpenPage>,
     /// Pages in a row that gave no item although more was promised.
     idle_pages: u8,
+    /// The archive was said to be empty, and was asked again.
+    doubted: bool,
     /// Where the pager stood some pages ago: to come there again is a loop
     /// (Brent's algorithm, so that no list of visited items is needed).
     mark: Option<ArchiveId>,
@@ -150,6 +152,9 @@ pub(crate) struct WholePage {
     pub(crate) complete: bool,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
+    /// The archive is said to hold nothing at all: the same page has to be asked
+    /// for once more. ejabberd 23.01 says so of an archive that is being written to.
+    pub(crate) doubtful: bool,
 }
 
 /// Empty pages in a row, each promising more, after which we stop asking.
@@ -163,6 +168,7 @@ impl Pager {
             page,
             open: None,
             idle_pages: 0,
+            doubted: false,
             mark: None,
             pages_since_mark: 0,
             pages_to_next_mark: 1,
@@ -262,6 +268,8 @@ impl Pager {
                 }
             }
         }
+        let nothing = items.is_empty() && fin.set.nothing;
+        let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
         let newest = items.back().map(|item| item.id.clone());
         let messages = items
             .into_iter()
@@ -275,6 +283,7 @@ impl Pager {
             messages,
             complete: fin.complete && !open.overfull,
             newest,
+            doubtful,
         })
     }
 
@@ -339,7 +348,11 @@ mod tests {
     fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
         Fin {
             complete,
-            set: rsm::Set { first, last },
+            set: rsm::Set {
+                first,
+                last,
+                nothing: false,
+            },
         }
     }
 
@@ -419,6 +432,22 @@ mod tests {
         assert!(!pager.close(&fin(false, None, None)).unwrap().complete);
         pager.open("r".to_string(), 50);
         assert!(pager.close(&fin(false, None, None)).is_err());
+    }
+
+    #[test]
+    fn an_archive_that_is_said_to_be_empty_is_asked_twice() {
+        let mut empty = fin(true, None, None);
+        empty.set.nothing = true;
+        let mut pager = Pager::new(Direction::Backward, None, 10);
+        pager.open("a".to_string(), 10);
+        assert!(pager.close(&empty).unwrap().doubtful);
+        pager.open("b".to_string(), 10);
+        let page = pager.close(&empty).unwrap();
+        assert!(!page.doubtful && page.complete && page.newest.is_none());
+        // An empty page of an archive that holds something is none of these.
+        let mut pager = Pager::new(Direction::Forward, Some(id("1")), 10);
+        pager.open("c".to_string(), 10);
+        assert!(!pager.close(&fin(true, None, None)).unwrap().doubtful);
     }
 
     #[test]

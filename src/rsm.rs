@@ -45,6 +45,8 @@ pub(crate) fn write(w: &mut Writer<'_>, page: &Page, max: u32) {
 pub(crate) struct Set<'a> {
     pub(crate) first: Option<&'a str>,
     pub(crate) last: Option<&'a str>,
+    /// The whole result, not only this page, is said to hold nothing.
+    pub(crate) nothing: bool,
 }
 
 /// Reads the `<set/>` within `parent`.
@@ -60,6 +62,7 @@ pub(crate) fn read(parent: Element<'_>) -> Set<'_> {
     Set {
         first: text("first"),
         last: text("last"),
+        nothing: text("count") == Some("0"),
     }
 }
 

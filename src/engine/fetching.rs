@@ -182,7 +182,11 @@ impl Fetching {
             mut messages,
             mut complete,
             newest,
+            doubtful,
         } = page;
+        if doubtful {
+            return self.ask(cx, room);
+        }
         let newest = self.cut(&mut messages, &mut complete).or(newest);
         if self.since.is_some() || self.newest.is_none() {
             // Towards the past the first page has the newest item of all.

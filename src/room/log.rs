@@ -191,6 +191,12 @@ impl Log {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
         };
+        if page.doubtful && self.phase == Phase::Anchoring {
+            return self.request(cx, at, 1);
+        }
+        if page.doubtful {
+            return self.ask(cx, at);
+        }
         if self.phase == Phase::Anchoring {
             self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
             if core::mem::take(&mut self.overflowed) {
