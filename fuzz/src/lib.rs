@@ -1,13 +1,21 @@
 //! What the fuzzers run.
 //!
 //! Each target is a plain function of bytes that panics where something does not
-//! hold. `cargo +nightly fuzz run <target> -- -dict=fuzz/xml.dict` searches for
+//! hold. `cargo +nightly fuzz run <target> -- -dict=fuzz/xml.dict` (or `xmpp.dict`) searches for
 //! such bytes; `cargo test` in this directory replays the corpora with any
 //! toolchain. What a fuzzer finds becomes a named test and a file of the corpus.
 
+mod engine;
+#[path = "../../tests/peer/scram.rs"]
+mod scram;
+#[path = "../../tests/support/script.rs"]
+mod script;
+#[path = "../../tests/support/watch.rs"]
+mod watch;
 #[path = "../../tests/support/xml.rs"]
 mod xml;
 
+pub use engine::{engine_bytes, engine_script, jid, scram};
 use parley_xmpp::XmlLimits;
 use xml::{HEAD, Op};
 
@@ -16,6 +24,10 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("framer_split", framer_split),
     ("xml_diff", xml_diff),
     ("writer_round_trip", writer_round_trip),
+    ("engine_bytes", engine_bytes),
+    ("engine_script", engine_script),
+    ("jid", jid),
+    ("scram", scram),
 ];
 
 /// Makes a program of a target.
