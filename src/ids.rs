@@ -42,11 +42,12 @@ impl ArchiveId {
     pub const MAX_BYTES: usize = 1024;
 
     /// The id, or `None` if it is empty, longer than [`Self::MAX_BYTES`], or holds
-    /// control characters or others that XML cannot carry back to the server.
+    /// characters that XML cannot carry back to the server.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
         let fits = (1..=Self::MAX_BYTES).contains(&id.len());
-        let clean = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+        // XML 1.0, section 2.2: what cannot be carried cannot have come either.
+        let clean = |c: char| !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
         (fits && id.chars().all(clean)).then(|| Self(id.into()))
     }
 
