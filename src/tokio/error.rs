@@ -91,7 +91,7 @@ impl ConnectError {
                     "use the domain that the certificate is made out to, or name it with tls_name"
                 }
                 CertificateProblem::UnknownIssuer => {
-                    "if the server has a certificate of its own, pass its issuer with ca_file"
+                    "if the server has a certificate of its own, pass its issuer's certificate with ca_file (on the command line: --ca-file)"
                 }
                 CertificateProblem::Authority => {
                     "let that authority issue a certificate for the server"

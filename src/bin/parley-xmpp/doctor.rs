@@ -85,8 +85,10 @@ fn tls(client: &Client, login: &Login, report: &mut Report) {
         None if login.tls => report.warn(
             "channel-binding",
             format!("the login is not bound to the TLS channel ({announced})"),
-            "Prosody 0.12 or newer with SCRAM-SHA-…-PLUS; no TLS proxy in front",
-            "ejabberd 21.12 or newer with SCRAM; no TLS proxy in front",
+            "a version that announces tls-exporter (XEP-0440): 0.12 knows only tls-unique, \
+             which TLS 1.3 does not have; no TLS proxy in front",
+            "a version that announces tls-exporter (XEP-0440): 23.01 knows only tls-unique, \
+             which TLS 1.3 does not have; no TLS proxy in front",
         ),
         None => report.info("channel-binding", format!("none without TLS ({announced})")),
     }
@@ -121,7 +123,7 @@ fn stream(login: &Login, report: &mut Report) {
     if login.stream_management {
         report.ok(
             "stream-management",
-            "on offer: short interruptions cost nothing",
+            "on offer (this version does not use it yet)",
         );
     } else {
         report.warn(
