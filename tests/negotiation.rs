@@ -30,7 +30,7 @@ mod scram;
 use parley_xmpp::{
     ChannelBinding, Config, Event, OfflineCause, Plaintext, Retry, Security, Timer, Transport,
 };
-use peer::{BIND, HEADER, Peer, attribute};
+use peer::{HEADER, Peer, attribute};
 use scram::{Scram, base64};
 
 const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::peer::{self, BIND, HEADER, Peer};
 use crate::*;
 
+/// A way to bring a peer into a state.
+type Start = fn() -> Peer;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Says `text` and then one byte a second of an element that has no end; how long
@@ -36,7 +39,7 @@ fn trickle(mut peer: Peer, why: Timer) -> Duration {
 
 #[test]
 fn s10_no_step_is_prolonged_by_a_trickle_of_bytes() {
-    let steps: [(&str, fn() -> Peer); 8] = [
+    let steps: [(&str, Start); 8] = [
         ("header", || opened(peer::config(), secure())),
         ("features", || greeted(peer::config(), secure())),
         ("proceed", || {
