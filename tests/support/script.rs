@@ -304,7 +304,7 @@ impl World {
                 } else {
                     Start::Cursor(cursor(b))
                 };
-                let credit = if b % 2 == 0 {
+                let credit = if b.is_multiple_of(2) {
                     u32::MAX
                 } else {
                     u32::from(b) % 7
