@@ -192,11 +192,12 @@ impl Log {
             Err(error) => return self.failed(cx, at, error),
         };
         if self.phase == Phase::Anchoring {
-            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
-            if core::mem::take(&mut self.overflowed) {
-                // What was dropped lies before the anchor: no page has it.
+            if self.overflowed {
+                // What was dropped before the archive looked lies before the
+                // anchor, from a place that nobody knows; the rest is read yet.
                 self.gap(cx, GapReason::Overflow);
             }
+            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
             return self.arrive(cx, at);
         }
         if page.complete || page.newest.is_some() {
