@@ -228,7 +228,6 @@ fn bounds_of_zero_do_not_wedge_the_engine() {
     let limits = &mut config.limits;
     limits.events = 0;
     limits.event_bytes = 0;
-    limits.write_bytes = 0;
     limits.held_messages = 0;
     limits.held_bytes = 0;
     limits.page = 0;
@@ -257,8 +256,26 @@ fn bounds_of_zero_do_not_wedge_the_engine() {
         .unwrap();
     let asked = query(&mut peer);
     nothing(&mut peer, &asked);
+    peer.events();
     peer.say(&message("bob", "a2", "live"));
     assert_eq!(bodies(&entries(peer.events())), ["live"]);
+}
+
+#[test]
+fn an_engine_that_may_keep_nothing_unwritten_reads_once_it_is_written() {
+    let mut config = config();
+    config.limits.write_bytes = 0;
+    let mut peer = Peer::new(config);
+    peer.engine.transport_opened(peer.now, secure());
+    assert!(!peer.engine.wants().read);
+    let success = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+    let mut last = String::new();
+    for said in [HEADER, PLAIN, success, HEADER, BIND] {
+        peer.heard();
+        peer.say(said);
+        last = peer.engine.wants().write.escape_ascii().to_string();
+    }
+    assert!(last.contains("xmpp-bind"), "{last}");
 }
 
 #[test]
