@@ -98,9 +98,7 @@ pub struct ChannelBinding {
 pub struct Config {
     pub(crate) account: BareJid,
     pub(crate) credentials: Credentials,
-    /// The resource to ask for. Default: random, but the same for the life of the
-    /// engine, so that a new stream of it makes the server close the old one.
-    pub resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// Default: [`Plaintext::Never`].
     pub plaintext: Plaintext,
     /// Whether PLAIN may be used, over TLS, where the server offers no SCRAM. Default: no.
@@ -130,6 +128,19 @@ impl Config {
         })
     }
 
+    /// The same with a resource to ask for. Default: random, but the same for the
+    /// life of the engine, so that a new stream of it makes the server close the
+    /// old one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Resource`].
+    pub fn resource(mut self, resource: &str) -> Result<Self, ConfigError> {
+        let address = self.account.with_resource(resource);
+        address.map_err(ConfigError::Resource)?;
+        self.resource = Some(resource.into());
+        Ok(self)
+    }
+
     /// The account's address.
     #[must_use]
     pub const fn account(&self) -> &BareJid {
@@ -143,6 +154,8 @@ impl Config {
 pub enum ConfigError {
     /// The account's name or domain is not part of an address.
     Account(JidError),
+    /// The resource cannot be one.
+    Resource(JidError),
     /// The password is empty.
     NoPassword,
     /// The name or password holds characters that need normalisation (RFC 4013),
@@ -155,6 +168,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(why) => write!(f, "the account's address is wrong: {why}"),
+            Self::Resource(why) => write!(f, "the resource is wrong: {why}"),
             Self::NoPassword => f.write_str("the password is empty"),
             Self::Unprepared => f.write_str(
                 "the user name or password holds characters that a login cannot carry, \

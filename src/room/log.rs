@@ -103,7 +103,7 @@ impl Log {
             if entered_before || self.cursor.is_some() {
                 self.gap(cx, GapReason::NoArchive);
             }
-            return self.go_live(cx);
+            return self.go_live(cx, None);
         }
         if entered_before && self.cursor.is_none() {
             self.gap(cx, GapReason::NeverAnchored);
@@ -198,11 +198,12 @@ impl Log {
             return self.ask(cx, at);
         }
         if self.phase == Phase::Anchoring {
-            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
-            if core::mem::take(&mut self.overflowed) {
-                // What was dropped lies before the anchor: no page has it.
+            if self.overflowed {
+                // What was dropped before the archive looked lies before the
+                // anchor, from a place that nobody knows; the rest is read yet.
                 self.gap(cx, GapReason::Overflow);
             }
+            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
             return self.arrive(cx, at);
         }
         if page.complete || page.newest.is_some() {
@@ -264,14 +265,14 @@ impl Log {
         if self.overflowed {
             return self.restart(cx, at);
         }
-        self.go_live(cx);
+        let place = self.cursor.clone();
+        self.go_live(cx, place);
     }
 
-    fn go_live(&mut self, cx: &mut Cx<'_>) {
+    fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
         self.overflowed = false;
         self.expirations = 0;
-        let at = self.cursor.clone();
         self.tell(cx, Entry::CaughtUp { at });
         self.flush(cx);
     }
@@ -291,7 +292,8 @@ impl Log {
         let for_good = matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
         if for_good || self.failures >= FAILURES {
             self.gap(cx, GapReason::ArchiveFailed(error));
-            return self.go_live(cx);
+            let place = self.cursor.clone();
+            return self.go_live(cx, place);
         }
         self.phase = Phase::Pausing;
         let pause = cx

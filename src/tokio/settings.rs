@@ -103,10 +103,15 @@ impl Settings {
 
     /// The resource to ask for. Default: a random one. A fixed one makes a second
     /// program with the same account and resource throw out the first.
-    #[must_use]
-    pub fn resource(mut self, resource: &str) -> Self {
-        self.config.resource = Some(resource.into());
-        self
+    ///
+    /// # Errors
+    /// If it cannot be the resource of an address.
+    pub fn resource(mut self, resource: &str) -> Result<Self, SettingsError> {
+        self.config = self
+            .config
+            .resource(resource)
+            .map_err(SettingsError::Config)?;
+        Ok(self)
     }
 
     /// Trusts the certificates in this PEM file, and *only* these. Default: what the system trusts.
@@ -191,7 +196,7 @@ impl fmt::Debug for Settings {
 pub enum SettingsError {
     /// The service is not an address.
     Service(ServiceError),
-    /// The domain, user name or password cannot be one.
+    /// The domain, user name, password or resource cannot be one.
     Config(ConfigError),
     /// The service of the rooms is not a domain.
     MucService(JidError),

@@ -82,7 +82,7 @@ fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
         Nick::Suggested(resolved.nick.clone())
     });
     if let Some(resource) = &resolved.resource {
-        settings = settings.resource(resource);
+        settings = settings.resource(resource)?;
     }
     if let Some(file) = &resolved.ca_file {
         settings = settings.ca_file(file);

@@ -1,0 +1,184 @@
+//! Fetches over late answers, lagging archives, and what is no archive.
+
+use crate::peer::{archived, message};
+use crate::*;
+use parley_xmpp::{ArchiveId, RequestError};
+
+fn found(peer: &mut Peer) -> Vec<String> {
+    let (messages, ends) = fetched(peer.events());
+    assert!(
+        matches!(ends[..], [FetchEvent::Done { complete: true, .. }]),
+        "{ends:?}"
+    );
+    messages.into_iter().map(|m| m.body).collect()
+}
+
+fn asks_after(query: &str, id: &str) -> bool {
+    query.contains(&format!("<after>{id}</after>"))
+}
+
+#[test]
+fn a_late_answer_does_not_close_a_newer_page() {
+    let (mut peer, room) = in_room();
+    peer.engine.fetch(peer.now, room, everything(9)).unwrap();
+    let old = query(&mut peer);
+    drop_and_rejoin(&mut peer);
+    let new = query(&mut peer);
+    assert_ne!(iq(&old), iq(&new));
+    peer.say(&archived(query_id(&old), "a1", "late"));
+    peer.say(&fin(iq(&old), true, &["a1"]));
+    peer.say(&failure(iq(&old), "item-not-found", "cancel"));
+    assert_eq!(peer.events(), []);
+    peer.say(&archived(query_id(&new), "a1", "one"));
+    peer.say(&fin(iq(&new), true, &["a1"]));
+    assert_eq!(found(&mut peer), ["one"]);
+}
+
+#[test]
+fn the_deadline_of_an_older_question_does_not_end_a_newer_one() {
+    let (mut peer, room) = in_room();
+    peer.engine.fetch(peer.now, room, everything(9)).unwrap();
+    query(&mut peer);
+    peer.pass(secs(29));
+    drop_and_rejoin(&mut peer);
+    let new = query(&mut peer);
+    peer.pass(secs(10));
+    assert_eq!(fetched(peer.events()), (vec![], vec![]));
+    peer.say(&archived(query_id(&new), "a1", "one"));
+    peer.say(&fin(iq(&new), true, &["a1"]));
+    assert_eq!(found(&mut peer), ["one"]);
+}
+
+#[test]
+fn a_question_that_is_cancelled_answers_nobody() {
+    let (mut peer, room) = in_room();
+    let id = peer.engine.fetch(peer.now, room, everything(9)).unwrap();
+    let old = query(&mut peer);
+    peer.engine.cancel(peer.now, id);
+    peer.say(&archived(query_id(&old), "a1", "late"));
+    peer.say(&fin(iq(&old), true, &["a1"]));
+    peer.pass(secs(31));
+    assert_eq!(peer.events(), []);
+}
+
+/// When an archive is asked that has nothing yet, as milliseconds from now, for
+/// as long as `time`.
+fn asked_again(peer: &mut Peer, time: Duration) -> (Vec<u128>, Option<String>) {
+    let start = peer.now;
+    let (mut when, mut open) = (Vec::new(), None);
+    while peer.now.since(start) < time {
+        peer.pass(Duration::from_millis(50));
+        let sent = peer.heard();
+        pong(peer, &sent);
+        if let Some(query) = queries(&sent).pop() {
+            when.push(peer.now.since(start).as_millis());
+            open = Some(query.to_owned());
+            if peer.now.since(start) < time {
+                nothing(peer, query);
+            }
+        }
+    }
+    (when, open)
+}
+
+#[test]
+fn an_archive_that_lags_is_asked_until_it_shows_what_was_said() {
+    let (mut peer, room) = in_room();
+    let poll = everything(9).wait(secs(120));
+    peer.engine.fetch(peer.now, room, poll).unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    assert_eq!(
+        asked_again(&mut peer, secs(20)).0,
+        [0_u128; 0],
+        "not before there is news"
+    );
+    peer.say(&message("bob", "a1", "news"));
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    let (when, _) = asked_again(&mut peer, secs(32));
+    assert_eq!(
+        when,
+        [
+            250, 750, 1750, 3750, 7750, 11750, 15750, 19750, 23750, 27750, 31750
+        ]
+    );
+    assert_eq!(fetched(peer.events()), (vec![], vec![]));
+    peer.pass(secs(4));
+    let asked = query(&mut peer);
+    peer.say(&archived(query_id(&asked), "a1", "news"));
+    peer.say(&fin(iq(&asked), true, &["a1"]));
+    assert_eq!(found(&mut peer), ["news"]);
+}
+
+#[test]
+fn more_news_makes_a_lagging_archive_be_asked_at_once() {
+    let (mut peer, room) = in_room();
+    let poll = everything(9).wait(secs(60));
+    peer.engine.fetch(peer.now, room, poll).unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    peer.say(&message("bob", "a1", "news"));
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    asked_again(&mut peer, secs(16));
+    peer.say(&message("bob", "a2", "more"));
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    let (when, _) = asked_again(&mut peer, secs(2));
+    assert_eq!(when, [250, 750, 1750]);
+}
+
+#[test]
+fn a_poll_ends_in_time_however_the_archive_lags() {
+    let (mut peer, room) = in_room();
+    let poll = everything(9).wait(secs(5));
+    peer.engine.fetch(peer.now, room, poll).unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    peer.say(&message("bob", "a1", "news"));
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    asked_again(&mut peer, secs(6));
+    assert_eq!(
+        fetched(peer.events()).1,
+        [FetchEvent::Done {
+            next: Cursor::Beginning,
+            complete: true
+        }]
+    );
+}
+
+#[test]
+fn an_archive_that_promises_more_and_gives_nothing_is_found_out() {
+    let (mut peer, room) = in_room();
+    peer.engine.fetch(peer.now, room, everything(9)).unwrap();
+    let mut count = 0;
+    loop {
+        let sent = peer.heard();
+        let Some(query) = queries(&sent).pop() else {
+            break;
+        };
+        count += 1;
+        assert!(count <= 20, "asked for ever");
+        peer.say(&fin(iq(query), false, &[]));
+    }
+    assert!(matches!(
+        fetched(peer.events()).1[..],
+        [FetchEvent::Failed(RequestError::Inconsistent(_))]
+    ));
+}
+
+#[test]
+fn a_cursor_that_xml_cannot_carry_is_none() {
+    for text in ["a\u{1}b", "\u{0}", "a\nb", "\u{85}", "\u{fffe}", "\u{ffff}"] {
+        assert_eq!(Cursor::parse(text), None, "{text:?}");
+        assert_eq!(ArchiveId::new(text), None, "{text:?}");
+    }
+    let (mut peer, room) = in_room();
+    let cursor = Cursor::parse("<&> '\"").unwrap();
+    peer.engine
+        .fetch(peer.now, room, Fetch::since(cursor, 1))
+        .unwrap();
+    assert!(asks_after(&query(&mut peer), "&lt;&amp;&gt; '\""));
+}

@@ -1,0 +1,150 @@
+//! What is said in a room, by whom, and what became of posts.
+
+use crate::peer::{archived, message};
+use crate::*;
+use parley_xmpp::{Condition, Post, PostOutcome, Source};
+
+fn post(peer: &mut Peer, room: RoomId) -> String {
+    peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+    attribute(&peer.heard(), "id").to_owned()
+}
+
+fn bounce(from: &str, id: &str, condition: &str) -> String {
+    format!(
+        "<message from='{from}' type='error' id='{id}'><error type='wait'>\
+         <{condition} xmlns='{STANZAS}'/></error></message>"
+    )
+}
+
+fn outcomes(events: Vec<Event>) -> Vec<PostOutcome> {
+    let outcome = |event| match event {
+        Event::Post { outcome, .. } => Some(outcome),
+        _ => None,
+    };
+    events.into_iter().filter_map(outcome).collect()
+}
+
+#[test]
+fn nobody_hides_a_message_behind_the_looks_of_an_archive() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, Start::Now, 9)
+        .unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    let result = |query: &str| {
+        message("eve", &format!("a-{query}"), "the order").replace(
+            "<body>",
+            &format!("<result xmlns='urn:xmpp:mam:2' queryid='{query}' id='x'/><body>"),
+        )
+    };
+    peer.say(&result(""));
+    peer.say(&result(query_id(&asked)));
+    peer.say(&message("bob", "a2", "seen"));
+    assert_eq!(
+        bodies(&entries(peer.events())),
+        ["the order", "the order", "seen"]
+    );
+}
+
+#[test]
+fn a_copied_id_makes_no_message_ours() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, Start::Now, 99)
+        .unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    let origin = post(&mut peer, room);
+    let mark = format!("<origin-id xmlns='urn:xmpp:sid:0' id='{origin}'/>");
+    let marked = |text: String| text.replace("</body>", &format!("</body>{mark}"));
+    peer.events();
+    peer.say(&marked(message("mallory", "a1", "forged")));
+    peer.say(&marked(message("ada", "a2", "hi")).replace("m-a2", &origin));
+    let events = peer.events();
+    assert_eq!(outcomes(events.clone()).len(), 1);
+    let own = |entries: Vec<Entry>| -> Vec<(String, bool, Source)> {
+        let read = messages(&entries).into_iter();
+        read.map(|m| (m.nick.clone(), m.own, m.source)).collect()
+    };
+    assert_eq!(
+        own(entries(events)),
+        [
+            ("mallory".into(), false, Source::Live),
+            ("ada".into(), true, Source::Live)
+        ]
+    );
+    // Nor in the archive, where the nick is that of whoever said it.
+    peer.engine
+        .subscribe(peer.now, room, FROM_THE_BEGINNING, 99)
+        .unwrap();
+    let asked = query(&mut peer);
+    peer.say(&marked(archived(query_id(&asked), "a1", "forged")));
+    peer.say(&marked(archived(query_id(&asked), "a2", "hi")).replace("/bob'", "/ada'"));
+    peer.say(&fin(iq(&asked), true, &["a1", "a2"]));
+    assert_eq!(
+        own(entries(peer.events())),
+        [
+            ("bob".into(), false, Source::Archive),
+            ("ada".into(), true, Source::Archive)
+        ]
+    );
+}
+
+#[test]
+fn an_occupant_id_outweighs_the_nick() {
+    let mut peer = Peer::online(config());
+    let room = peer.engine.join(peer.now, ada()).unwrap();
+    let sent = peer.heard();
+    let occupant = |id: &str| format!("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='{id}'/>");
+    let proof = presence("ada", "<status code='110'/>");
+    peer.say(&proof.replace("<x ", &format!("{}<x ", occupant("us"))));
+    peer.say(&features(iq(requests(&sent)[0]), ROOM_FEATURES));
+    peer.engine
+        .subscribe(peer.now, room, Start::Now, 99)
+        .unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    peer.events();
+    let origin = post(&mut peer, room);
+    let said = |id: &str| {
+        let mark = format!("<origin-id xmlns='urn:xmpp:sid:0' id='{origin}'/>");
+        message("ada", &format!("a-{id}"), "hi")
+            .replace("</body>", &format!("</body>{mark}{}", occupant(id)))
+    };
+    // The nick was ours, and somebody took it and the id.
+    peer.say(&said("somebody"));
+    let events = peer.events();
+    assert_eq!(outcomes(events.clone()), []);
+    assert!(!messages(&entries(events))[0].own);
+    peer.say(&said("us"));
+    let events = peer.events();
+    assert_eq!(outcomes(events.clone()).len(), 1);
+    assert!(messages(&entries(events))[0].own);
+}
+
+#[test]
+fn a_bounce_of_our_own_server_leaves_a_post_in_doubt() {
+    let (mut peer, room) = in_room();
+    let origin = post(&mut peer, room);
+    peer.say(&bounce(ROOM, &origin, "remote-server-timeout"));
+    assert_eq!(
+        outcomes(peer.events()),
+        [PostOutcome::Unknown { origin_id: origin }]
+    );
+}
+
+#[test]
+fn an_error_of_another_occupant_refuses_nothing() {
+    let (mut peer, room) = in_room();
+    let origin = post(&mut peer, room);
+    peer.say(&bounce(&format!("{ROOM}/mallory"), &origin, "forbidden"));
+    peer.say(&bounce("mallory@parley.local", &origin, "forbidden"));
+    assert_eq!(peer.events(), []);
+    // Some rooms refuse in the name of whom they refuse.
+    peer.say(&bounce(&format!("{ROOM}/ada"), &origin, "not-acceptable"));
+    match &outcomes(peer.events())[..] {
+        [PostOutcome::Rejected(error)] => assert_eq!(error.condition, Condition::NotAcceptable),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,246 @@
+//! Subscriptions: their place in the archive, and the gaps they own up to.
+
+use crate::peer::{archived, message};
+use crate::*;
+use parley_xmpp::{GapReason, RequestError};
+
+/// A subscription at the end of an archive whose last item is `a0`.
+fn caught_up() -> (Peer, RoomId) {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::parse("a0").unwrap());
+    peer.engine.subscribe(peer.now, room, start, 1000).unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    assert!(matches!(
+        entries(peer.events())[..],
+        [Entry::CaughtUp { .. }]
+    ));
+    (peer, room)
+}
+
+#[test]
+fn a_late_answer_ends_no_newer_page_of_a_subscription() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, FROM_THE_BEGINNING, 9)
+        .unwrap();
+    let old = query(&mut peer);
+    drop_and_rejoin(&mut peer);
+    let new = query(&mut peer);
+    peer.say(&fin(iq(&old), true, &[]));
+    peer.say(&failure(iq(&old), "forbidden", "auth"));
+    assert_eq!(peer.events(), []);
+    peer.say(&archived(query_id(&new), "a1", "one"));
+    peer.say(&fin(iq(&new), true, &["a1"]));
+    assert!(matches!(
+        entries(peer.events())[..],
+        [Entry::Message(_), Entry::CaughtUp { at: Some(_) }]
+    ));
+}
+
+#[test]
+fn the_deadline_of_an_older_page_does_not_end_a_newer_one() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, FROM_THE_BEGINNING, 9)
+        .unwrap();
+    query(&mut peer);
+    peer.pass(secs(29));
+    drop_and_rejoin(&mut peer);
+    let new = query(&mut peer);
+    peer.pass(secs(10));
+    let sent = peer.heard();
+    assert!(queries(&sent).is_empty(), "asked again: {sent}");
+    peer.say(&archived(query_id(&new), "a1", "one"));
+    peer.say(&fin(iq(&new), true, &["a1"]));
+    assert_eq!(bodies(&entries(peer.events())), ["one"]);
+}
+
+#[test]
+fn an_archive_that_forgets_what_it_says_is_given_up_at_once() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, FROM_THE_BEGINNING, 1000)
+        .unwrap();
+    let (mut count, mut told) = (0, Vec::new());
+    loop {
+        let sent = peer.heard();
+        let Some(query) = queries(&sent).pop() else {
+            break;
+        };
+        count += 1;
+        assert!(count <= 10, "a storm");
+        if query.contains("<after>") {
+            peer.say(&failure(iq(query), "item-not-found", "modify"));
+        } else {
+            peer.say(&archived(query_id(query), "a1", "one"));
+            peer.say(&fin(iq(query), false, &["a1"]));
+        }
+        told.extend(entries(peer.events()));
+    }
+    assert_eq!(bodies(&told), ["one"]);
+    assert!(
+        matches!(
+            told[told.len() - 2..],
+            [
+                Entry::Gap {
+                    reason: GapReason::ArchiveFailed(_),
+                    ..
+                },
+                Entry::CaughtUp { .. }
+            ]
+        ),
+        "{told:?}"
+    );
+    peer.say(&message("bob", "a9", "live"));
+    assert_eq!(bodies(&entries(peer.events())), ["live"]);
+}
+
+#[test]
+fn an_archive_that_promises_more_and_gives_nothing_is_asked_a_few_times() {
+    let (mut peer, room) = in_room();
+    peer.engine
+        .subscribe(peer.now, room, FROM_THE_BEGINNING, 1000)
+        .unwrap();
+    let start = peer.now;
+    let (mut count, mut told) = (0, Vec::new());
+    while peer.now.since(start) < secs(3600) {
+        let sent = peer.heard();
+        pong(&mut peer, &sent);
+        for query in queries(&sent) {
+            count += 1;
+            peer.say(&fin(iq(query), false, &[]));
+        }
+        told.extend(entries(peer.events()));
+        if peer.engine.wants().write.is_empty() {
+            turn(&mut peer);
+        }
+    }
+    assert!(count <= 20, "{count} questions in an hour");
+    assert!(
+        matches!(
+            told[..],
+            [
+                Entry::Gap {
+                    reason: GapReason::ArchiveFailed(RequestError::Inconsistent(_)),
+                    ..
+                },
+                Entry::CaughtUp { .. }
+            ]
+        ),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_was_dropped_before_the_place_of_now_was_known_is_a_gap() {
+    let mut config = config();
+    config.limits.held_messages = 2;
+    let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
+    peer.engine
+        .subscribe(peer.now, room, Start::Now, 1000)
+        .unwrap();
+    let asked = query(&mut peer);
+    for n in 1..=3 {
+        peer.say(&message("bob", &format!("a{n}"), "dropped"));
+    }
+    peer.say(&archived(query_id(&asked), "a3", "dropped"));
+    // Said after the archive looked, and not held back either.
+    peer.say(&message("bob", "a4", "four"));
+    peer.say(&fin(iq(&asked), false, &["a3"]));
+    let told = entries(peer.events());
+    assert!(
+        matches!(
+            told[..],
+            [Entry::Gap {
+                after: None,
+                reason: GapReason::Overflow
+            }]
+        ),
+        "where it begins is not known: {told:?}"
+    );
+    // What the archive has after that place is not lost.
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a3</after>"), "{asked}");
+    peer.say(&archived(query_id(&asked), "a4", "four"));
+    peer.say(&fin(iq(&asked), true, &["a4"]));
+    peer.say(&message("bob", "a5", "five"));
+    let told = entries(peer.events());
+    assert_eq!(bodies(&told), ["four", "five"]);
+    assert!(matches!(told[1], Entry::CaughtUp { at: Some(_) }));
+}
+
+#[test]
+fn a_room_that_cannot_say_now_what_it_can_do_still_can_what_it_could() {
+    let (mut peer, _) = caught_up();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.say(&presence("ada", "<status code='110'/>"));
+    // Asked with the join, and once more inside: there is trouble both times.
+    for _ in 0..2 {
+        let sent = peer.heard();
+        let asked = requests(&sent).pop().unwrap();
+        peer.say(&failure(iq(asked), "resource-constraint", "wait"));
+    }
+    let asked = query(&mut peer);
+    peer.say(&message("bob", "a1", "once"));
+    peer.say(&archived(query_id(&asked), "a1", "once"));
+    peer.say(&fin(iq(&asked), true, &["a1"]));
+    let events = peer.events();
+    let told = entries(events.clone());
+    assert!(room_events(events).iter().any(
+        |e| matches!(e, RoomEvent::Joined(joined) if joined.info.archive && joined.info.stanza_ids)
+    ));
+    assert_eq!(bodies(&told), ["once"]);
+    assert!(!told.iter().any(|e| matches!(e, Entry::Gap { .. })));
+    // And when it can say so again, the place is still right.
+    drop_and_rejoin(&mut peer);
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    nothing(&mut peer, &asked);
+    assert_eq!(bodies(&entries(peer.events())), [""; 0]);
+}
+
+#[test]
+fn a_room_without_an_archive_has_no_place_to_stand_at() {
+    let no_gap = |entry: &Entry| matches!(entry, Entry::CaughtUp { at: None });
+    let is_gap = |entry: &Entry| {
+        matches!(
+            entry,
+            Entry::Gap {
+                reason: GapReason::NoArchive,
+                ..
+            }
+        )
+    };
+    // No archive at all, or one whose ids the live messages do not bear.
+    for kind in ["", "<feature var='urn:xmpp:mam:2'/>"] {
+        let (mut peer, room) = in_room_of(config(), kind);
+        let now = peer.now;
+        peer.engine.subscribe(now, room, Start::Now, 99).unwrap();
+        let told = entries(peer.events());
+        assert!(told.len() == 1 && no_gap(&told[0]), "{told:?}");
+        peer.say(&message("bob", "a1", "live"));
+        assert_eq!(bodies(&entries(peer.events())), ["live"]);
+
+        peer.engine
+            .subscribe(now, room, FROM_THE_BEGINNING, 99)
+            .unwrap();
+        let told = entries(peer.events());
+        assert!(
+            told.len() == 2 && is_gap(&told[0]) && no_gap(&told[1]),
+            "{told:?}"
+        );
+        assert_eq!(peer.heard(), "", "nothing is read");
+
+        // What is said while we are away is lost, and both say so.
+        peer.say(&dropped());
+        knock_again(&mut peer);
+        peer.let_in("ada", kind);
+        let told = entries(peer.events());
+        assert_eq!(told.iter().filter(|e| is_gap(e)).count(), 2, "{told:?}");
+        assert_eq!(told.iter().filter(|e| no_gap(e)).count(), 2, "{told:?}");
+        peer.say(&message("bob", "a2", "again"));
+        assert_eq!(bodies(&entries(peer.events())), ["again", "again"]);
+    }
+}
