@@ -96,11 +96,13 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
 }
 
 fn messages(entries: &[Entry]) -> Vec<&Message> {
-    let message = |entry| match entry {
-        &Entry::Message(ref message) => Some(&**message),
-        _ => None,
-    };
-    entries.iter().filter_map(message).collect()
+    let mut messages = Vec::new();
+    for entry in entries {
+        if let Entry::Message(message) = entry {
+            messages.push(&**message);
+        }
+    }
+    messages
 }
 
 fn bodies(entries: &[Entry]) -> Vec<&str> {
