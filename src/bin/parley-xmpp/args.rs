@@ -33,6 +33,47 @@ fn after_help() -> String {
     format!("{SETTINGS}\n{}", exit::HELP)
 }
 
+/// What `bridge --help` says about it.
+const BRIDGE_HELP: &str = "\
+Requests (parameters by name; ? is optional):
+  connect {service?, domain?, muc_service?, username?, password?, nick?, resource?, ca_file?,
+           tls_name?}                             -> {jid, nick}
+      What is left out comes from the flags, the environment, --config and the defaults.
+      Other requests may follow at once: they wait for it.
+  subscribe {topic, since?}                       -> {}
+      Then `message` and `gap` notifications: without `since` from now on; with the id of a
+      message right after it; with \"\" from the beginning.
+  unsubscribe {topic}                             -> {}
+  post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
+      A connection posts under its own nick; `identity`, if given, has to be that nick.
+      Posts to a topic are handed over in the order of their requests.
+  fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
+      The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
+      those after it. `blockMs` waits that long where nothing lies after `since`.
+  resolveIdentity {handle}                        -> {handle, backendRef}
+      `backendRef` is the nick by which the handle goes in every room: the handle itself.
+  disconnect {}                                   -> {}
+
+Notifications:
+  message {topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, inReplyTo?,
+           own, source}     source: \"live\" or \"archive\"; timestamp is informational;
+           backendMsgId and cursor are null in a room without an archive
+  gap {topic, after, reason, text}      messages may be missing after that cursor
+  state {state, jid?, cause?, retryInMs?}         state: online, offline, closed
+  room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
+                              nick-changed, subject
+
+Errors: the codes of the standard, or -32000 and below, with data {kind, remedy, condition?,
+text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
+no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
+inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
+failed fetchRecent has what it read in data.messages and data.nextCursor.
+
+Example:
+  printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\
+    '{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"post\",\"params\":{\"topic\":\"t\",\"content\":\"hi\"}}' |
+    parley-xmpp bridge";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "parley-xmpp", version, about = "Talk in rooms of an XMPP server", long_about = ABOUT)]
@@ -231,7 +272,7 @@ pub(crate) struct Doctor {
 /// One object, or batch, a line. Requests are answered concurrently and by id. The end of standard
 /// input closes the connection in good order. Logs go to standard error.
 #[derive(Args, Debug)]
-#[command(after_long_help = crate::bridge::HELP)]
+#[command(after_long_help = BRIDGE_HELP)]
 pub(crate) struct Bridge {}
 
 /// Seconds, fractions allowed.

@@ -1,7 +1,6 @@
 //! From the settings to a connection.
 
 use core::time::Duration;
-use std::hash::{BuildHasher as _, RandomState};
 
 use parley_xmpp::Nick;
 use parley_xmpp::tokio::{Client, ConnectError, Room, Settings, SettingsError};
@@ -21,17 +20,12 @@ pub(crate) async fn connect_with(
     common: &Common,
     change: impl FnOnce(&mut Settings),
 ) -> Result<(Client, Resolved), Failure> {
-    let resolved = Layer::gather(common, &env)?.resolve()?;
+    let resolved = Layer::gather(common, &crate::surroundings::env)?.resolve()?;
     if resolved.default_password {
         crate::say(DEFAULT_PASSWORD_WARNING);
     }
     let client = open_with(&resolved, common.connect_timeout, change).await?;
     Ok((client, resolved))
-}
-
-/// A variable of the environment; one that is no text counts as not set.
-pub(crate) fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Connects within the given time.
@@ -98,30 +92,4 @@ pub(crate) async fn join(client: &Client, topic: &str) -> Result<Room, Problem> 
     let room = client.room(topic).await.map_err(Problem::from)?;
     tracing::info!(room = ?room.jid(), nick = ?room.nick(), joined = ?room.joined(), "joined");
     Ok(room)
-}
-
-/// A few random letters and digits, to keep names apart; not a secret.
-pub(crate) fn random_suffix(len: usize) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
-    // Keyed at random by the standard library, for each of its tables.
-    let mut bits = RandomState::new().hash_one(std::process::id());
-    (0..len.min(12))
-        .map(|_| {
-            let letter = ALPHABET.get((bits & 31) as usize).copied().unwrap_or(b'x');
-            bits >>= 5;
-            char::from(letter)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suffixes_differ() {
-        let (one, two) = (random_suffix(10), random_suffix(10));
-        assert_eq!(one.len(), 10);
-        assert_ne!(one, two);
-    }
 }

@@ -190,7 +190,7 @@ async fn temporary_room(
     args: &args::Doctor,
     report: &mut Report,
 ) {
-    let topic = format!("parley-doctor-{}", connect::random_suffix(10));
+    let topic = format!("parley-doctor-{}", crate::surroundings::random_suffix(10));
     let room = match connect::join(client, &topic).await {
         Ok(room) => room,
         Err(problem) => {

@@ -22,6 +22,7 @@ mod post;
 mod problem;
 mod settings;
 mod signals;
+mod surroundings;
 mod tail;
 
 use std::io::Write as _;

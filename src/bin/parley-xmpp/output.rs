@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use parley_xmpp::tokio::{ConnectError, RoomError, State};
 use parley_xmpp::{
-    Cursor, GapReason, JoinFailure, LeaveCause, Message, Retry, RoomEvent, Source, topic,
+    Cursor, GapReason, JoinFailure, LeaveCause, Message, Retry, RoomEvent, Source, Via, topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -113,6 +113,14 @@ fn timestamp(message: &Message) -> String {
         #[allow(clippy::disallowed_methods, reason = "a program may look at the clock")]
         rfc3339(SystemTime::now())
     })
+}
+
+/// How the fate of a post became known, in a word.
+pub(crate) const fn via(via: Via) -> &'static str {
+    match via {
+        Via::Archive => "archive",
+        _ => "reflection",
+    }
 }
 
 /// Why messages may be missing, in words.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 
 use parley_xmpp::tokio::{PostFailure, Posted, Room};
-use parley_xmpp::{ArchiveId, Post, Via};
+use parley_xmpp::{ArchiveId, Post};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, BufReader};
 
@@ -192,7 +192,8 @@ impl Poster<'_> {
     fn print(&self, line: Option<u64>, posted: &Posted) -> Result<(), Failure> {
         let id = posted.id.as_ref().map(ArchiveId::as_str);
         let text = if self.json {
-            let mut object = json!({ "backendMsgId": id, "cursor": id, "via": via(posted.via) });
+            let mut object =
+                json!({ "backendMsgId": id, "cursor": id, "via": crate::output::via(posted.via) });
             if let (Some(line), Some(object)) = (line, object.as_object_mut()) {
                 object.insert("line".into(), line.into());
             }
@@ -210,14 +211,6 @@ impl Poster<'_> {
                 Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", "")))
             }
         }
-    }
-}
-
-/// How the fate of a post became known, in a word.
-pub(crate) const fn via(via: Via) -> &'static str {
-    match via {
-        Via::Archive => "archive",
-        _ => "reflection",
     }
 }
 

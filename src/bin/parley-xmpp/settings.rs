@@ -10,8 +10,8 @@ use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
-use crate::connect::random_suffix;
 use crate::exit::Failure;
+use crate::surroundings::random_suffix;
 
 const DEFAULT_SERVICE: &str = "xmpp://127.0.0.1:5222";
 const DEFAULT_DOMAIN: &str = "parley.local";

@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use super::Out;
 use super::rpc::{Error, notification};
+use crate::connect;
 use crate::output::{self, MessageObject};
 use crate::problem::{Kind, Problem};
 use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved, Secret};
-use crate::{connect, post};
 
 /// Messages in one answer of `fetchRecent`.
 const MAX_LIMIT: u32 = 10_000;
@@ -509,7 +509,7 @@ async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Resul
     };
     let posted = posted.map_err(Problem::from)?;
     let id = posted.id.as_ref().map(ArchiveId::as_str);
-    Ok(json!({ "backendMsgId": id, "cursor": id, "via": post::via(posted.via) }))
+    Ok(json!({ "backendMsgId": id, "cursor": id, "via": output::via(posted.via) }))
 }
 
 async fn fetch(live: Arc<Live>, params: FetchParams) -> Outcome {

@@ -1,0 +1,35 @@
+//! What the program takes from the process it runs in: its environment, and a
+//! little randomness for names.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// A variable of the environment; one that is no text counts as not set.
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A few random letters and digits, to keep names apart; not a secret.
+pub(crate) fn random_suffix(len: usize) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+    // Keyed at random by the standard library, for each of its tables.
+    let mut bits = RandomState::new().hash_one(std::process::id());
+    (0..len.min(12))
+        .map(|_| {
+            let letter = ALPHABET.get((bits & 31) as usize).copied().unwrap_or(b'x');
+            bits >>= 5;
+            char::from(letter)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_differ() {
+        let (one, two) = (random_suffix(10), random_suffix(10));
+        assert_eq!(one.len(), 10);
+        assert_ne!(one, two);
+    }
+}
