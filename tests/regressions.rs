@@ -95,9 +95,9 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
     events.into_iter().filter_map(entry).collect()
 }
 
-fn messages(entries: &[Entry]) -> Vec<&Message> {
-    let message = |entry| match entry {
-        &Entry::Message(ref message) => Some(&**message),
+fn messages<'a>(entries: &'a [Entry]) -> Vec<&'a Message> {
+    let message = |entry: &'a Entry| match entry {
+        Entry::Message(message) => Some(&**message),
         _ => None,
     };
     entries.iter().filter_map(message).collect()
