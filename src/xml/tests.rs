@@ -285,6 +285,8 @@ fn x06_cdata_is_text_within_elements() {
     refused("<![CDATA[x]]>", F::TextBetweenStanzas, 2);
     refused("<a/><![CDATA[ ]]>", F::TextBetweenStanzas, 6);
     refused_stream("<![CDATA[x]]>", F::TextBeforeHeader, 2);
+    // Nothing at all is still a section where none may be.
+    refused_stream("<![CDATA[]]>", F::TextBeforeHeader, 2);
     refused("<a><![cdata[x]]>", F::MalformedMarkup, 6);
     refused("<a><![CDATA [x]]>", F::MalformedMarkup, 11);
     refused("<a><![CDATA[\u{1}]]>", F::ForbiddenCharacter, 12);
