@@ -95,7 +95,6 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
     events.into_iter().filter_map(entry).collect()
 }
 
-<<<<<<< HEAD
 fn messages(entries: &[Entry]) -> Vec<&Message> {
     let mut messages = Vec::new();
     for entry in entries {
@@ -104,14 +103,6 @@ fn messages(entries: &[Entry]) -> Vec<&Message> {
         }
     }
     messages
-=======
-fn messages<'a>(entries: &'a [Entry]) -> Vec<&'a Message> {
-    let message = |entry: &'a Entry| match entry {
-        Entry::Message(message) => Some(&**message),
-        _ => None,
-    };
-    entries.iter().filter_map(message).collect()
->>>>>>> regress
 }
 
 fn bodies(entries: &[Entry]) -> Vec<&str> {
