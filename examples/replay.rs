@@ -34,7 +34,7 @@ fn main() {
         match who {
             "S " => {
                 println!("server   {}", shorten(text));
-                let text = text.replace("\\n", "\n").replace("\\\\", "\\");
+                let text = text.replace("\\n", "\n");
                 let taken = engine.handle_input(now, text.as_bytes());
                 assert_eq!(taken, text.len());
                 // Key derivation is done in slices, so that no call takes long.

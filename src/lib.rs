@@ -65,10 +65,10 @@
 //! | feature | brings | crates in all |
 //! |---|---|---|
 //! | none (default) | the core | 17 |
-//! | `saslprep` | names and passwords beyond ASCII | 23 |
+//! | `saslprep` | names and passwords beyond ASCII | 22 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
-//! | `cli` | the program `parley-xmpp` | |
+//! | `cli` | the program `parley-xmpp` | 148 |
 //!
 //! # The house
 //!

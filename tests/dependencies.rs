@@ -64,6 +64,36 @@ fn the_core_stays_small_and_pure() {
     }
 }
 
+/// The table of features in the README tells how many crates each brings.
+#[test]
+fn the_table_in_the_readme_is_right() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).expect("the README");
+    let count = |feature: &str| -> usize {
+        let start = format!("| {feature} |");
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        let cells = row.expect("a row").split('|').map(str::trim);
+        cells
+            .filter_map(|cell| cell.parse().ok())
+            .next_back()
+            .expect("a number")
+    };
+    assert_eq!(tree(&[]).len(), count("none"));
+    for feature in ["saslprep", "tokio"] {
+        let crates = tree(&["--features", feature]).len();
+        assert_eq!(crates, count(&format!("`{feature}`")), "{feature}");
+    }
+    // The larger trees move with every release of what is in them.
+    for feature in ["srv", "cli"] {
+        let crates = tree(&["--features", feature]).len();
+        let told = count(&format!("`{feature}`"));
+        assert!(
+            crates.abs_diff(told) <= 15,
+            "{feature}: {crates}, not {told}"
+        );
+    }
+}
+
 #[test]
 fn the_driver_stays_small() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");

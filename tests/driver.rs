@@ -509,6 +509,44 @@ async fn after_a_restart_the_subscription_goes_on() {
     .await;
 }
 
+#[tokio::test]
+async fn an_injected_configuration_of_rustls_is_used_as_it_is() {
+    use parley_xmpp::tokio::rustls;
+    use std::sync::Arc;
+
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    each(ServerOptions::default(), |server| async move {
+        let with_roots = |trust: bool| {
+            let mut roots = rustls::RootCertStore::empty();
+            if trust {
+                let issuer = CertificateDer::from_pem_file(server.ca_file()).expect("an issuer");
+                roots.add(issuer).expect("a root");
+            }
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let service = format!("xmpp://127.0.0.1:{}", server.port());
+            Settings::new(&service, DOMAIN, "alice", "secret-alice")
+                .expect("settings")
+                .tls_config(Arc::new(config))
+        };
+        // It shows that TLS is meant: the loopback is not reason enough to go without.
+        let client = connect(with_roots(true)).await;
+        assert!(client.login().tls);
+        client.close().await;
+        assert!(matches!(
+            refused(with_roots(false)).await,
+            ConnectError::Certificate { .. }
+        ));
+    })
+    .await;
+}
+
 /// Posters, fetchers and subscribers of several rooms on one client.
 async fn stress(server: &Server) {
     const ROOMS: usize = 3;

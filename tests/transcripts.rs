@@ -14,6 +14,8 @@
     reason = "a test fails by panicking"
 )]
 
+use std::time::Duration;
+
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::{
     Config, Cursor, Engine, Event, Fetch, Instant, JoinRoom, Nick, Plaintext, Post, RoomId,
@@ -28,16 +30,18 @@ fn config() -> Config {
 
 /// Replays a transcript in pieces of the sizes that `piece` gives; returns the events.
 fn replay(transcript: &str, mut piece: impl FnMut() -> usize) -> Vec<Event> {
-    let now = Instant::from_millis(5);
+    // A clock of our own: it goes on by seven milliseconds a line.
+    let mut now = Instant::from_millis(5);
     let mut engine = Engine::new(config(), Seed::new([7; 32]), now);
     assert_eq!(engine.wants().transport, Transport::Connect { attempt: 1 });
     engine.transport_opened(now, Security::Clear { loopback: true });
     let (mut events, mut room) = (Vec::new(), None::<RoomId>);
     for line in transcript.lines() {
+        now = now.plus(Duration::from_millis(7));
         let (who, text) = line.split_at(2);
         match who {
             "S " => {
-                let text = text.replace("\\n", "\n").replace("\\\\", "\\");
+                let text = unescape(text);
                 let mut rest = text.as_bytes();
                 while !rest.is_empty() {
                     let (now_fed, later) = rest.split_at(piece().clamp(1, rest.len()));
@@ -83,6 +87,15 @@ fn replay(transcript: &str, mut piece: impl FnMut() -> usize) -> Vec<Event> {
     events.extend(core::iter::from_fn(|| engine.poll_event()));
     assert_eq!(engine.wants().transport, Transport::Closed);
     events
+}
+
+/// Undoes the escapes of a line: `\\n` and `\\\\`.
+fn unescape(text: &str) -> String {
+    let parts: Vec<_> = text
+        .split("\\\\")
+        .map(|part| part.replace("\\n", "\n"))
+        .collect();
+    parts.join("\\")
 }
 
 fn same_events_in_any_pieces(transcript: &str) {

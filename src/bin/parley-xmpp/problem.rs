@@ -189,7 +189,8 @@ fn of_join(error: &StanzaError) -> (Kind, &'static str) {
         ),
         NotAllowed => (
             Kind::Rejected,
-            "the server does not let you create this room: ask its operator",
+            "the server does not let you into or create this room: is --muc-service (muc_service) its \
+             room service? else ask its operator",
         ),
         ItemNotFound | RecipientUnavailable => (
             Kind::NoSuchRoom,

@@ -177,6 +177,16 @@ impl Layer {
     /// Fills what is still open with the defaults.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
         let service = self.service.unwrap_or_else(|| DEFAULT_SERVICE.into());
+        // First of all: what follows is said about a service that is one.
+        if let Err(why) = service.parse::<Service>() {
+            return Err(Failure::usage(
+                format!("the service {service:?} is not an address: {why}"),
+                "give xmpp://HOST[:PORT], xmpps://HOST[:PORT], or a domain",
+            ));
+        }
+        if let Some(file) = &self.ca_file {
+            read_small(file)?;
+        }
         let domain = self.domain.unwrap_or_else(|| DEFAULT_DOMAIN.into());
         let muc_service = self.muc_service.unwrap_or_else(|| format!("muc.{domain}"));
         let (password, default_password) = match self.password {
