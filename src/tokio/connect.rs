@@ -457,6 +457,43 @@ mod tests {
         opened
     }
 
+    /// RFC 6120 section 3.2.1: where a target fails, the next one is tried.
+    #[::tokio::test]
+    async fn the_next_target_is_tried_where_one_fails() {
+        let authority = authority();
+        let (untrusted, _, _) = server(example(&["example.org"]), None, &[&version::TLS13]).await;
+        let (port, _, _) = server(
+            example(&["example.org"]),
+            Some(&authority),
+            &[&version::TLS13],
+        )
+        .await;
+        let target = |port, direct_tls| Target {
+            host: "127.0.0.1".into(),
+            port,
+            direct_tls,
+        };
+        let settings = trusting("targets", &authority, port);
+        let connector = Connector::new(&settings).unwrap();
+        let good = [
+            target(1, false),
+            target(untrusted, true),
+            target(port, true),
+        ];
+        assert!(connector.open_first(&good).await.is_ok());
+        // Where none works, the one that got furthest says why.
+        let (untrusted, _, _) = server(example(&["example.org"]), None, &[&version::TLS13]).await;
+        let bad = [target(untrusted, true), target(1, false)];
+        let error = connector.open_first(&bad).await.err().unwrap();
+        assert!(
+            matches!(error, ConnectError::Certificate { .. }),
+            "{error:?}"
+        );
+        if let Some(path) = &settings.ca_file {
+            let _ = fs::remove_file(path);
+        }
+    }
+
     #[::tokio::test]
     async fn direct_tls_asks_for_the_domain_and_binds_to_the_channel() {
         let authority = authority();
