@@ -20,7 +20,7 @@ Settings, the strongest first:
   3. --config FILE: a YAML file whose `backend_config` map has the keys
      service, domain, muc_service, username, password, nick
   4. the defaults: xmpp://127.0.0.1:5222, parley.local, muc.DOMAIN, parley, and a random nick;
-      the default password is used with a server on this machine only, with a warning
+     the default password is used with a server on this machine only, with a warning
 
 Examples:
   parley-xmpp post builds 'nightly is green'

@@ -10,7 +10,7 @@ Exit codes:
   0  done
   1  a failure of this machine: a file or pipe could not be written
   2  usage: the command line, a setting or a line of input is wrong
-  3  cannot connect: no address, no server, no TLS, or a certificate not to be trusted
+  3  cannot connect, or not sent: no address, no server, no TLS, a certificate not to be trusted
   4  not authenticated: the server or the account refused the login
   5  refused: the server or the room said no
   6  not decided: no answer in time; for a post it means that it may be there or not
