@@ -14,7 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::time::Duration;
+use core::time::Duration;
 
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::{

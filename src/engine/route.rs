@@ -16,7 +16,7 @@ use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
 use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
-use crate::muc;
+use crate::muc::{self, OccupantPresence};
 use crate::ns;
 use crate::room::{Log, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
@@ -98,11 +98,14 @@ impl Machine {
         let Some((nick, serial)) = self.partings.get(from.bare) else {
             return false;
         };
-        let gone = presence.is_some_and(|presence| {
-            matches!(
-                presence::kind(presence),
-                presence::Kind::Unavailable | presence::Kind::Error
-            ) && from.resource.is_none_or(|resource| resource == nick)
+        let gone = presence.is_some_and(|presence| match presence::kind(presence) {
+            // The room may have given us another nick than the one we know of.
+            presence::Kind::Unavailable => {
+                from.resource.is_none_or(|resource| resource == nick)
+                    || OccupantPresence::read(presence).status.own
+            }
+            presence::Kind::Error => true,
+            presence::Kind::Available | presence::Kind::Other => false,
         });
         if gone {
             let serial = *serial;

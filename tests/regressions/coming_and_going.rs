@@ -63,6 +63,23 @@ fn the_farewell_of_another_occupant_is_not_ours() {
 }
 
 #[test]
+fn a_farewell_under_another_nick_than_we_asked_for_is_ours() {
+    let mut peer = Peer::online(config());
+    let first = peer.engine.join(peer.now, ada()).unwrap();
+    peer.engine.leave(peer.now, first);
+    peer.engine.join(peer.now, ada()).unwrap();
+    peer.heard();
+    peer.say(&presence(
+        "ada-of-old",
+        "<status code='110'/><status code='210'/>",
+    ));
+    assert_eq!(peer.heard(), "");
+    let gone = presence("ada-of-old", "<status code='110'/>");
+    peer.say(&gone.replace("<presence ", "<presence type='unavailable' "));
+    assert_eq!(joins(&peer.heard()).len(), 1);
+}
+
+#[test]
 fn a_room_that_bids_no_farewell_is_joined_again_in_time() {
     let (mut peer, first) = in_room();
     peer.engine.leave(peer.now, first);
