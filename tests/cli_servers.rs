@@ -588,3 +588,34 @@ fn the_bridge_posts_fetches_and_follows() {
         }
     }
 }
+
+#[test]
+fn posts_through_the_bridge_keep_their_order_around_wrong_ones() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.send("connect", json!({"nick": "ana"}));
+    let mut good = Vec::new();
+    for number in 0..40 {
+        good.push(bridge.send("post", json!({"topic": "t", "content": number.to_string()})));
+        bridge.send("post", json!({"topic": "t"}));
+        bridge.send(
+            "post",
+            json!({"topic": "t", "content": "x", "identity": "bob"}),
+        );
+    }
+    for _ in &good {
+        bridge.running.until(|object| {
+            good.contains(&object["id"].as_u64().unwrap_or(0)) && object.get("result").is_some()
+        });
+    }
+    let fetched = bridge.call("fetchRecent", json!({"topic": "t"}));
+    let messages = fetched["messages"].as_array().unwrap();
+    let order: Vec<_> = messages
+        .iter()
+        .map(|message| message["content"].as_str().unwrap().to_owned())
+        .collect();
+    let expected: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    assert_eq!(order, expected);
+}

@@ -51,8 +51,8 @@ pub(super) struct Session {
     patience: Duration,
     out: Out,
     slot: Mutex<Option<watch::Receiver<Phase>>>,
-    /// By topic: resolves when the latest post has been handed over.
-    turns: Mutex<BTreeMap<String, oneshot::Receiver<()>>>,
+    /// By topic: what the next post to it waits for.
+    turns: Mutex<BTreeMap<String, Before>>,
 }
 
 /// How a connection stands.
@@ -317,18 +317,57 @@ impl Session {
     fn turn(&self, topic: &str) -> Turn {
         let (done, mine) = oneshot::channel();
         let mut turns = lock(&self.turns);
-        turns.retain(|_, turn| matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        turns.retain(|_, before| before.is_open());
         Turn {
-            before: turns.insert(topic.to_owned(), mine),
-            done,
+            before: turns.insert(topic.to_owned(), Before(mine)),
+            done: Some(done),
         }
     }
 }
 
-/// A post waits for the one before it to be handed over, however that ended.
+/// A post's place: it waits for the one before it to be handed over. One that
+/// ends without having waited hands on what it would have waited for.
 struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    done: oneshot::Sender<()>,
+    before: Option<Before>,
+    done: Option<oneshot::Sender<Option<Before>>>,
+}
+
+/// Resolves when the post before is over, with what that one still waited for.
+struct Before(oneshot::Receiver<Option<Before>>);
+
+impl Before {
+    /// Whether there is something to wait for.
+    fn is_open(&mut self) -> bool {
+        loop {
+            match self.0.try_recv() {
+                Ok(Some(before)) => *self = before,
+                Err(oneshot::error::TryRecvError::Empty) => return true,
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Waits for all posts before this one.
+    async fn come(&mut self) {
+        // Kept in place while waiting: who is given up on still hands it on.
+        while let Some(before) = &mut self.before {
+            self.before = (&mut before.0).await.ok().flatten();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        // Taken together at once, so that many in a row make no chain.
+        let before = before.and_then(|mut before| before.is_open().then_some(before));
+        if let Some(done) = self.done.take() {
+            // Nobody may be waiting.
+            let _ = done.send(before);
+        }
+    }
 }
 
 fn ready(result: Result<Value, Error>) -> Pending {
@@ -479,7 +518,11 @@ async fn post_to(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
     post_in_turn(&live, params, turn).await.into()
 }
 
-async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Result<Value, Error> {
+async fn post_in_turn(
+    live: &Arc<Live>,
+    params: PostParams,
+    mut turn: Turn,
+) -> Result<Value, Error> {
     let room = live.room(&params.topic).await?;
     let nick = room.nick();
     if params
@@ -496,13 +539,11 @@ async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Resul
     let mut message = Post::new(&params.content);
     message.reply_to = params.in_reply_to;
     message.deadline = params.deadline_ms.map(Duration::from_millis);
-    if let Some(before) = turn.before {
-        let _ = before.await;
-    }
+    turn.come().await;
     let mut sending = pin!(room.send(message));
     // Polled once, it has been handed over, and the next may follow.
     let first = core::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
-    drop(turn.done);
+    drop(turn);
     let posted = match first {
         Poll::Ready(result) => result,
         Poll::Pending => sending.await,
@@ -562,4 +603,33 @@ fn resolve_identity(params: IdentityParams) -> Result<Value, Error> {
 
 fn cursor(since: &str) -> Result<Cursor, Error> {
     Cursor::parse(since).ok_or_else(|| Error::invalid("`since` is too long to be a cursor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn posts_that_come_to_nothing_let_none_overtake() {
+        let (sender, _lines) = tokio::sync::mpsc::channel(1);
+        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender));
+        let first = session.turn("t");
+        for _ in 0..100_000 {
+            drop(session.turn("t"));
+        }
+        let (late, later) = (session.turn("t"), session.turn("t"));
+        let mut last = session.turn("t");
+        drop(later);
+        drop(late);
+        {
+            let mut come = pin!(last.come());
+            let polled = core::future::poll_fn(|cx| Poll::Ready(come.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            drop(first);
+            come.await;
+        }
+        drop(last);
+        drop(session.turn("u"));
+        assert_eq!(lock(&session.turns).len(), 1);
+    }
 }
