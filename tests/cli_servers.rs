@@ -619,3 +619,25 @@ fn posts_through_the_bridge_keep_their_order_around_wrong_ones() {
     let expected: Vec<_> = (0..40).map(|number| number.to_string()).collect();
     assert_eq!(order, expected);
 }
+
+#[test]
+fn the_bridge_answers_everything_when_its_input_ends() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    let poll = bridge.send(
+        "fetchRecent",
+        json!({"topic": "t", "since": "", "blockMs": 600_000}),
+    );
+    drop(bridge.running.input.take());
+    let answer = bridge.answer(poll).0;
+    assert!(
+        ["not-connected", "timeout"]
+            .map(Value::from)
+            .contains(&answer["error"]["data"]["kind"]),
+        "{answer}"
+    );
+    assert!(bridge.running.end().success());
+}

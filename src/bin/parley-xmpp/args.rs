@@ -69,6 +69,10 @@ no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsuppor
 inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
 failed fetchRecent has what it read in data.messages and data.nextCursor.
 
+At the end of the input, requests without an answer get 5 seconds more. Then the connection is
+closed and each is answered: a post that may be on its way with `unknown`, others with
+`not-connected`, `not-sent` or `timeout`. The exit status is 0.
+
 Example:
   printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\
     '{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"post\",\"params\":{\"topic\":\"t\",\"content\":\"hi\"}}' |

@@ -1,6 +1,7 @@
 //! What the bridge can be asked to do.
 
 use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -43,7 +44,36 @@ impl From<Result<Value, Error>> for Outcome {
 }
 
 /// A request under way.
-pub(super) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) struct Pending {
+    pub(super) work: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    /// A post: whether it may be on its way already.
+    pub(super) handed_over: HandedOver,
+}
+
+/// Whether a post was handed over, and may be there without an answer.
+#[derive(Clone, Default)]
+pub(super) struct HandedOver(Arc<AtomicBool>);
+
+impl Pending {
+    fn new(work: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self {
+            work: Box::pin(work),
+            handed_over: HandedOver::default(),
+        }
+    }
+}
+
+/// What is answered when there is no more time.
+pub(super) fn given_up(handed_over: &HandedOver) -> Error {
+    let text = "the input ended, and this was not through within the time for that";
+    if handed_over.0.load(Ordering::Acquire) {
+        let remedy =
+            "look into the room before posting it again: `fetchRecent` shows what is there";
+        return Error::new(Kind::Unknown, text).with("remedy", remedy);
+    }
+    let remedy = "keep the input open until everything is answered";
+    Error::new(Kind::Timeout, text).with("remedy", remedy)
+}
 
 /// One host's use of the bridge: at most one connection at a time.
 pub(super) struct Session {
@@ -190,7 +220,7 @@ impl Session {
             "connect" => match params(given).and_then(|params| self.begin_connect(params)) {
                 Ok((resolved, phase)) => {
                     let session = Arc::clone(self);
-                    Box::pin(async move { session.connect(resolved, phase).await })
+                    Pending::new(async move { session.connect(resolved, phase).await })
                 }
                 Err(error) => ready(Err(error)),
             },
@@ -205,8 +235,14 @@ impl Session {
                     .get("topic")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                let turn = self.turn(topic);
-                self.with_live(given, |live, params| post_to(live, params, turn))
+                let mut turn = self.turn(topic);
+                let handed_over = HandedOver::default();
+                turn.handed_over = handed_over.clone();
+                let pending = self.with_live(given, |live, params| post_to(live, params, turn));
+                Pending {
+                    handed_over,
+                    ..pending
+                }
             }
             "fetchRecent" => self.with_live(given, fetch),
             "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
@@ -218,7 +254,7 @@ impl Session {
         let Some(slot) = lock(&self.slot).take() else {
             return ready(Err(not_connected()));
         };
-        Box::pin(async move {
+        Pending::new(async move {
             match live(slot).await {
                 Ok(live) => live.close().await,
                 Err(error) => return Err(error).into(),
@@ -251,7 +287,7 @@ impl Session {
         let Some(slot) = lock(&self.slot).clone() else {
             return ready(Err(not_connected()));
         };
-        Box::pin(async move {
+        Pending::new(async move {
             match live(slot).await {
                 Ok(live) => work(live, params).await,
                 Err(error) => Err(error).into(),
@@ -321,6 +357,7 @@ impl Session {
         Turn {
             before: turns.insert(topic.to_owned(), Before(mine)),
             done: Some(done),
+            handed_over: HandedOver::default(),
         }
     }
 }
@@ -330,6 +367,7 @@ impl Session {
 struct Turn {
     before: Option<Before>,
     done: Option<oneshot::Sender<Option<Before>>>,
+    handed_over: HandedOver,
 }
 
 /// Resolves when the post before is over, with what that one still waited for.
@@ -371,7 +409,7 @@ impl Drop for Turn {
 }
 
 fn ready(result: Result<Value, Error>) -> Pending {
-    Box::pin(core::future::ready(Outcome::from(result)))
+    Pending::new(core::future::ready(Outcome::from(result)))
 }
 
 /// The connection, once it stands.
@@ -540,6 +578,7 @@ async fn post_in_turn(
     message.reply_to = params.in_reply_to;
     message.deadline = params.deadline_ms.map(Duration::from_millis);
     turn.come().await;
+    turn.handed_over.0.store(true, Ordering::Release);
     let mut sending = pin!(room.send(message));
     // Polled once, it has been handed over, and the next may follow.
     let first = core::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
