@@ -641,3 +641,40 @@ fn the_bridge_answers_everything_when_its_input_ends() {
     );
     assert!(bridge.running.end().success());
 }
+
+#[test]
+fn subscriptions_through_the_bridge_go_by_the_order_of_the_lines() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    let mut texts = Vec::new();
+    for text in ["one", "two", "three"] {
+        texts.push(bridge.call("post", json!({"topic": "t", "content": text})));
+    }
+    let second = texts[1]["cursor"].clone();
+    for _ in 0..10 {
+        bridge.send("subscribe", json!({"topic": "t", "since": ""}));
+        bridge.send("unsubscribe", json!({"topic": "t"}));
+        let id = bridge.send("subscribe", json!({"topic": "t", "since": second}));
+        let (answer, before) = bridge.answer(id);
+        assert_eq!(answer["result"], json!({}), "{answer}");
+        assert!(
+            before.iter().all(|object| object.get("error").is_none()),
+            "{before:?}"
+        );
+        assert_eq!(bridge.notification("message")["content"], "three");
+        bridge.call("unsubscribe", json!({"topic": "t"}));
+    }
+    bridge.send("subscribe", json!({"topic": "t"}));
+    let id = bridge.send("unsubscribe", json!({"topic": "t"}));
+    bridge.answer(id);
+    bridge.call("post", json!({"topic": "t", "content": "unheard"}));
+    let id = bridge.send("disconnect", json!({}));
+    let (_, before) = bridge.answer(id);
+    assert!(
+        before.iter().all(|object| object["method"] != "message"),
+        "{before:?}"
+    );
+}

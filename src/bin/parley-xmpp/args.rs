@@ -44,6 +44,7 @@ Requests (parameters by name; ? is optional):
       Then `message` and `gap` notifications: without `since` from now on; with the id of a
       message right after it; with \"\" from the beginning.
   unsubscribe {topic}                             -> {}
+      Ends the `subscribe` before it, also one without an answer yet, which is then {} too.
   post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
       A connection posts under its own nick; `identity`, if given, has to be that nick.
       Posts to a topic are handed over in the order of their requests.

@@ -80,9 +80,22 @@ pub(super) struct Session {
     defaults: Layer,
     patience: Duration,
     out: Out,
-    slot: Mutex<Option<watch::Receiver<Phase>>>,
+    slot: Mutex<Option<Slot>>,
     /// By topic: what the next post to it waits for.
     turns: Mutex<BTreeMap<String, Before>>,
+}
+
+/// A connection, from the request for it on.
+#[derive(Clone)]
+struct Slot {
+    phase: watch::Receiver<Phase>,
+    followers: Arc<Followers>,
+}
+
+/// The other end of a [`Slot`].
+struct Connecting {
+    phase: watch::Sender<Phase>,
+    followers: Arc<Followers>,
 }
 
 /// How a connection stands.
@@ -98,11 +111,88 @@ struct Live {
     client: Client,
     out: Out,
     fetches: Semaphore,
-    /// By topic: who follows it. `None` while that is being set up.
-    followers: Mutex<BTreeMap<String, Option<JoinHandle<()>>>>,
+    followers: Arc<Followers>,
     /// By topic: who reports what happens in its room.
     watchers: Mutex<BTreeMap<String, JoinHandle<()>>>,
     states: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Who follows which topic. Changed in the order of the requests, while the work
+/// that takes goes on beside.
+#[derive(Default)]
+struct Followers(Mutex<Following>);
+
+#[derive(Default)]
+struct Following {
+    latest: u64,
+    by_topic: BTreeMap<String, Follower>,
+}
+
+struct Follower {
+    /// Tells one `subscribe` to a topic from another.
+    generation: u64,
+    /// `None` while it is being set up.
+    task: Option<JoinHandle<()>>,
+    /// Says that there was an `unsubscribe`; only dropped, that the connection is over.
+    unwanted: oneshot::Sender<()>,
+}
+
+/// A `subscribe` that has its place.
+struct Reserved {
+    generation: u64,
+    unwanted: oneshot::Receiver<()>,
+}
+
+impl Followers {
+    fn reserve(&self, topic: &str) -> Result<Reserved, Error> {
+        let mut following = lock(&self.0);
+        let task = following.by_topic.get(topic).map(|follower| &follower.task);
+        let over = task.is_none_or(|task| task.as_ref().is_some_and(JoinHandle::is_finished));
+        if !over {
+            let error = Error::invalid("subscribed to that topic already");
+            return Err(error.with("remedy", "send `unsubscribe` first"));
+        }
+        following.latest = following.latest.wrapping_add(1);
+        let generation = following.latest;
+        let (stop, unwanted) = oneshot::channel();
+        let follower = Follower {
+            generation,
+            task: None,
+            unwanted: stop,
+        };
+        following.by_topic.insert(topic.to_owned(), follower);
+        Ok(Reserved {
+            generation,
+            unwanted,
+        })
+    }
+
+    /// Nobody follows the topic any more; who did may have a last word.
+    fn remove(&self, topic: &str) -> Option<JoinHandle<()>> {
+        let follower = lock(&self.0).by_topic.remove(topic)?;
+        // Nobody listens where it stands.
+        let _ = follower.unwanted.send(());
+        follower.task.inspect(JoinHandle::abort)
+    }
+
+    fn give_back(&self, topic: &str, generation: u64) {
+        let mut following = lock(&self.0);
+        if following
+            .by_topic
+            .get(topic)
+            .is_some_and(|follower| follower.generation == generation)
+        {
+            following.by_topic.remove(topic);
+        }
+    }
+
+    fn clear(&self) {
+        let by_topic = core::mem::take(&mut lock(&self.0).by_topic);
+        by_topic
+            .into_values()
+            .filter_map(|follower| follower.task)
+            .for_each(|task| task.abort());
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -228,8 +318,8 @@ impl Session {
                 Ok(_) => self.disconnect(),
                 Err(error) => ready(Err(error)),
             },
-            "subscribe" => self.with_live(given, subscribe),
-            "unsubscribe" => self.with_live(given, unsubscribe),
+            "subscribe" => self.begin_subscribe(given),
+            "unsubscribe" => self.begin_unsubscribe(given),
             "post" => {
                 let topic = given
                     .get("topic")
@@ -250,6 +340,45 @@ impl Session {
         }
     }
 
+    fn begin_subscribe(&self, given: Map<String, Value>) -> Pending {
+        let begun = || {
+            let SubscribeParams { topic, since } = params(given)?;
+            let since = since.as_deref().map(cursor).transpose()?;
+            let start = since.map_or(Start::Now, Start::Cursor);
+            let slot = lock(&self.slot).clone().ok_or_else(not_connected)?;
+            let reserved = slot.followers.reserve(&topic)?;
+            Ok((slot, topic, start, reserved))
+        };
+        match begun() {
+            Ok((slot, topic, start, reserved)) => Pending::new(async move {
+                match live(slot).await {
+                    Ok(live) => subscribe(live, topic, start, reserved).await,
+                    Err(error) => Err(error).into(),
+                }
+            }),
+            Err(error) => ready(Err(error)),
+        }
+    }
+
+    fn begin_unsubscribe(&self, given: Map<String, Value>) -> Pending {
+        let begun = || {
+            let TopicParams { topic } = params(given)?;
+            let slot = lock(&self.slot).clone().ok_or_else(not_connected)?;
+            let follower = slot.followers.remove(&topic);
+            Ok((slot, follower))
+        };
+        match begun() {
+            Ok((slot, follower)) => Pending::new(async move {
+                if let Some(follower) = follower {
+                    // Its end is awaited: no message comes after the answer.
+                    let _ = follower.await;
+                }
+                live(slot).await.map(|_| json!({})).into()
+            }),
+            Err(error) => ready(Err(error)),
+        }
+    }
+
     fn disconnect(&self) -> Pending {
         let Some(slot) = lock(&self.slot).take() else {
             return ready(Err(not_connected()));
@@ -267,7 +396,7 @@ impl Session {
     pub(super) async fn end(&self) {
         let slot = lock(&self.slot).take();
         if let Some(slot) = slot
-            && let Phase::Ready(live) = slot.borrow().clone()
+            && let Phase::Ready(live) = slot.phase.borrow().clone()
         {
             live.close().await;
         }
@@ -295,10 +424,7 @@ impl Session {
         })
     }
 
-    fn begin_connect(
-        &self,
-        params: ConnectParams,
-    ) -> Result<(Resolved, watch::Sender<Phase>), Error> {
+    fn begin_connect(&self, params: ConnectParams) -> Result<(Resolved, Connecting), Error> {
         let mut slot = lock(&self.slot);
         if slot.is_some() {
             return Err(
@@ -310,11 +436,20 @@ impl Session {
             .resolve()
             .map_err(|failure| Error::invalid(failure.error).with("remedy", failure.remedy))?;
         let (sender, receiver) = watch::channel(Phase::Connecting);
-        *slot = Some(receiver);
-        Ok((resolved, sender))
+        let followers = Arc::new(Followers::default());
+        *slot = Some(Slot {
+            phase: receiver,
+            followers: Arc::clone(&followers),
+        });
+        let connecting = Connecting {
+            phase: sender,
+            followers,
+        };
+        Ok((resolved, connecting))
     }
 
-    async fn connect(&self, resolved: Resolved, phase: watch::Sender<Phase>) -> Outcome {
+    async fn connect(&self, resolved: Resolved, connecting: Connecting) -> Outcome {
+        let Connecting { phase, followers } = connecting;
         if resolved.default_password {
             crate::say(DEFAULT_PASSWORD_WARNING);
         }
@@ -324,7 +459,7 @@ impl Session {
                 let mut slot = lock(&self.slot);
                 if slot
                     .as_ref()
-                    .is_some_and(|slot| slot.same_channel(&phase.subscribe()))
+                    .is_some_and(|slot| slot.phase.same_channel(&phase.subscribe()))
                 {
                     *slot = None;
                 }
@@ -338,7 +473,7 @@ impl Session {
             client,
             out: self.out.clone(),
             fetches: Semaphore::new(FETCHES),
-            followers: Mutex::new(BTreeMap::new()),
+            followers,
             watchers: Mutex::new(BTreeMap::new()),
             states: Mutex::new(None),
         });
@@ -413,8 +548,9 @@ fn ready(result: Result<Value, Error>) -> Pending {
 }
 
 /// The connection, once it stands.
-async fn live(mut slot: watch::Receiver<Phase>) -> Result<Arc<Live>, Error> {
+async fn live(mut slot: Slot) -> Result<Arc<Live>, Error> {
     match slot
+        .phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
         .await
         .as_deref()
@@ -449,14 +585,18 @@ impl Live {
     }
 
     /// Passes the entries of a subscription on, until it ends.
-    fn follow(self: Arc<Self>, topic: String, mut subscription: Subscription) {
-        let mut followers = lock(&self.followers);
+    fn follow(&self, topic: String, generation: u64, mut subscription: Subscription) {
+        let mut following = lock(&self.followers.0);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
-        let Some(follower @ None) = followers.get_mut(&topic) else {
+        let Some(follower) = following
+            .by_topic
+            .get_mut(&topic)
+            .filter(|follower| follower.generation == generation)
+        else {
             return;
         };
         let out = self.out.clone();
-        *follower = Some(tokio::spawn(async move {
+        follower.task = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
                 let line = match entry {
                     Entry::Message(message) => {
@@ -491,11 +631,7 @@ impl Live {
     }
 
     async fn close(&self) {
-        let followers = core::mem::take(&mut *lock(&self.followers));
-        followers
-            .into_values()
-            .flatten()
-            .for_each(|follower| follower.abort());
+        self.followers.clear();
         self.client.close().await;
         let watchers = core::mem::take(&mut *lock(&self.watchers));
         watchers.into_values().for_each(|watcher| watcher.abort());
@@ -511,45 +647,34 @@ impl Live {
     }
 }
 
-async fn subscribe(live: Arc<Live>, params: SubscribeParams) -> Outcome {
-    let SubscribeParams { topic, since } = params;
-    let start = match since.as_deref().map(cursor).transpose() {
-        Ok(since) => since.map_or(Start::Now, Start::Cursor),
-        Err(error) => return Err(error).into(),
-    };
-    {
-        let mut followers = lock(&live.followers);
-        let over = matches!(followers.get(&topic), Some(Some(follower)) if follower.is_finished());
-        if followers.contains_key(&topic) && !over {
-            let error = Error::invalid("subscribed to that topic already");
-            return Err(error.with("remedy", "send `unsubscribe` first")).into();
-        }
-        followers.insert(topic.clone(), None);
-    }
+async fn subscribe(live: Arc<Live>, topic: String, start: Start, reserved: Reserved) -> Outcome {
+    let Reserved {
+        generation,
+        unwanted,
+    } = reserved;
     let opened = async {
         let room = live.room(&topic).await?;
         room.subscribe(start).await.map_err(Problem::from)
     };
-    match opened.await {
+    let opened = tokio::select! {
+        biased;
+        unwanted = unwanted => {
+            return unwanted.map(|()| json!({})).map_err(|_| not_connected()).into();
+        }
+        opened = opened => opened,
+    };
+    match opened {
         Ok(subscription) => Outcome {
             result: Ok(json!({})),
-            after: Some(Box::new(move || live.follow(topic, subscription))),
+            after: Some(Box::new(move || {
+                live.follow(topic, generation, subscription);
+            })),
         },
         Err(problem) => {
-            lock(&live.followers).remove(&topic);
+            live.followers.give_back(&topic, generation);
             Err(Error::from(problem)).into()
         }
     }
-}
-
-async fn unsubscribe(live: Arc<Live>, params: TopicParams) -> Outcome {
-    let follower = lock(&live.followers).remove(&params.topic).flatten();
-    if let Some(follower) = follower {
-        // Its end is awaited: no message comes after the answer.
-        follower.abort();
-        let _ = follower.await;
-    }
-    Ok(json!({})).into()
 }
 
 async fn post_to(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
