@@ -678,3 +678,21 @@ fn subscriptions_through_the_bridge_go_by_the_order_of_the_lines() {
         "{before:?}"
     );
 }
+
+#[test]
+fn long_polls_through_the_bridge_keep_no_other_request_waiting() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    for _ in 0..256 {
+        bridge.send(
+            "fetchRecent",
+            json!({"topic": "t", "since": "", "blockMs": 600_000}),
+        );
+    }
+    bridge.call("fetchRecent", json!({"topic": "t"}));
+    bridge.call("resolveIdentity", json!({"handle": "bob"}));
+    bridge.call("disconnect", json!({}));
+}

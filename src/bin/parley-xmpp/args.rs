@@ -51,6 +51,7 @@ Requests (parameters by name; ? is optional):
   fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
       The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
       those after it. `blockMs` waits that long where nothing lies after `since`.
+      At a time 16 are under way, and besides these 32 with `blockMs`; more wait their turn.
   resolveIdentity {handle}                        -> {handle, backendRef}
       `backendRef` is the nick by which the handle goes in every room: the handle itself.
   disconnect {}                                   -> {}
@@ -69,6 +70,9 @@ text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown,
 no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
 inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
 failed fetchRecent has what it read in data.messages and data.nextCursor.
+
+With 256 lines unanswered, and besides these 256 with a fetchRecent that has `blockMs`, no more
+are read until one is answered.
 
 At the end of the input, requests without an answer get 5 seconds more. Then the connection is
 closed and each is answered: a post that may be on its way with `unknown`, others with

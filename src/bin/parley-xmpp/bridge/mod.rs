@@ -27,8 +27,10 @@ use crate::signals;
 
 /// A request line longer than this is refused; servers take a quarter of it.
 const MAX_LINE: usize = 1024 * 1024;
-/// Requests without an answer. When so many are, reading stops until one is answered.
+/// Lines without an answer. When so many are, reading stops until one is answered.
 const IN_FLIGHT: usize = 256;
+/// Lines with a fetch that waits for news, which do not count among those.
+const IN_FLIGHT_WAITING: usize = 256;
 /// Lines that wait to be written.
 const WAITING: usize = 64;
 /// How long requests may still take after the end of the input.
@@ -56,6 +58,7 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     let session = Arc::new(Session::new(defaults, common.connect_timeout, out.clone()));
     let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_LINE);
     let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+    let waiting_permits = Arc::new(Semaphore::new(IN_FLIGHT_WAITING));
     let mut tasks = JoinSet::new();
     let (give_up, given_up) = watch::channel(false);
     let stop = signals::stop();
@@ -87,6 +90,12 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
         };
         // What has to happen in the order of the lines happens here, the rest in the task.
         let work = begin(&session, incoming);
+        let permit = if work.waits() {
+            let waiting = Arc::clone(&waiting_permits).try_acquire_owned().ok();
+            waiting.or(permit)
+        } else {
+            permit
+        };
         let (out, given_up) = (out.clone(), given_up.clone());
         tasks.spawn(async move {
             answer(work, &out, &given_up).await;
@@ -124,6 +133,17 @@ enum Work {
     Batch(Vec<Started>),
 }
 
+impl Work {
+    /// Whether it may take long because it was told to.
+    fn waits(&self) -> bool {
+        let waits = |started: &Started| matches!(started, Ok((_, pending)) if pending.waits);
+        match self {
+            Self::Single(started) => waits(started),
+            Self::Batch(started) => started.iter().any(waits),
+        }
+    }
+}
+
 /// A request begun, or the answer to what was none.
 type Started = Result<(Option<Value>, session::Pending), Reply>;
 
@@ -156,7 +176,9 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
                 replies.push(None);
                 let mut given_up = given_up.clone();
                 running.spawn(async move {
-                    let session::Pending { work, handed_over } = pending;
+                    let session::Pending {
+                        work, handed_over, ..
+                    } = pending;
                     let outcome = tokio::select! {
                         biased;
                         outcome = work => outcome,

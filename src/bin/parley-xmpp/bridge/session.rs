@@ -25,8 +25,11 @@ use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved, Secret};
 
 /// Messages in one answer of `fetchRecent`.
 const MAX_LIMIT: u32 = 10_000;
-/// Fetches at a time, below what the engine takes; more wait their turn.
-const FETCHES: usize = 48;
+/// Fetches at a time that do not wait for news; more wait their turn.
+const FETCHES: usize = 16;
+/// The same for those that wait for news, so that these keep none of the others.
+/// Together below what the engine takes: the rest is for subscriptions.
+const WAITING_FETCHES: usize = 32;
 
 /// What came of a request, and what may happen once that is answered.
 pub(super) struct Outcome {
@@ -48,6 +51,8 @@ pub(super) struct Pending {
     pub(super) work: Pin<Box<dyn Future<Output = Outcome> + Send>>,
     /// A post: whether it may be on its way already.
     pub(super) handed_over: HandedOver,
+    /// A fetch that waits for news, as long as it was told to.
+    pub(super) waits: bool,
 }
 
 /// Whether a post was handed over, and may be there without an answer.
@@ -59,6 +64,7 @@ impl Pending {
         Self {
             work: Box::pin(work),
             handed_over: HandedOver::default(),
+            waits: false,
         }
     }
 }
@@ -111,6 +117,7 @@ struct Live {
     client: Client,
     out: Out,
     fetches: Semaphore,
+    waiting_fetches: Semaphore,
     followers: Arc<Followers>,
     /// By topic: who reports what happens in its room.
     watchers: Mutex<BTreeMap<String, JoinHandle<()>>>,
@@ -334,7 +341,12 @@ impl Session {
                     ..pending
                 }
             }
-            "fetchRecent" => self.with_live(given, fetch),
+            "fetchRecent" => {
+                let waits = given.contains_key("since")
+                    && given.get("blockMs").and_then(Value::as_u64) > Some(0);
+                let pending = self.with_live(given, fetch);
+                Pending { waits, ..pending }
+            }
             "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
             other => ready(Err(Error::method(other))),
         }
@@ -473,6 +485,7 @@ impl Session {
             client,
             out: self.out.clone(),
             fetches: Semaphore::new(FETCHES),
+            waiting_fetches: Semaphore::new(WAITING_FETCHES),
             followers,
             watchers: Mutex::new(BTreeMap::new()),
             states: Mutex::new(None),
@@ -737,8 +750,13 @@ async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Er
     };
     let topic = params.topic.as_str();
     let room = live.room(topic).await?;
+    let fetches = if request.wait.is_zero() {
+        &live.fetches
+    } else {
+        &live.waiting_fetches
+    };
     // Never closed.
-    let _permit = live.fetches.acquire().await;
+    let _permit = fetches.acquire().await;
     let messages = |messages: &[parley_xmpp::Message]| -> Value {
         messages
             .iter()
