@@ -354,6 +354,22 @@ fn bridge_says_why_it_cannot_connect_and_others_learn_of_it() {
         r#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"service":"xmpp://chat.example.org"}}"#,
     ]);
     assert_eq!(answers[0]["error"]["data"]["kind"], "invalid");
+    let remedy = answers[0]["error"]["data"]["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("`password`") && !remedy.contains("--"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn bridge_gives_large_ids_back_as_they_came() {
+    let id = "12345678901234567890123";
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"resolveIdentity","params":{{"handle":"a"}}}}"#
+    );
+    let output = run(program(&["bridge"]), line.as_bytes());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(&format!(r#""id":{id},"#)), "{said}");
 }
 
 #[test]

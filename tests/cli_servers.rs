@@ -539,6 +539,13 @@ fn the_bridge_posts_fetches_and_follows() {
             (&json!("invalid"), &json!("ana"))
         );
 
+        let id = bridge.send("post", json!({"topic": "t", "content": "a\u{1}b"}));
+        let error = bridge.answer(id).0["error"].clone();
+        assert_eq!(
+            error["data"]["remedy"],
+            "remove or replace the character in `content`"
+        );
+
         // An empty topic has a cursor too, and waiting ends when somebody speaks.
         let empty = bridge.call("fetchRecent", json!({"topic": "empty"}));
         assert_eq!(
@@ -560,6 +567,10 @@ fn the_bridge_posts_fetches_and_follows() {
 
         // Over a restart of the server, everything goes on.
         server.restart();
+        let (online, _) = bridge
+            .running
+            .until(|object| object["params"]["state"] == "online");
+        assert_eq!(online["params"]["resumed"], false);
         other.call(
             "post",
             json!({"topic": "t", "content": "after", "identity": null}),

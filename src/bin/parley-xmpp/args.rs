@@ -61,12 +61,13 @@ Notifications:
            own, source}     source: \"live\" or \"archive\"; timestamp is informational;
            backendMsgId and cursor are null in a room without an archive
   gap {topic, after, reason, text}      messages may be missing after that cursor
-  state {state, jid?, cause?, retryInMs?}         state: online, offline, closed
+  state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
+        resumed, with online, is false: streams are not resumed yet
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
                               nick-changed, subject
 
-Errors: the codes of the standard, or -32000 and below, with data {kind, remedy, condition?,
-text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
+Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,
+condition?, text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
 no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
 inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
 failed fetchRecent has what it read in data.messages and data.nextCursor.

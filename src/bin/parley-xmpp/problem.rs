@@ -68,6 +68,8 @@ pub(crate) struct Problem {
     pub(crate) kind: Kind,
     pub(crate) message: String,
     pub(crate) remedy: String,
+    /// The remedy for a program behind the bridge, where `remedy` speaks of the command line.
+    pub(crate) bridge_remedy: Option<&'static str>,
     /// The condition that the peer named.
     pub(crate) condition: Option<&'static str>,
     /// The peer's words.
@@ -82,10 +84,16 @@ impl Problem {
             kind,
             message: message.into(),
             remedy: remedy.into(),
+            bridge_remedy: None,
             condition: None,
             text: None,
             origin_id: None,
         }
+    }
+
+    pub(crate) const fn for_bridge(mut self, remedy: &'static str) -> Self {
+        self.bridge_remedy = Some(remedy);
+        self
     }
 
     fn because(mut self, error: &StanzaError) -> Self {
@@ -123,12 +131,16 @@ impl From<ConnectError> for Problem {
             ConnectError::Closed => Kind::NotConnected,
             _ => Kind::ConnectFailed,
         };
-        let remedy = error.remedy().unwrap_or(match kind {
+        let own = error.remedy();
+        let remedy = own.unwrap_or(match kind {
             Kind::Invalid => "correct the settings, see `parley-xmpp --help`",
             Kind::AuthFailed => "ask the server's operator",
             _ => "look at the server's log, and try again",
         });
         let mut problem = Self::new(kind, error.to_string(), remedy);
+        if kind == Kind::Invalid && own.is_none() {
+            problem = problem.for_bridge("correct the parameters of `connect`");
+        }
         match error {
             ConnectError::Auth(parley_xmpp::AuthFailure::Rejected { condition, text }) => {
                 problem.text = text;
@@ -158,7 +170,14 @@ impl From<RoomError> for Problem {
                 }
                 JoinFailure::Refused(error) => {
                     let (kind, remedy) = of_join(&error);
-                    Self::new(kind, message, remedy).because(&error)
+                    let problem = Self::new(kind, message, remedy).because(&error);
+                    if remedy == WRONG_SERVICE {
+                        problem.for_bridge(
+                            "is the MUC service right? see the parameter `muc_service` of `connect`",
+                        )
+                    } else {
+                        problem
+                    }
                 }
                 JoinFailure::TimedOut => Self::new(
                     Kind::Timeout,
@@ -171,6 +190,8 @@ impl From<RoomError> for Problem {
         }
     }
 }
+
+const WRONG_SERVICE: &str = "is the MUC service right? see --muc-service and `parley-xmpp doctor`";
 
 fn of_join(error: &StanzaError) -> (Kind, &'static str) {
     use parley_xmpp::Condition::*;
@@ -195,10 +216,9 @@ fn of_join(error: &StanzaError) -> (Kind, &'static str) {
             Kind::NoSuchRoom,
             "the room is locked or gone: try again, or ask its owner",
         ),
-        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => (
-            Kind::NoSuchRoom,
-            "is the MUC service right? see --muc-service and `parley-xmpp doctor`",
-        ),
+        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => {
+            (Kind::NoSuchRoom, WRONG_SERVICE)
+        }
         Conflict => (Kind::Rejected, "choose another nick"),
         _ => (
             Kind::Rejected,
@@ -220,7 +240,8 @@ impl From<PostFailure> for Problem {
                         Kind::Invalid,
                         message,
                         "remove it, or use --replace-forbidden",
-                    ),
+                    )
+                    .for_bridge("remove or replace the character in `content`"),
                     TooLarge { .. } => Self::new(Kind::Invalid, message, "split the message"),
                     Busy => Self::new(Kind::NotSent, message, "try again when some are through"),
                     _ => Self::new(Kind::NotConnected, message, "connect again"),
@@ -248,7 +269,9 @@ impl From<PostFailure> for Problem {
             PostFailure::Unknown { origin_id } => {
                 let remedy = "look into the room before posting it again: \
                               `parley-xmpp fetch` shows what is there";
-                let mut problem = Self::new(Kind::Unknown, message, remedy);
+                let mut problem = Self::new(Kind::Unknown, message, remedy).for_bridge(
+                    "look into the room before posting it again: `fetchRecent` shows what is there",
+                );
                 problem.origin_id = Some(origin_id);
                 problem
             }
@@ -275,6 +298,9 @@ impl From<RequestError> for Problem {
                 Kind::CursorExpired,
                 message,
                 "messages may be missing: read on from the beginning (--since '') or from the newest",
+            )
+            .for_bridge(
+                "messages may be missing: read on from the beginning (`since` \"\") or from the newest (without `since`)",
             ),
             RequestError::NoSuchRoom => Self::new(Kind::NoSuchRoom, message, "check the topic"),
             RequestError::ArchiveUnsupported => Self::new(

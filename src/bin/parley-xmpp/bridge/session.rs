@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parley_xmpp::tokio::{Client, Room, Subscription};
+use parley_xmpp::tokio::{Client, Room, State, Subscription};
 use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, Start};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,10 @@ const FETCHES: usize = 16;
 /// The same for those that wait for news, so that these keep none of the others.
 /// Together below what the engine takes: the rest is for subscriptions.
 const WAITING_FETCHES: usize = 32;
+
+/// The password is all that resolving the settings can miss.
+const NO_PASSWORD: &str =
+    "pass the `password` parameter, or give the bridge PARLEY_XMPP_PASS in its environment";
 
 /// What came of a request, and what may happen once that is answered.
 pub(super) struct Outcome {
@@ -446,7 +450,7 @@ impl Session {
         let resolved = Layer::from(params)
             .or(self.defaults.clone())
             .resolve()
-            .map_err(|failure| Error::invalid(failure.error).with("remedy", failure.remedy))?;
+            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?;
         let (sender, receiver) = watch::channel(Phase::Connecting);
         let followers = Arc::new(Followers::default());
         *slot = Some(Slot {
@@ -632,10 +636,12 @@ impl Live {
         let out = self.out.clone();
         let reporter = tokio::spawn(async move {
             while let Some(state) = states.next().await {
-                if !out
-                    .line(notification("state", &output::state(&state)))
-                    .await
-                {
+                let mut params = output::state(&state);
+                if let (State::Online { .. }, Some(params)) = (&state, params.as_object_mut()) {
+                    // Streams are not resumed: each connection is a new one.
+                    params.insert("resumed".into(), false.into());
+                }
+                if !out.line(notification("state", &params)).await {
                     break;
                 }
             }
