@@ -73,9 +73,9 @@ pub(crate) struct Problem {
     /// The condition that the peer named.
     pub(crate) condition: Option<&'static str>,
     /// The peer's words.
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Box<str>>,
     /// Of a post that may be there or not: the id that it carries.
-    pub(crate) origin_id: Option<String>,
+    pub(crate) origin_id: Option<Box<str>>,
 }
 
 impl Problem {
@@ -98,7 +98,7 @@ impl Problem {
 
     fn because(mut self, error: &StanzaError) -> Self {
         self.condition = Some(error.condition.as_str());
-        self.text.clone_from(&error.text);
+        self.text = error.text.as_deref().map(Into::into);
         self
     }
 
@@ -143,7 +143,7 @@ impl From<ConnectError> for Problem {
         }
         match error {
             ConnectError::Auth(parley_xmpp::AuthFailure::Rejected { condition, text }) => {
-                problem.text = text;
+                problem.text = text.map(Into::into);
                 problem.condition =
                     (condition != SaslCondition::Undefined).then(|| condition.as_str());
             }
@@ -272,7 +272,7 @@ impl From<PostFailure> for Problem {
                 let mut problem = Self::new(Kind::Unknown, message, remedy).for_bridge(
                     "look into the room before posting it again: `fetchRecent` shows what is there",
                 );
-                problem.origin_id = Some(origin_id);
+                problem.origin_id = Some(origin_id.into());
                 problem
             }
             PostFailure::Closed => Self::new(Kind::NotConnected, message, "connect again"),

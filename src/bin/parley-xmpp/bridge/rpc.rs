@@ -193,8 +193,8 @@ impl From<Problem> for Error {
         Self::new(problem.kind, problem.message)
             .with("remedy", remedy)
             .with_some("condition", problem.condition)
-            .with_some("text", problem.text)
-            .with_some("originId", problem.origin_id)
+            .with_some("text", problem.text.map(String::from))
+            .with_some("originId", problem.origin_id.map(String::from))
     }
 }
 

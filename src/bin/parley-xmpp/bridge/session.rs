@@ -523,7 +523,7 @@ struct Turn {
 }
 
 /// Resolves when the post before is over, with what that one still waited for.
-struct Before(oneshot::Receiver<Option<Before>>);
+struct Before(oneshot::Receiver<Option<Self>>);
 
 impl Before {
     /// Whether there is something to wait for.
