@@ -354,4 +354,42 @@ fn bridge_says_why_it_cannot_connect_and_others_learn_of_it() {
         r#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"service":"xmpp://chat.example.org"}}"#,
     ]);
     assert_eq!(answers[0]["error"]["data"]["kind"], "invalid");
+    let remedy = answers[0]["error"]["data"]["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("`password`") && !remedy.contains("--"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn bridge_gives_large_ids_back_as_they_came() {
+    let id = "12345678901234567890123";
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"resolveIdentity","params":{{"handle":"a"}}}}"#
+    );
+    let output = run(program(&["bridge"]), line.as_bytes());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(&format!(r#""id":{id},"#)), "{said}");
+}
+
+#[test]
+fn bridge_answers_what_is_open_when_its_input_ends() {
+    // Takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = format!("xmpp://{}", silent.local_addr().unwrap());
+    let params = json!({"service": service});
+    let connect = json!({"jsonrpc": "2.0", "id": 1, "method": "connect", "params": params});
+    let answers = bridge(&[
+        &connect.to_string(),
+        r#"[{"jsonrpc":"2.0","id":2,"method":"post","params":{"topic":"t","content":"x"}}]"#,
+        r#"{"jsonrpc":"2.0","id":3,"method":"resolveIdentity","params":{"handle":"ana"}}"#,
+    ]);
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    assert_eq!(
+        by_id(&answers, &json!(1))["error"]["data"]["kind"],
+        "timeout"
+    );
+    let batch = answers.iter().find(|answer| answer.is_array()).unwrap();
+    let kind = &batch[0]["error"]["data"]["kind"];
+    assert!(*kind == "timeout" || *kind == "not-connected", "{batch}");
 }

@@ -539,6 +539,13 @@ fn the_bridge_posts_fetches_and_follows() {
             (&json!("invalid"), &json!("ana"))
         );
 
+        let id = bridge.send("post", json!({"topic": "t", "content": "a\u{1}b"}));
+        let error = bridge.answer(id).0["error"].clone();
+        assert_eq!(
+            error["data"]["remedy"],
+            "remove or replace the character in `content`"
+        );
+
         // An empty topic has a cursor too, and waiting ends when somebody speaks.
         let empty = bridge.call("fetchRecent", json!({"topic": "empty"}));
         assert_eq!(
@@ -560,6 +567,10 @@ fn the_bridge_posts_fetches_and_follows() {
 
         // Over a restart of the server, everything goes on.
         server.restart();
+        let (online, _) = bridge
+            .running
+            .until(|object| object["params"]["state"] == "online");
+        assert_eq!(online["params"]["resumed"], false);
         other.call(
             "post",
             json!({"topic": "t", "content": "after", "identity": null}),
@@ -587,4 +598,112 @@ fn the_bridge_posts_fetches_and_follows() {
             assert!(bridge.running.end().success());
         }
     }
+}
+
+#[test]
+fn posts_through_the_bridge_keep_their_order_around_wrong_ones() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.send("connect", json!({"nick": "ana"}));
+    let mut good = Vec::new();
+    for number in 0..40 {
+        good.push(bridge.send("post", json!({"topic": "t", "content": number.to_string()})));
+        bridge.send("post", json!({"topic": "t"}));
+        bridge.send(
+            "post",
+            json!({"topic": "t", "content": "x", "identity": "bob"}),
+        );
+    }
+    for _ in &good {
+        bridge.running.until(|object| {
+            good.contains(&object["id"].as_u64().unwrap_or(0)) && object.get("result").is_some()
+        });
+    }
+    let fetched = bridge.call("fetchRecent", json!({"topic": "t"}));
+    let messages = fetched["messages"].as_array().unwrap();
+    let order: Vec<_> = messages
+        .iter()
+        .map(|message| message["content"].as_str().unwrap().to_owned())
+        .collect();
+    let expected: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn the_bridge_answers_everything_when_its_input_ends() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    let poll = bridge.send(
+        "fetchRecent",
+        json!({"topic": "t", "since": "", "blockMs": 600_000}),
+    );
+    drop(bridge.running.input.take());
+    let answer = bridge.answer(poll).0;
+    assert!(
+        ["not-connected", "timeout"]
+            .map(Value::from)
+            .contains(&answer["error"]["data"]["kind"]),
+        "{answer}"
+    );
+    assert!(bridge.running.end().success());
+}
+
+#[test]
+fn subscriptions_through_the_bridge_go_by_the_order_of_the_lines() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    let mut texts = Vec::new();
+    for text in ["one", "two", "three"] {
+        texts.push(bridge.call("post", json!({"topic": "t", "content": text})));
+    }
+    let second = texts[1]["cursor"].clone();
+    for _ in 0..10 {
+        bridge.send("subscribe", json!({"topic": "t", "since": ""}));
+        bridge.send("unsubscribe", json!({"topic": "t"}));
+        let id = bridge.send("subscribe", json!({"topic": "t", "since": second}));
+        let (answer, before) = bridge.answer(id);
+        assert_eq!(answer["result"], json!({}), "{answer}");
+        assert!(
+            before.iter().all(|object| object.get("error").is_none()),
+            "{before:?}"
+        );
+        assert_eq!(bridge.notification("message")["content"], "three");
+        bridge.call("unsubscribe", json!({"topic": "t"}));
+    }
+    bridge.send("subscribe", json!({"topic": "t"}));
+    let id = bridge.send("unsubscribe", json!({"topic": "t"}));
+    bridge.answer(id);
+    bridge.call("post", json!({"topic": "t", "content": "unheard"}));
+    let id = bridge.send("disconnect", json!({}));
+    let (_, before) = bridge.answer(id);
+    assert!(
+        before.iter().all(|object| object["method"] != "message"),
+        "{before:?}"
+    );
+}
+
+#[test]
+fn long_polls_through_the_bridge_keep_no_other_request_waiting() {
+    let Some(server) = Server::start(Kind::Prosody, in_clear()) else {
+        return;
+    };
+    let mut bridge = Bridge::start(&server, "alice");
+    bridge.call("connect", json!({}));
+    for _ in 0..256 {
+        bridge.send(
+            "fetchRecent",
+            json!({"topic": "t", "since": "", "blockMs": 600_000}),
+        );
+    }
+    bridge.call("fetchRecent", json!({"topic": "t"}));
+    bridge.call("resolveIdentity", json!({"handle": "bob"}));
+    bridge.call("disconnect", json!({}));
 }

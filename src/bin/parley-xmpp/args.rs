@@ -44,12 +44,14 @@ Requests (parameters by name; ? is optional):
       Then `message` and `gap` notifications: without `since` from now on; with the id of a
       message right after it; with \"\" from the beginning.
   unsubscribe {topic}                             -> {}
+      Ends the `subscribe` before it, also one without an answer yet, which is then {} too.
   post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
       A connection posts under its own nick; `identity`, if given, has to be that nick.
       Posts to a topic are handed over in the order of their requests.
   fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
       The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
       those after it. `blockMs` waits that long where nothing lies after `since`.
+      At a time 16 are under way, and besides these 32 with `blockMs`; more wait their turn.
   resolveIdentity {handle}                        -> {handle, backendRef}
       `backendRef` is the nick by which the handle goes in every room: the handle itself.
   disconnect {}                                   -> {}
@@ -59,15 +61,23 @@ Notifications:
            own, source}     source: \"live\" or \"archive\"; timestamp is informational;
            backendMsgId and cursor are null in a room without an archive
   gap {topic, after, reason, text}      messages may be missing after that cursor
-  state {state, jid?, cause?, retryInMs?}         state: online, offline, closed
+  state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
+        resumed, with online, is false: streams are not resumed yet
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
                               nick-changed, subject
 
-Errors: the codes of the standard, or -32000 and below, with data {kind, remedy, condition?,
-text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
+Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,
+condition?, text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
 no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
 inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
 failed fetchRecent has what it read in data.messages and data.nextCursor.
+
+With 256 lines unanswered, and besides these 256 with a fetchRecent that has `blockMs`, no more
+are read until one is answered.
+
+At the end of the input, requests without an answer get 5 seconds more. Then the connection is
+closed and each is answered: a post that may be on its way with `unknown`, others with
+`not-connected`, `not-sent` or `timeout`. The exit status is 0.
 
 Example:
   printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\

@@ -52,6 +52,9 @@ async fn open_with(
                     patience.as_secs_f32()
                 ),
                 "is the server up and reachable from here? --connect-timeout allows more time",
+            )
+            .for_bridge(
+                "is the server up and reachable from here? the bridge's flag --connect-timeout allows more time",
             ));
         }
     };

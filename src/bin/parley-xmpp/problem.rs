@@ -68,12 +68,14 @@ pub(crate) struct Problem {
     pub(crate) kind: Kind,
     pub(crate) message: String,
     pub(crate) remedy: String,
+    /// The remedy for a program behind the bridge, where `remedy` speaks of the command line.
+    pub(crate) bridge_remedy: Option<&'static str>,
     /// The condition that the peer named.
     pub(crate) condition: Option<&'static str>,
     /// The peer's words.
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Box<str>>,
     /// Of a post that may be there or not: the id that it carries.
-    pub(crate) origin_id: Option<String>,
+    pub(crate) origin_id: Option<Box<str>>,
 }
 
 impl Problem {
@@ -82,15 +84,21 @@ impl Problem {
             kind,
             message: message.into(),
             remedy: remedy.into(),
+            bridge_remedy: None,
             condition: None,
             text: None,
             origin_id: None,
         }
     }
 
+    pub(crate) const fn for_bridge(mut self, remedy: &'static str) -> Self {
+        self.bridge_remedy = Some(remedy);
+        self
+    }
+
     fn because(mut self, error: &StanzaError) -> Self {
         self.condition = Some(error.condition.as_str());
-        self.text.clone_from(&error.text);
+        self.text = error.text.as_deref().map(Into::into);
         self
     }
 
@@ -123,15 +131,19 @@ impl From<ConnectError> for Problem {
             ConnectError::Closed => Kind::NotConnected,
             _ => Kind::ConnectFailed,
         };
-        let remedy = error.remedy().unwrap_or(match kind {
+        let own = error.remedy();
+        let remedy = own.unwrap_or(match kind {
             Kind::Invalid => "correct the settings, see `parley-xmpp --help`",
             Kind::AuthFailed => "ask the server's operator",
             _ => "look at the server's log, and try again",
         });
         let mut problem = Self::new(kind, error.to_string(), remedy);
+        if kind == Kind::Invalid && own.is_none() {
+            problem = problem.for_bridge("correct the parameters of `connect`");
+        }
         match error {
             ConnectError::Auth(parley_xmpp::AuthFailure::Rejected { condition, text }) => {
-                problem.text = text;
+                problem.text = text.map(Into::into);
                 problem.condition =
                     (condition != SaslCondition::Undefined).then(|| condition.as_str());
             }
@@ -158,7 +170,14 @@ impl From<RoomError> for Problem {
                 }
                 JoinFailure::Refused(error) => {
                     let (kind, remedy) = of_join(&error);
-                    Self::new(kind, message, remedy).because(&error)
+                    let problem = Self::new(kind, message, remedy).because(&error);
+                    if remedy == WRONG_SERVICE {
+                        problem.for_bridge(
+                            "is the MUC service right? see the parameter `muc_service` of `connect`",
+                        )
+                    } else {
+                        problem
+                    }
                 }
                 JoinFailure::TimedOut => Self::new(
                     Kind::Timeout,
@@ -171,6 +190,8 @@ impl From<RoomError> for Problem {
         }
     }
 }
+
+const WRONG_SERVICE: &str = "is the MUC service right? see --muc-service and `parley-xmpp doctor`";
 
 fn of_join(error: &StanzaError) -> (Kind, &'static str) {
     use parley_xmpp::Condition::*;
@@ -196,10 +217,9 @@ fn of_join(error: &StanzaError) -> (Kind, &'static str) {
             Kind::NoSuchRoom,
             "the room is locked or gone: try again, or ask its owner",
         ),
-        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => (
-            Kind::NoSuchRoom,
-            "is the MUC service right? see --muc-service and `parley-xmpp doctor`",
-        ),
+        RemoteServerNotFound | RemoteServerTimeout | ServiceUnavailable | Gone => {
+            (Kind::NoSuchRoom, WRONG_SERVICE)
+        }
         Conflict => (Kind::Rejected, "choose another nick"),
         _ => (
             Kind::Rejected,
@@ -221,7 +241,8 @@ impl From<PostFailure> for Problem {
                         Kind::Invalid,
                         message,
                         "remove it, or use --replace-forbidden",
-                    ),
+                    )
+                    .for_bridge("remove or replace the character in `content`"),
                     TooLarge { .. } => Self::new(Kind::Invalid, message, "split the message"),
                     Busy => Self::new(Kind::NotSent, message, "try again when some are through"),
                     _ => Self::new(Kind::NotConnected, message, "connect again"),
@@ -249,8 +270,10 @@ impl From<PostFailure> for Problem {
             PostFailure::Unknown { origin_id } => {
                 let remedy = "look into the room before posting it again: \
                               `parley-xmpp fetch` shows what is there";
-                let mut problem = Self::new(Kind::Unknown, message, remedy);
-                problem.origin_id = Some(origin_id);
+                let mut problem = Self::new(Kind::Unknown, message, remedy).for_bridge(
+                    "look into the room before posting it again: `fetchRecent` shows what is there",
+                );
+                problem.origin_id = Some(origin_id.into());
                 problem
             }
             PostFailure::Closed => Self::new(Kind::NotConnected, message, "connect again"),
@@ -276,6 +299,9 @@ impl From<RequestError> for Problem {
                 Kind::CursorExpired,
                 message,
                 "messages may be missing: read on from the beginning (--since '') or from the newest",
+            )
+            .for_bridge(
+                "messages may be missing: read on from the beginning (`since` \"\") or from the newest (without `since`)",
             ),
             RequestError::NoSuchRoom => Self::new(Kind::NoSuchRoom, message, "check the topic"),
             RequestError::ArchiveUnsupported => Self::new(

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::rpc::{Call, Incoming, Reply};
@@ -27,12 +27,16 @@ use crate::signals;
 
 /// A request line longer than this is refused; servers take a quarter of it.
 const MAX_LINE: usize = 1024 * 1024;
-/// Requests without an answer. When so many are, reading stops until one is answered.
+/// Lines without an answer. When so many are, reading stops until one is answered.
 const IN_FLIGHT: usize = 256;
+/// Lines with a fetch that waits for news, which do not count among those.
+const IN_FLIGHT_WAITING: usize = 256;
 /// Lines that wait to be written.
 const WAITING: usize = 64;
 /// How long requests may still take after the end of the input.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the closing of the connection may take to decide those that remain.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Where lines go out. Cloning gives another handle to the same.
 #[derive(Clone, Debug)]
@@ -54,7 +58,9 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     let session = Arc::new(Session::new(defaults, common.connect_timeout, out.clone()));
     let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_LINE);
     let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+    let waiting_permits = Arc::new(Semaphore::new(IN_FLIGHT_WAITING));
     let mut tasks = JoinSet::new();
+    let (give_up, given_up) = watch::channel(false);
     let stop = signals::stop();
     tokio::pin!(stop);
     loop {
@@ -84,18 +90,29 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
         };
         // What has to happen in the order of the lines happens here, the rest in the task.
         let work = begin(&session, incoming);
-        let out = out.clone();
+        let permit = if work.waits() {
+            let waiting = Arc::clone(&waiting_permits).try_acquire_owned().ok();
+            waiting.or(permit)
+        } else {
+            permit
+        };
+        let (out, given_up) = (out.clone(), given_up.clone());
         tasks.spawn(async move {
-            answer(work, &out).await;
+            answer(work, &out, &given_up).await;
             drop(permit);
         });
     }
     tracing::info!(in_flight = tasks.len(), "closing");
-    let finish = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, finish).await.is_err() {
-        tasks.shutdown().await;
-    }
+    let in_time = finish(&mut tasks, GRACE).await;
+    // Decides what becomes of posts that are still open.
     session.end().await;
+    if !in_time && !finish(&mut tasks, LAST).await {
+        give_up.send_replace(true);
+        if !finish(&mut tasks, GRACE).await {
+            // Nobody reads the answers.
+            tasks.shutdown().await;
+        }
+    }
     drop((session, out));
     // A host that reads no more must not keep us.
     if tokio::time::timeout(GRACE, &mut writer).await.is_err() {
@@ -104,10 +121,27 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether all ended within the given time.
+async fn finish(tasks: &mut JoinSet<()>, time: Duration) -> bool {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    tokio::time::timeout(time, all).await.is_ok()
+}
+
 /// A line's work, begun.
 enum Work {
     Single(Started),
     Batch(Vec<Started>),
+}
+
+impl Work {
+    /// Whether it may take long because it was told to.
+    fn waits(&self) -> bool {
+        let waits = |started: &Started| matches!(started, Ok((_, pending)) if pending.waits);
+        match self {
+            Self::Single(started) => waits(started),
+            Self::Batch(started) => started.iter().any(waits),
+        }
+    }
 }
 
 /// A request begun, or the answer to what was none.
@@ -125,7 +159,7 @@ fn begin(session: &Arc<Session>, incoming: Incoming) -> Work {
 
 /// Waits for the outcome, answers, and only then lets follow what has to come
 /// after the answer.
-async fn answer(work: Work, out: &Out) {
+async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
     let (started, batch) = match work {
         Work::Single(started) => (vec![started], false),
         Work::Batch(started) => (started, true),
@@ -140,7 +174,20 @@ async fn answer(work: Work, out: &Out) {
             Ok((id, pending)) => {
                 ids.push(id);
                 replies.push(None);
-                running.spawn(async move { (at, pending.await) });
+                let mut given_up = given_up.clone();
+                running.spawn(async move {
+                    let session::Pending {
+                        work, handed_over, ..
+                    } = pending;
+                    let outcome = tokio::select! {
+                        biased;
+                        outcome = work => outcome,
+                        _ = given_up.wait_for(|given_up| *given_up) => {
+                            Err(session::given_up(&handed_over)).into()
+                        }
+                    };
+                    (at, outcome)
+                });
             }
             Err(reply) => {
                 ids.push(None);

@@ -187,11 +187,14 @@ impl Error {
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
+        let remedy = problem
+            .bridge_remedy
+            .map_or(problem.remedy, ToOwned::to_owned);
         Self::new(problem.kind, problem.message)
-            .with("remedy", problem.remedy)
+            .with("remedy", remedy)
             .with_some("condition", problem.condition)
-            .with_some("text", problem.text)
-            .with_some("originId", problem.origin_id)
+            .with_some("text", problem.text.map(String::from))
+            .with_some("originId", problem.origin_id.map(String::from))
     }
 }
 
@@ -250,6 +253,10 @@ mod tests {
             ("", None),
             (r#","id":null"#, Some(Value::Null)),
             (r#","id":1.5"#, Some(json!(1.5))),
+            (
+                r#","id":12345678901234567890123"#,
+                serde_json::from_str("12345678901234567890123").ok(),
+            ),
         ] {
             let line = format!(r#"{{"jsonrpc":"2.0","method":"m","params":{{"a":1}}{id}}}"#);
             let Incoming::Single(Ok(call)) = parse(line.as_bytes()) else {

@@ -1,13 +1,14 @@
 //! What the bridge can be asked to do.
 
 use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parley_xmpp::tokio::{Client, Room, Subscription};
+use parley_xmpp::tokio::{Client, Room, State, Subscription};
 use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, Start};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +25,15 @@ use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved, Secret};
 
 /// Messages in one answer of `fetchRecent`.
 const MAX_LIMIT: u32 = 10_000;
-/// Fetches at a time, below what the engine takes; more wait their turn.
-const FETCHES: usize = 48;
+/// Fetches at a time that do not wait for news; more wait their turn.
+const FETCHES: usize = 16;
+/// The same for those that wait for news, so that these keep none of the others.
+/// Together below what the engine takes: the rest is for subscriptions.
+const WAITING_FETCHES: usize = 32;
+
+/// The password is all that resolving the settings can miss.
+const NO_PASSWORD: &str =
+    "pass the `password` parameter, or give the bridge PARLEY_XMPP_PASS in its environment";
 
 /// What came of a request, and what may happen once that is answered.
 pub(super) struct Outcome {
@@ -43,16 +51,61 @@ impl From<Result<Value, Error>> for Outcome {
 }
 
 /// A request under way.
-pub(super) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) struct Pending {
+    pub(super) work: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    /// A post: whether it may be on its way already.
+    pub(super) handed_over: HandedOver,
+    /// A fetch that waits for news, as long as it was told to.
+    pub(super) waits: bool,
+}
+
+/// Whether a post was handed over, and may be there without an answer.
+#[derive(Clone, Default)]
+pub(super) struct HandedOver(Arc<AtomicBool>);
+
+impl Pending {
+    fn new(work: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self {
+            work: Box::pin(work),
+            handed_over: HandedOver::default(),
+            waits: false,
+        }
+    }
+}
+
+/// What is answered when there is no more time.
+pub(super) fn given_up(handed_over: &HandedOver) -> Error {
+    let text = "the input ended, and this was not through within the time for that";
+    if handed_over.0.load(Ordering::Acquire) {
+        let remedy =
+            "look into the room before posting it again: `fetchRecent` shows what is there";
+        return Error::new(Kind::Unknown, text).with("remedy", remedy);
+    }
+    let remedy = "keep the input open until everything is answered";
+    Error::new(Kind::Timeout, text).with("remedy", remedy)
+}
 
 /// One host's use of the bridge: at most one connection at a time.
 pub(super) struct Session {
     defaults: Layer,
     patience: Duration,
     out: Out,
-    slot: Mutex<Option<watch::Receiver<Phase>>>,
-    /// By topic: resolves when the latest post has been handed over.
-    turns: Mutex<BTreeMap<String, oneshot::Receiver<()>>>,
+    slot: Mutex<Option<Slot>>,
+    /// By topic: what the next post to it waits for.
+    turns: Mutex<BTreeMap<String, Before>>,
+}
+
+/// A connection, from the request for it on.
+#[derive(Clone)]
+struct Slot {
+    phase: watch::Receiver<Phase>,
+    followers: Arc<Followers>,
+}
+
+/// The other end of a [`Slot`].
+struct Connecting {
+    phase: watch::Sender<Phase>,
+    followers: Arc<Followers>,
 }
 
 /// How a connection stands.
@@ -68,11 +121,89 @@ struct Live {
     client: Client,
     out: Out,
     fetches: Semaphore,
-    /// By topic: who follows it. `None` while that is being set up.
-    followers: Mutex<BTreeMap<String, Option<JoinHandle<()>>>>,
+    waiting_fetches: Semaphore,
+    followers: Arc<Followers>,
     /// By topic: who reports what happens in its room.
     watchers: Mutex<BTreeMap<String, JoinHandle<()>>>,
     states: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Who follows which topic. Changed in the order of the requests, while the work
+/// that takes goes on beside.
+#[derive(Default)]
+struct Followers(Mutex<Following>);
+
+#[derive(Default)]
+struct Following {
+    latest: u64,
+    by_topic: BTreeMap<String, Follower>,
+}
+
+struct Follower {
+    /// Tells one `subscribe` to a topic from another.
+    generation: u64,
+    /// `None` while it is being set up.
+    task: Option<JoinHandle<()>>,
+    /// Says that there was an `unsubscribe`; only dropped, that the connection is over.
+    unwanted: oneshot::Sender<()>,
+}
+
+/// A `subscribe` that has its place.
+struct Reserved {
+    generation: u64,
+    unwanted: oneshot::Receiver<()>,
+}
+
+impl Followers {
+    fn reserve(&self, topic: &str) -> Result<Reserved, Error> {
+        let mut following = lock(&self.0);
+        let task = following.by_topic.get(topic).map(|follower| &follower.task);
+        let over = task.is_none_or(|task| task.as_ref().is_some_and(JoinHandle::is_finished));
+        if !over {
+            let error = Error::invalid("subscribed to that topic already");
+            return Err(error.with("remedy", "send `unsubscribe` first"));
+        }
+        following.latest = following.latest.wrapping_add(1);
+        let generation = following.latest;
+        let (stop, unwanted) = oneshot::channel();
+        let follower = Follower {
+            generation,
+            task: None,
+            unwanted: stop,
+        };
+        following.by_topic.insert(topic.to_owned(), follower);
+        Ok(Reserved {
+            generation,
+            unwanted,
+        })
+    }
+
+    /// Nobody follows the topic any more; who did may have a last word.
+    fn remove(&self, topic: &str) -> Option<JoinHandle<()>> {
+        let follower = lock(&self.0).by_topic.remove(topic)?;
+        // Nobody listens where it stands.
+        let _ = follower.unwanted.send(());
+        follower.task.inspect(JoinHandle::abort)
+    }
+
+    fn give_back(&self, topic: &str, generation: u64) {
+        let mut following = lock(&self.0);
+        if following
+            .by_topic
+            .get(topic)
+            .is_some_and(|follower| follower.generation == generation)
+        {
+            following.by_topic.remove(topic);
+        }
+    }
+
+    fn clear(&self) {
+        let by_topic = core::mem::take(&mut lock(&self.0).by_topic);
+        by_topic
+            .into_values()
+            .filter_map(|follower| follower.task)
+            .for_each(|task| task.abort());
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -190,7 +321,7 @@ impl Session {
             "connect" => match params(given).and_then(|params| self.begin_connect(params)) {
                 Ok((resolved, phase)) => {
                     let session = Arc::clone(self);
-                    Box::pin(async move { session.connect(resolved, phase).await })
+                    Pending::new(async move { session.connect(resolved, phase).await })
                 }
                 Err(error) => ready(Err(error)),
             },
@@ -198,19 +329,69 @@ impl Session {
                 Ok(_) => self.disconnect(),
                 Err(error) => ready(Err(error)),
             },
-            "subscribe" => self.with_live(given, subscribe),
-            "unsubscribe" => self.with_live(given, unsubscribe),
+            "subscribe" => self.begin_subscribe(given),
+            "unsubscribe" => self.begin_unsubscribe(given),
             "post" => {
                 let topic = given
                     .get("topic")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                let turn = self.turn(topic);
-                self.with_live(given, |live, params| post_to(live, params, turn))
+                let mut turn = self.turn(topic);
+                let handed_over = HandedOver::default();
+                turn.handed_over = handed_over.clone();
+                let pending = self.with_live(given, |live, params| post_to(live, params, turn));
+                Pending {
+                    handed_over,
+                    ..pending
+                }
             }
-            "fetchRecent" => self.with_live(given, fetch),
+            "fetchRecent" => {
+                let waits = given.contains_key("since")
+                    && given.get("blockMs").and_then(Value::as_u64) > Some(0);
+                let pending = self.with_live(given, fetch);
+                Pending { waits, ..pending }
+            }
             "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
             other => ready(Err(Error::method(other))),
+        }
+    }
+
+    fn begin_subscribe(&self, given: Map<String, Value>) -> Pending {
+        let begun = || {
+            let SubscribeParams { topic, since } = params(given)?;
+            let since = since.as_deref().map(cursor).transpose()?;
+            let start = since.map_or(Start::Now, Start::Cursor);
+            let slot = lock(&self.slot).clone().ok_or_else(not_connected)?;
+            let reserved = slot.followers.reserve(&topic)?;
+            Ok((slot, topic, start, reserved))
+        };
+        match begun() {
+            Ok((slot, topic, start, reserved)) => Pending::new(async move {
+                match live(slot).await {
+                    Ok(live) => subscribe(live, topic, start, reserved).await,
+                    Err(error) => Err(error).into(),
+                }
+            }),
+            Err(error) => ready(Err(error)),
+        }
+    }
+
+    fn begin_unsubscribe(&self, given: Map<String, Value>) -> Pending {
+        let begun = || {
+            let TopicParams { topic } = params(given)?;
+            let slot = lock(&self.slot).clone().ok_or_else(not_connected)?;
+            let follower = slot.followers.remove(&topic);
+            Ok((slot, follower))
+        };
+        match begun() {
+            Ok((slot, follower)) => Pending::new(async move {
+                if let Some(follower) = follower {
+                    // Its end is awaited: no message comes after the answer.
+                    let _ = follower.await;
+                }
+                live(slot).await.map(|_| json!({})).into()
+            }),
+            Err(error) => ready(Err(error)),
         }
     }
 
@@ -218,7 +399,7 @@ impl Session {
         let Some(slot) = lock(&self.slot).take() else {
             return ready(Err(not_connected()));
         };
-        Box::pin(async move {
+        Pending::new(async move {
             match live(slot).await {
                 Ok(live) => live.close().await,
                 Err(error) => return Err(error).into(),
@@ -231,7 +412,7 @@ impl Session {
     pub(super) async fn end(&self) {
         let slot = lock(&self.slot).take();
         if let Some(slot) = slot
-            && let Phase::Ready(live) = slot.borrow().clone()
+            && let Phase::Ready(live) = slot.phase.borrow().clone()
         {
             live.close().await;
         }
@@ -251,7 +432,7 @@ impl Session {
         let Some(slot) = lock(&self.slot).clone() else {
             return ready(Err(not_connected()));
         };
-        Box::pin(async move {
+        Pending::new(async move {
             match live(slot).await {
                 Ok(live) => work(live, params).await,
                 Err(error) => Err(error).into(),
@@ -259,10 +440,7 @@ impl Session {
         })
     }
 
-    fn begin_connect(
-        &self,
-        params: ConnectParams,
-    ) -> Result<(Resolved, watch::Sender<Phase>), Error> {
+    fn begin_connect(&self, params: ConnectParams) -> Result<(Resolved, Connecting), Error> {
         let mut slot = lock(&self.slot);
         if slot.is_some() {
             return Err(
@@ -272,13 +450,22 @@ impl Session {
         let resolved = Layer::from(params)
             .or(self.defaults.clone())
             .resolve()
-            .map_err(|failure| Error::invalid(failure.error).with("remedy", failure.remedy))?;
+            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?;
         let (sender, receiver) = watch::channel(Phase::Connecting);
-        *slot = Some(receiver);
-        Ok((resolved, sender))
+        let followers = Arc::new(Followers::default());
+        *slot = Some(Slot {
+            phase: receiver,
+            followers: Arc::clone(&followers),
+        });
+        let connecting = Connecting {
+            phase: sender,
+            followers,
+        };
+        Ok((resolved, connecting))
     }
 
-    async fn connect(&self, resolved: Resolved, phase: watch::Sender<Phase>) -> Outcome {
+    async fn connect(&self, resolved: Resolved, connecting: Connecting) -> Outcome {
+        let Connecting { phase, followers } = connecting;
         if resolved.default_password {
             crate::say(DEFAULT_PASSWORD_WARNING);
         }
@@ -288,7 +475,7 @@ impl Session {
                 let mut slot = lock(&self.slot);
                 if slot
                     .as_ref()
-                    .is_some_and(|slot| slot.same_channel(&phase.subscribe()))
+                    .is_some_and(|slot| slot.phase.same_channel(&phase.subscribe()))
                 {
                     *slot = None;
                 }
@@ -302,7 +489,8 @@ impl Session {
             client,
             out: self.out.clone(),
             fetches: Semaphore::new(FETCHES),
-            followers: Mutex::new(BTreeMap::new()),
+            waiting_fetches: Semaphore::new(WAITING_FETCHES),
+            followers,
             watchers: Mutex::new(BTreeMap::new()),
             states: Mutex::new(None),
         });
@@ -317,27 +505,69 @@ impl Session {
     fn turn(&self, topic: &str) -> Turn {
         let (done, mine) = oneshot::channel();
         let mut turns = lock(&self.turns);
-        turns.retain(|_, turn| matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        turns.retain(|_, before| before.is_open());
         Turn {
-            before: turns.insert(topic.to_owned(), mine),
-            done,
+            before: turns.insert(topic.to_owned(), Before(mine)),
+            done: Some(done),
+            handed_over: HandedOver::default(),
         }
     }
 }
 
-/// A post waits for the one before it to be handed over, however that ended.
+/// A post's place: it waits for the one before it to be handed over. One that
+/// ends without having waited hands on what it would have waited for.
 struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    done: oneshot::Sender<()>,
+    before: Option<Before>,
+    done: Option<oneshot::Sender<Option<Before>>>,
+    handed_over: HandedOver,
+}
+
+/// Resolves when the post before is over, with what that one still waited for.
+struct Before(oneshot::Receiver<Option<Self>>);
+
+impl Before {
+    /// Whether there is something to wait for.
+    fn is_open(&mut self) -> bool {
+        loop {
+            match self.0.try_recv() {
+                Ok(Some(before)) => *self = before,
+                Err(oneshot::error::TryRecvError::Empty) => return true,
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Waits for all posts before this one.
+    async fn come(&mut self) {
+        // Kept in place while waiting: who is given up on still hands it on.
+        while let Some(before) = &mut self.before {
+            self.before = (&mut before.0).await.ok().flatten();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        // Taken together at once, so that many in a row make no chain.
+        let before = before.and_then(|mut before| before.is_open().then_some(before));
+        if let Some(done) = self.done.take() {
+            // Nobody may be waiting.
+            let _ = done.send(before);
+        }
+    }
 }
 
 fn ready(result: Result<Value, Error>) -> Pending {
-    Box::pin(core::future::ready(Outcome::from(result)))
+    Pending::new(core::future::ready(Outcome::from(result)))
 }
 
 /// The connection, once it stands.
-async fn live(mut slot: watch::Receiver<Phase>) -> Result<Arc<Live>, Error> {
+async fn live(mut slot: Slot) -> Result<Arc<Live>, Error> {
     match slot
+        .phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
         .await
         .as_deref()
@@ -372,14 +602,18 @@ impl Live {
     }
 
     /// Passes the entries of a subscription on, until it ends.
-    fn follow(self: Arc<Self>, topic: String, mut subscription: Subscription) {
-        let mut followers = lock(&self.followers);
+    fn follow(&self, topic: String, generation: u64, mut subscription: Subscription) {
+        let mut following = lock(&self.followers.0);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
-        let Some(follower @ None) = followers.get_mut(&topic) else {
+        let Some(follower) = following
+            .by_topic
+            .get_mut(&topic)
+            .filter(|follower| follower.generation == generation)
+        else {
             return;
         };
         let out = self.out.clone();
-        *follower = Some(tokio::spawn(async move {
+        follower.task = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
                 let line = match entry {
                     Entry::Message(message) => {
@@ -402,10 +636,12 @@ impl Live {
         let out = self.out.clone();
         let reporter = tokio::spawn(async move {
             while let Some(state) = states.next().await {
-                if !out
-                    .line(notification("state", &output::state(&state)))
-                    .await
-                {
+                let mut params = output::state(&state);
+                if let (State::Online { .. }, Some(params)) = (&state, params.as_object_mut()) {
+                    // Streams are not resumed: each connection is a new one.
+                    params.insert("resumed".into(), false.into());
+                }
+                if !out.line(notification("state", &params)).await {
                     break;
                 }
             }
@@ -414,11 +650,7 @@ impl Live {
     }
 
     async fn close(&self) {
-        let followers = core::mem::take(&mut *lock(&self.followers));
-        followers
-            .into_values()
-            .flatten()
-            .for_each(|follower| follower.abort());
+        self.followers.clear();
         self.client.close().await;
         let watchers = core::mem::take(&mut *lock(&self.watchers));
         watchers.into_values().for_each(|watcher| watcher.abort());
@@ -434,52 +666,45 @@ impl Live {
     }
 }
 
-async fn subscribe(live: Arc<Live>, params: SubscribeParams) -> Outcome {
-    let SubscribeParams { topic, since } = params;
-    let start = match since.as_deref().map(cursor).transpose() {
-        Ok(since) => since.map_or(Start::Now, Start::Cursor),
-        Err(error) => return Err(error).into(),
-    };
-    {
-        let mut followers = lock(&live.followers);
-        let over = matches!(followers.get(&topic), Some(Some(follower)) if follower.is_finished());
-        if followers.contains_key(&topic) && !over {
-            let error = Error::invalid("subscribed to that topic already");
-            return Err(error.with("remedy", "send `unsubscribe` first")).into();
-        }
-        followers.insert(topic.clone(), None);
-    }
+async fn subscribe(live: Arc<Live>, topic: String, start: Start, reserved: Reserved) -> Outcome {
+    let Reserved {
+        generation,
+        unwanted,
+    } = reserved;
     let opened = async {
         let room = live.room(&topic).await?;
         room.subscribe(start).await.map_err(Problem::from)
     };
-    match opened.await {
+    let opened = tokio::select! {
+        biased;
+        unwanted = unwanted => {
+            return unwanted.map(|()| json!({})).map_err(|_| not_connected()).into();
+        }
+        opened = opened => opened,
+    };
+    match opened {
         Ok(subscription) => Outcome {
             result: Ok(json!({})),
-            after: Some(Box::new(move || live.follow(topic, subscription))),
+            after: Some(Box::new(move || {
+                live.follow(topic, generation, subscription);
+            })),
         },
         Err(problem) => {
-            lock(&live.followers).remove(&topic);
+            live.followers.give_back(&topic, generation);
             Err(Error::from(problem)).into()
         }
     }
-}
-
-async fn unsubscribe(live: Arc<Live>, params: TopicParams) -> Outcome {
-    let follower = lock(&live.followers).remove(&params.topic).flatten();
-    if let Some(follower) = follower {
-        // Its end is awaited: no message comes after the answer.
-        follower.abort();
-        let _ = follower.await;
-    }
-    Ok(json!({})).into()
 }
 
 async fn post_to(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
     post_in_turn(&live, params, turn).await.into()
 }
 
-async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Result<Value, Error> {
+async fn post_in_turn(
+    live: &Arc<Live>,
+    params: PostParams,
+    mut turn: Turn,
+) -> Result<Value, Error> {
     let room = live.room(&params.topic).await?;
     let nick = room.nick();
     if params
@@ -496,13 +721,12 @@ async fn post_in_turn(live: &Arc<Live>, params: PostParams, turn: Turn) -> Resul
     let mut message = Post::new(&params.content);
     message.reply_to = params.in_reply_to;
     message.deadline = params.deadline_ms.map(Duration::from_millis);
-    if let Some(before) = turn.before {
-        let _ = before.await;
-    }
+    turn.come().await;
+    turn.handed_over.0.store(true, Ordering::Release);
     let mut sending = pin!(room.send(message));
     // Polled once, it has been handed over, and the next may follow.
     let first = core::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
-    drop(turn.done);
+    drop(turn);
     let posted = match first {
         Poll::Ready(result) => result,
         Poll::Pending => sending.await,
@@ -532,8 +756,13 @@ async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Er
     };
     let topic = params.topic.as_str();
     let room = live.room(topic).await?;
+    let fetches = if request.wait.is_zero() {
+        &live.fetches
+    } else {
+        &live.waiting_fetches
+    };
     // Never closed.
-    let _permit = live.fetches.acquire().await;
+    let _permit = fetches.acquire().await;
     let messages = |messages: &[parley_xmpp::Message]| -> Value {
         messages
             .iter()
@@ -562,4 +791,33 @@ fn resolve_identity(params: IdentityParams) -> Result<Value, Error> {
 
 fn cursor(since: &str) -> Result<Cursor, Error> {
     Cursor::parse(since).ok_or_else(|| Error::invalid("`since` is too long to be a cursor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn posts_that_come_to_nothing_let_none_overtake() {
+        let (sender, _lines) = tokio::sync::mpsc::channel(1);
+        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender));
+        let first = session.turn("t");
+        for _ in 0..100_000 {
+            drop(session.turn("t"));
+        }
+        let (late, later) = (session.turn("t"), session.turn("t"));
+        let mut last = session.turn("t");
+        drop(later);
+        drop(late);
+        {
+            let mut come = pin!(last.come());
+            let polled = core::future::poll_fn(|cx| Poll::Ready(come.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            drop(first);
+            come.await;
+        }
+        drop(last);
+        drop(session.turn("u"));
+        assert_eq!(lock(&session.turns).len(), 1);
+    }
 }
