@@ -5,11 +5,14 @@
 //! queue: a host that does not read slows the subscriptions down, which then
 //! read from the archive later what they did not take.
 
+mod followers;
+mod params;
 mod rpc;
 mod session;
+mod turns;
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -246,4 +249,9 @@ async fn write(mut lines: mpsc::Receiver<String>) {
         }
     }
     let _ = out.flush().await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

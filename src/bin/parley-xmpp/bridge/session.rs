@@ -1,27 +1,31 @@
 //! What the bridge can be asked to do.
 
 use core::pin::{Pin, pin};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use parley_xmpp::tokio::{Client, Room, State, Subscription};
 use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, Start};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::Out;
+use super::followers::{Followers, Reserved};
+use super::params::{
+    ConnectParams, FetchParams, IdentityParams, NoParams, PostParams, SubscribeParams, TopicParams,
+    params,
+};
 use super::rpc::{Error, notification};
+use super::turns::{Before, HandedOver, Turn};
+use super::{Out, lock};
 use crate::connect;
 use crate::output::{self, MessageObject};
 use crate::problem::{Kind, Problem};
-use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved, Secret};
+use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
 
 /// Messages in one answer of `fetchRecent`.
 const MAX_LIMIT: u32 = 10_000;
@@ -58,10 +62,6 @@ pub(super) struct Pending {
     /// A fetch that waits for news, as long as it was told to.
     pub(super) waits: bool,
 }
-
-/// Whether a post was handed over, and may be there without an answer.
-#[derive(Clone, Default)]
-pub(super) struct HandedOver(Arc<AtomicBool>);
 
 impl Pending {
     fn new(work: impl Future<Output = Outcome> + Send + 'static) -> Self {
@@ -128,180 +128,9 @@ struct Live {
     states: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Who follows which topic. Changed in the order of the requests, while the work
-/// that takes goes on beside.
-#[derive(Default)]
-struct Followers(Mutex<Following>);
-
-#[derive(Default)]
-struct Following {
-    latest: u64,
-    by_topic: BTreeMap<String, Follower>,
-}
-
-struct Follower {
-    /// Tells one `subscribe` to a topic from another.
-    generation: u64,
-    /// `None` while it is being set up.
-    task: Option<JoinHandle<()>>,
-    /// Says that there was an `unsubscribe`; only dropped, that the connection is over.
-    unwanted: oneshot::Sender<()>,
-}
-
-/// A `subscribe` that has its place.
-struct Reserved {
-    generation: u64,
-    unwanted: oneshot::Receiver<()>,
-}
-
-impl Followers {
-    fn reserve(&self, topic: &str) -> Result<Reserved, Error> {
-        let mut following = lock(&self.0);
-        let task = following.by_topic.get(topic).map(|follower| &follower.task);
-        let over = task.is_none_or(|task| task.as_ref().is_some_and(JoinHandle::is_finished));
-        if !over {
-            let error = Error::invalid("subscribed to that topic already");
-            return Err(error.with("remedy", "send `unsubscribe` first"));
-        }
-        following.latest = following.latest.wrapping_add(1);
-        let generation = following.latest;
-        let (stop, unwanted) = oneshot::channel();
-        let follower = Follower {
-            generation,
-            task: None,
-            unwanted: stop,
-        };
-        following.by_topic.insert(topic.to_owned(), follower);
-        Ok(Reserved {
-            generation,
-            unwanted,
-        })
-    }
-
-    /// Nobody follows the topic any more; who did may have a last word.
-    fn remove(&self, topic: &str) -> Option<JoinHandle<()>> {
-        let follower = lock(&self.0).by_topic.remove(topic)?;
-        // Nobody listens where it stands.
-        let _ = follower.unwanted.send(());
-        follower.task.inspect(JoinHandle::abort)
-    }
-
-    fn give_back(&self, topic: &str, generation: u64) {
-        let mut following = lock(&self.0);
-        if following
-            .by_topic
-            .get(topic)
-            .is_some_and(|follower| follower.generation == generation)
-        {
-            following.by_topic.remove(topic);
-        }
-    }
-
-    fn clear(&self) {
-        let by_topic = core::mem::take(&mut lock(&self.0).by_topic);
-        by_topic
-            .into_values()
-            .filter_map(|follower| follower.task)
-            .for_each(|task| task.abort());
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn params<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Error> {
-    serde_json::from_value(Value::Object(params)).map_err(|error| Error::invalid(error.to_string()))
-}
-
 fn not_connected() -> Error {
     Error::new(Kind::NotConnected, "not connected").with("remedy", "send `connect` first")
 }
-
-/// Text that error messages must not quote.
-struct Hidden(Secret);
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(Self(Secret::new(text))),
-            _ => Err(serde::de::Error::custom("`password` has to be a string")),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConnectParams {
-    service: Option<String>,
-    domain: Option<String>,
-    muc_service: Option<String>,
-    username: Option<String>,
-    password: Option<Hidden>,
-    nick: Option<String>,
-    resource: Option<String>,
-    ca_file: Option<PathBuf>,
-    tls_name: Option<String>,
-}
-
-impl From<ConnectParams> for Layer {
-    fn from(params: ConnectParams) -> Self {
-        Self {
-            service: params.service,
-            domain: params.domain,
-            muc_service: params.muc_service,
-            username: params.username,
-            password: params.password.map(|hidden| hidden.0),
-            nick: params.nick,
-            resource: params.resource,
-            ca_file: params.ca_file,
-            tls_name: params.tls_name,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SubscribeParams {
-    topic: String,
-    since: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TopicParams {
-    topic: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PostParams {
-    topic: String,
-    content: String,
-    identity: Option<String>,
-    in_reply_to: Option<String>,
-    deadline_ms: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct FetchParams {
-    topic: String,
-    since: Option<String>,
-    limit: Option<u32>,
-    block_ms: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IdentityParams {
-    handle: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoParams {}
 
 impl Session {
     pub(super) const fn new(defaults: Layer, patience: Duration, out: Out) -> Self {
@@ -510,52 +339,6 @@ impl Session {
             before: turns.insert(topic.to_owned(), Before(mine)),
             done: Some(done),
             handed_over: HandedOver::default(),
-        }
-    }
-}
-
-/// A post's place: it waits for the one before it to be handed over. One that
-/// ends without having waited hands on what it would have waited for.
-struct Turn {
-    before: Option<Before>,
-    done: Option<oneshot::Sender<Option<Before>>>,
-    handed_over: HandedOver,
-}
-
-/// Resolves when the post before is over, with what that one still waited for.
-struct Before(oneshot::Receiver<Option<Self>>);
-
-impl Before {
-    /// Whether there is something to wait for.
-    fn is_open(&mut self) -> bool {
-        loop {
-            match self.0.try_recv() {
-                Ok(Some(before)) => *self = before,
-                Err(oneshot::error::TryRecvError::Empty) => return true,
-                Ok(None) | Err(_) => return false,
-            }
-        }
-    }
-}
-
-impl Turn {
-    /// Waits for all posts before this one.
-    async fn come(&mut self) {
-        // Kept in place while waiting: who is given up on still hands it on.
-        while let Some(before) = &mut self.before {
-            self.before = (&mut before.0).await.ok().flatten();
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let before = self.before.take();
-        // Taken together at once, so that many in a row make no chain.
-        let before = before.and_then(|mut before| before.is_open().then_some(before));
-        if let Some(done) = self.done.take() {
-            // Nobody may be waiting.
-            let _ = done.send(before);
         }
     }
 }
