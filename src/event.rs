@@ -414,7 +414,8 @@ pub enum GapReason {
     /// [`Start::Now`](crate::Start::Now) was known.
     NeverAnchored,
     /// More was said than is held back ([`Limits::held_messages`](crate::Limits::held_messages))
-    /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known.
+    /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known,
+    /// or while the reader took nothing in a room without an archive to read it from.
     Overflow,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),

@@ -191,7 +191,7 @@ pub struct Timing {
     pub login: Duration,
     /// For the answer to a request. Default 30 s.
     pub request: Duration,
-    /// For a room to let us in, retries not counted. Default 30 s.
+    /// For a room to let us in, retries included. Default 30 s.
     pub join: Duration,
     /// For the transport to take anything of what is to be written. Default 30 s.
     pub write: Duration,

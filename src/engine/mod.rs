@@ -252,7 +252,7 @@ impl Engine {
         self.with(now, |machine| machine.fetch(room, fetch))
     }
 
-    /// Gives up a fetch or discovery: no further event of it comes.
+    /// Gives up a fetch or discovery: no further event of it comes, but those that wait.
     pub fn cancel(&mut self, now: Instant, query: QueryId) {
         self.with(now, |machine| machine.cancel(query));
     }

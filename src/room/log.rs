@@ -25,6 +25,8 @@ pub(crate) struct Log {
     /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
     cursor: Option<Cursor>,
     phase: Phase,
+    /// The room has an archive whose ids are on its live messages.
+    archived: bool,
     pager: Pager,
     held: VecDeque<Box<Message>>,
     held_bytes: usize,
@@ -80,6 +82,7 @@ impl Log {
                 Start::Cursor(cursor) => Some(cursor),
             },
             phase: Phase::Away,
+            archived: false,
             pager: Pager::new(Direction::Forward, None, page),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -99,7 +102,8 @@ impl Log {
         self.failures = 0;
         // An archive whose ids are not those of the live messages is of no use:
         // what was read could not be told from what is heard.
-        if !(info.archive && info.stanza_ids) {
+        self.archived = info.archive && info.stanza_ids;
+        if !self.archived {
             if entered_before || self.cursor.is_some() {
                 self.gap(cx, GapReason::NoArchive);
             }
@@ -160,9 +164,16 @@ impl Log {
         self.held.push_back(Box::new(message.clone()));
         if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
             self.drop_held();
-            self.overflowed = true;
-            if self.phase == Phase::Live {
-                self.phase = Phase::Starved;
+            match self.phase {
+                // There is no archive to read it from, or no place to read on from.
+                Phase::Live if !self.archived || self.cursor.is_none() => {
+                    self.gap(cx, GapReason::Overflow);
+                }
+                Phase::Live => {
+                    self.overflowed = true;
+                    self.phase = Phase::Starved;
+                }
+                _ => self.overflowed = true,
             }
         }
     }

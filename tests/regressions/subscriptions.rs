@@ -244,3 +244,52 @@ fn a_room_without_an_archive_has_no_place_to_stand_at() {
         assert_eq!(bodies(&entries(peer.events())), ["again", "again"]);
     }
 }
+
+#[test]
+fn a_reader_who_takes_nothing_in_a_room_without_an_archive_is_told_of_the_hole() {
+    let mut config = config();
+    config.limits.held_messages = 4;
+    // Whether there is no archive, or one whose ids are not on the live messages.
+    for features in ["", "<feature var='urn:xmpp:mam:2'/>"] {
+        let mut peer = Peer::online(config.clone());
+        let room = peer.join(features);
+        let id = peer
+            .engine
+            .subscribe(peer.now, room, Start::Now, 1)
+            .unwrap();
+        peer.events();
+        peer.heard();
+        for n in 0..10 {
+            peer.say(&peer::message("bob", &format!("a{n}"), &n.to_string()));
+        }
+        let gaps = |events: Vec<Event>| {
+            let gap = |e: &Event| {
+                matches!(
+                    e,
+                    Event::Entry {
+                        entry: Entry::Gap {
+                            reason: GapReason::Overflow,
+                            ..
+                        },
+                        ..
+                    }
+                )
+            };
+            events.iter().filter(|e| gap(e)).count()
+        };
+        assert_eq!(gaps(peer.events()), 1);
+        peer.engine.grant(peer.now, id, 100);
+        assert_eq!(peer.heard(), "", "there is no archive to ask");
+        let events = peer.events();
+        let said = events.iter().filter(|e| {
+            matches!(
+                e,
+                Event::Entry {
+                    entry: Entry::Message(_),
+                    ..
+                }
+            )
+        });
+        assert_eq!(said.count(), 4, "{events:?}");
+    }
+}
