@@ -260,7 +260,7 @@ fn a_reader_who_takes_nothing_in_a_room_without_an_archive_is_told_of_the_hole()
         peer.events();
         peer.heard();
         for n in 0..10 {
-            peer.say(&peer::message("bob", &format!("a{n}"), &n.to_string()));
+            peer.say(&message("bob", &format!("a{n}"), &n.to_string()));
         }
         let gaps = |events: Vec<Event>| {
             let gap = |e: &Event| {
