@@ -113,6 +113,8 @@ mod prep;
 mod room;
 mod rsm;
 mod sasl;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod stanza;
 mod stream;
 mod time;

@@ -459,9 +459,13 @@ impl Room {
         match answer {
             Ok(()) => self.examine(cx),
             Err(error) => {
+                // Told that we created it, refused as its owner: ejabberd 23.01 says so
+                // ("Owner privileges required") where two came at the same moment, each was
+                // given a room of its own, and only the other's is kept under this address.
                 self.part(cx);
-                self.fail(cx, JoinFailure::Refused(error));
-                RoomOutput::Out(true)
+                self.last_refusal = Some(error);
+                self.wait(cx);
+                RoomOutput::Nothing
             }
         }
     }
