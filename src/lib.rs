@@ -115,6 +115,7 @@ mod rsm;
 mod sasl;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sm;
 mod stanza;
 mod stream;
 mod time;
