@@ -10,6 +10,9 @@
 //! that needs a host to follow it); ask for a `max` of its own; inline anything
 //! into SASL2 or Bind 2 (section 9).
 
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use core::time::Duration;
