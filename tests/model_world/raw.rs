@@ -2,18 +2,46 @@
 //! never says.
 
 #![allow(
+    dead_code,
     unreachable_pub,
     clippy::expect_used,
+    clippy::panic,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
     reason = "a test fails by panicking"
 )]
 
-use parley_xmpp::sim::server::{ConnectionId, Server, ServerSetup};
+use parley_xmpp::sim::server::{ConnectionId, Personality, Server, ServerSetup};
 use parley_xmpp::{ChannelBinding, Instant, Security};
 
 pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='parley.local' version='1.0' \
     xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+pub const BOTH: [Personality; 2] = [Personality::Prosody, Personality::Ejabberd];
+
+/// Runs a test on both personalities; the flag is true for Prosody.
+pub fn both(test: impl Fn(Raw, bool)) {
+    for personality in BOTH {
+        test(
+            Raw::new(crate::model_world::setup(personality)),
+            personality == Personality::Prosody,
+        );
+    }
+}
+
+/// Asserts that all of these are in a text.
+pub fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}
+
+/// Asserts that none of these is.
+pub fn lacks(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(!text.contains(part), "{part} in {text}");
+    }
+}
 
 pub struct Raw {
     pub server: Server,
