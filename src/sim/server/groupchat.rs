@@ -42,8 +42,16 @@ impl RateLimit {
     }
 }
 
-const NOT_INSIDE: Refusal = Refusal::cancel(Condition::NotAcceptable)
-    .saying("You are not currently connected to this chat");
+/// What who is not in a room is told; each server in its own words.
+pub(super) const fn not_inside(prosody: bool) -> Refusal {
+    if prosody {
+        Refusal::cancel(Condition::NotAcceptable)
+            .saying("You are not currently connected to this chat")
+    } else {
+        Refusal::modify(Condition::NotAcceptable)
+            .saying("Only occupants are allowed to send messages to the conference")
+    }
+}
 
 impl Muc {
     /// Takes a message to a room.
@@ -62,6 +70,8 @@ impl Muc {
             Some("groupchat") => {}
             Some("error") if inside => return self.on_error(hub, session, jid, message),
             Some("error") => return,
+            // Measured: ejabberd says nothing.
+            _ if !hub.is_prosody() => return,
             _ => return hub.refuse(session, message, NO_SERVICE),
         }
         if let Err(refusal) = self.post(hub, session, jid, message) {
@@ -90,7 +100,7 @@ impl Muc {
         let room = self.rooms.get_mut(jid).ok_or(Refusal::cancel(missing))?;
         // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
         // service SHOULD return a <not-acceptable/> error to the sender".
-        room.occupant(session).ok_or(NOT_INSIDE)?;
+        room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
         let limit = self.limit.as_mut();
         if limit.is_some_and(|limit| !limit.passes(hub.now)) {
             return Err(Refusal::wait(Condition::ResourceConstraint));
@@ -99,7 +109,7 @@ impl Muc {
         match (body, message.child("subject", ns::CLIENT)) {
             (None, Some(subject)) => room.change_subject(hub, session, message, subject.text()),
             (None, None) => {
-                let sender = room.occupant(session).ok_or(NOT_INSIDE)?;
+                let sender = room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
                 room.reflect(hub, session, message, "", &room.contents(message, sender));
                 Ok(())
             }
@@ -211,7 +221,7 @@ impl Muc {
         let jid = to.bare_str();
         let room = self.rooms.get(jid);
         let Some((room, from)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
-            return hub.refuse(session, message, NOT_INSIDE);
+            return hub.refuse(session, message, not_inside(hub.is_prosody()));
         };
         match message.attr("type") {
             Some("error") => return self.on_error(hub, session, jid, message),
@@ -314,7 +324,7 @@ impl Room {
         text: &str,
     ) -> Result<(), Refusal> {
         let Some(sender) = self.occupant(session) else {
-            return Err(NOT_INSIDE);
+            return Err(not_inside(hub.is_prosody()));
         };
         if hub.is_prosody() && !self.moderates(&sender.bare) {
             return Err(Refusal::auth(Condition::Forbidden));
@@ -324,7 +334,7 @@ impl Room {
             nick: sender.nick.clone(),
         });
         let Some(sender) = self.occupant(session) else {
-            return Err(NOT_INSIDE);
+            return Err(not_inside(hub.is_prosody()));
         };
         self.reflect(hub, session, message, "", &self.contents(message, sender));
         Ok(())
