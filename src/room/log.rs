@@ -126,7 +126,12 @@ impl Log {
         }
     }
 
-    /// We are out of the room, or the stream ended.
+    /// Whether it waits for us to be in the room.
+    pub(crate) fn is_away(&self) -> bool {
+        self.phase == Phase::Away
+    }
+
+    /// We are out of the room, or the session ended.
     pub(crate) fn away(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::LogRetry, self.id.0);
         self.phase = Phase::Away;

@@ -78,7 +78,7 @@ impl Nickname {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Not in, and nothing under way: the stream is down.
+    /// Not in, and nothing under way: there is no session.
     Out,
     /// The join was sent.
     Joining,

@@ -1,9 +1,10 @@
 //! Posts of one room until their outcome is known.
 //!
 //! A post is resolved by its reflection (XEP-0045 v1.35.5 section 7.4), by an
-//! error that names it, by its deadline, or by the end of the stream. Which posts
-//! an ended stream may have delivered is decided by bytes: a stanza of which the
-//! transport did not take the last byte was never whole at the other end.
+//! error that names it, by its deadline, or by the end of the session. Which posts
+//! an ended session may have delivered is decided by the numbers of their stanzas:
+//! from some number on none was ever handled, be it that no transport had it whole
+//! or that the server counts fewer (XEP-0198 v1.6.3, section 5).
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -32,8 +33,8 @@ struct Pending {
     origin_id: String,
     body: String,
     reply_to: Option<String>,
-    /// Where its last byte lies in the stream, once it is written.
-    end: Option<u64>,
+    /// The number of its stanza, once it is written.
+    number: Option<u64>,
 }
 
 impl Outbox {
@@ -58,20 +59,21 @@ impl Outbox {
             origin_id,
             body: post.body,
             reply_to: post.reply_to,
-            end: None,
+            number: None,
         });
     }
 
     /// Writes what is not written yet, in order, as far as there is room.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, room: &BareJid) {
-        for post in self.posts.iter_mut().filter(|post| post.end.is_none()) {
-            if cx.out.waiting().len() >= cx.limits.write_bytes {
+        for post in self.posts.iter_mut().filter(|post| post.number.is_none()) {
+            if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
                 break;
             }
-            post.end = Some(cx.out.write(|w| {
+            post.number = Some(cx.out.stanza(|w| {
                 let reply_to = post.reply_to.as_deref();
                 message::write_post(w, room.as_str(), &post.origin_id, &post.body, reply_to);
             }));
+            cx.out.urge();
         }
     }
 
@@ -117,7 +119,7 @@ impl Outbox {
         let at = self
             .posts
             .iter()
-            .position(|p| p.end.is_some() && is_it(&p.origin_id))?;
+            .position(|p| p.number.is_some() && is_it(&p.origin_id))?;
         self.posts.remove(at)
     }
 
@@ -128,7 +130,7 @@ impl Outbox {
         };
         if let Some(post) = self.posts.remove(at) {
             // What is written cannot be taken back, even if it still waits here.
-            let outcome = match post.end {
+            let outcome = match post.number {
                 Some(_) => PostOutcome::Unknown {
                     origin_id: post.origin_id,
                 },
@@ -138,11 +140,13 @@ impl Outbox {
         }
     }
 
-    /// The stream ended after the transport took `sent` bytes of it.
-    pub(crate) fn stream_ended(&mut self, cx: &mut Cx<'_>, sent: u64) {
+    /// The session ended. Stanzas numbered from `doubtful` on were never handled, so
+    /// that these posts are sent again, under the same ids; the others may be there.
+    pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         for mut post in core::mem::take(&mut self.posts) {
-            match post.end {
-                Some(end) if end <= sent => {
+            match post.number {
+                // To find out in the archive which of these are there belongs here.
+                Some(number) if number < doubtful => {
                     resolve(
                         cx,
                         post.id,
@@ -152,7 +156,7 @@ impl Outbox {
                     );
                 }
                 _ => {
-                    post.end = None;
+                    post.number = None;
                     self.posts.push_back(post);
                 }
             }
@@ -162,13 +166,13 @@ impl Outbox {
     /// We are out of the room although the stream stands: what was written may
     /// have reached it before.
     pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
-        self.stream_ended(cx, u64::MAX);
+        self.session_ended(cx, u64::MAX);
     }
 
     /// Nothing will be sent any more.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
         for post in core::mem::take(&mut self.posts) {
-            let outcome = match post.end {
+            let outcome = match post.number {
                 Some(_) => PostOutcome::Unknown {
                     origin_id: post.origin_id,
                 },
