@@ -114,6 +114,11 @@ mod limits;
 mod mam;
 mod muc;
 mod ns;
+#[doc(hidden)]
+#[cfg(parley_planted)]
+pub mod planted;
+#[cfg(not(parley_planted))]
+mod planted;
 mod prep;
 mod room;
 mod rsm;
