@@ -20,7 +20,8 @@ use core::time::Duration;
 use crate::cx::Cx;
 use crate::event::PeerMisbehaved;
 use crate::ns;
-use crate::time::{Instant, Timer};
+use crate::planted::{Bug, planted};
+use crate::time::{Instant, Timer, TimerKey};
 use crate::xml::{Element, Writer};
 
 /// After so many stanzas without an acknowledgement one is asked for. Posts ask at once.
@@ -54,6 +55,8 @@ pub(crate) struct Management {
     resumption: Option<Resumption>,
     /// An acknowledgement was asked for and has not come: the only one at a time.
     asked: bool,
+    /// Where that request ends in the stream, until the transport has taken it.
+    question: u64,
     /// Where our last `<a/>` ends in the stream.
     answered: u64,
     /// The peer asked again while that waits to be written.
@@ -173,9 +176,29 @@ impl Management {
         cx.out.write(|w| {
             w.start("r").attr("xmlns", ns::SM).end();
         });
+        self.question = cx.out.end();
         cx.arm(Timer::Ack, 0, cx.timing.request);
         cx.arm(Timer::KeepaliveReply, 0, cx.timing.keepalive_reply);
         true
+    }
+
+    /// The transport took something. As long as it has not taken our request the
+    /// peer cannot answer, however long what was to be written before it takes.
+    fn question_on_its_way(&mut self, cx: &mut Cx<'_>) {
+        if self.question == 0 {
+            return;
+        }
+        if self.question <= cx.out.sent() {
+            self.question = 0;
+        }
+        for (timer, after) in [
+            (Timer::Ack, cx.timing.request),
+            (Timer::KeepaliveReply, cx.timing.keepalive_reply),
+        ] {
+            if cx.timers.is_armed(TimerKey::single(timer)) {
+                cx.arm(timer, 0, after);
+            }
+        }
     }
 
     /// Answers a request. Section 4: "the recipient MUST acknowledge it by sending
@@ -192,6 +215,7 @@ impl Management {
 
     /// The transport took something: an answer that is owed may be due.
     pub(crate) fn written(&mut self, cx: &mut Cx<'_>) {
+        self.question_on_its_way(cx);
         if self.owes && self.answered <= cx.out.sent() {
             self.owes = false;
             self.write_answer(cx);
@@ -268,6 +292,7 @@ impl Management {
         let until = cx.now.plus(resumption.max);
         self.state = State::Suspended(until);
         self.asked = false;
+        self.question = 0;
         self.owes = false;
         self.answered = 0;
         cx.out.park();
@@ -289,9 +314,11 @@ impl Management {
     /// What to ask of the server on a new stream, if a broken one can be resumed.
     pub(crate) fn resume(&self) -> Option<Resume<'_>> {
         let resumption = self.resumption.as_ref().filter(|_| self.is_suspended())?;
+        let wrong = u32::from(planted(Bug::HandledTooMany))
+            .wrapping_sub(u32::from(planted(Bug::HandledTooFew)));
         Some(Resume {
             id: &resumption.id,
-            h: self.handled,
+            h: self.handled.wrapping_add(wrong),
         })
     }
 
@@ -299,7 +326,12 @@ impl Management {
     /// `h` is taken as that of an `<a/>`, an entity "MUST re-send to the peer any
     /// stanzas that are still marked as unhandled".
     pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>, h: u32) -> Result<(), PeerMisbehaved> {
-        self.acknowledged(cx, h)?;
+        if !planted(Bug::ResumeSendsAll) {
+            self.acknowledged(cx, h)?;
+        }
+        if planted(Bug::ResumeSendsNothing) {
+            cx.out.handled(cx.out.count());
+        }
         self.state = State::On;
         if cx.out.count() > self.acked {
             self.fruitless = self.fruitless.saturating_add(1);

@@ -14,6 +14,7 @@ use crate::config::{ChannelBinding, Security};
 use crate::cx::Purpose;
 use crate::event::{Event, OfflineCause, PeerMisbehaved, Retry, TransportFailure};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::stanza::presence;
 use crate::stream::{self, Channel, Negotiation, Setting, Step};
@@ -291,7 +292,7 @@ impl Machine {
 
     /// The server may have been silent for long enough to be asked.
     pub(super) fn keepalive(&mut self) {
-        if !matches!(self.link, Link::Online) {
+        if !matches!(self.link, Link::Online) || planted(Bug::NoKeepalive) {
             return;
         }
         let due = self.keepalive_due();
@@ -330,7 +331,8 @@ impl Machine {
             Link::Connecting => Ending::Dead,
             // Who does not read will not read our farewell either.
             Link::Negotiating(_) | Link::Online if why == Timer::Write => Ending::Dead,
-            // To close a stream is to give up resuming it.
+            // XEP-0198 section 7: "If the stream is not cleanly closed then the server
+            // SHOULD consider the stream to be unfinished": only so it can be resumed.
             Link::Negotiating(_) | Link::Online if self.management.resumable() => Ending::Dead,
             Link::Negotiating(_) | Link::Online => Ending::Ours,
             _ => return,
@@ -395,10 +397,11 @@ impl Machine {
         } else {
             self.backoff(class)
         };
-        self.core.cx().tell(Event::Offline {
-            cause: cause.clone(),
-            retry,
-        });
+        let times = 1 + usize::from(planted(Bug::OfflineTwice));
+        for _ in usize::from(planted(Bug::OfflineUntold))..times {
+            let cause = cause.clone();
+            self.core.cx().tell(Event::Offline { cause, retry });
+        }
         let writable = ending != Ending::Dead && !awaits_tls;
         if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
             // What is written and not yet sent will be, if the transport lives on.
@@ -445,6 +448,9 @@ impl Machine {
     fn backoff(&mut self, class: Class) -> Retry {
         let timing = &self.core.config.timing;
         let (min, max) = match class {
+            Class::Attention if planted(Bug::NeverIgnored) => {
+                (timing.backoff_min, timing.backoff_max)
+            }
             Class::Attention => return Retry::Never,
             Class::Transient => (timing.backoff_min, timing.backoff_max),
             Class::Slow => (
@@ -457,6 +463,11 @@ impl Machine {
         let pause = self.core.cx().ids.jitter(ceiling);
         let pause = if class == Class::Slow {
             pause.saturating_add(min)
+        } else {
+            pause
+        };
+        let pause = if planted(Bug::NoBackoff) {
+            Duration::ZERO
         } else {
             pause
         };

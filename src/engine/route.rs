@@ -5,7 +5,7 @@
 //! of a room from that room.
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::link::Link;
@@ -18,6 +18,7 @@ use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::room::{Log, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
 use crate::stanza::{self, RawJid, presence};
@@ -71,6 +72,15 @@ impl Machine {
             && let Some(archived) = Archived::read(element)
         {
             return self.on_archived(from.bare, &archived);
+        }
+        if element.child("body", ns::CLIENT).is_none() && planted(Bug::ErrorForMessage) {
+            let to = String::from(from.bare);
+            self.core.out.stanza(|w| {
+                w.start("message")
+                    .attr("to", &to)
+                    .attr("type", "error")
+                    .end();
+            });
         }
         self.in_room(from, None, |entry, cx| {
             let followed = !entry.logs.is_empty();

@@ -21,6 +21,7 @@ use crate::event::{Event, Login, Retry};
 use crate::ids::RoomId;
 use crate::jid::Jid;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::presence;
 use crate::time::{Timer, TimerKey};
 use crate::xml::Element;
@@ -38,6 +39,9 @@ impl Machine {
         self.us = Some(jid.clone());
         self.core.cx().tell(Event::Online { jid, login });
         for entry in self.rooms.values_mut() {
+            if entry.room.was_in() && planted(Bug::NoRejoin) {
+                continue;
+            }
             entry.room.enter(&mut self.core.cx());
         }
     }

@@ -23,6 +23,7 @@ use crate::error::ErrorType;
 use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Pager};
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
 
@@ -130,6 +131,9 @@ impl Log {
             }
             return self.go_live(cx, None);
         }
+        if entered_before && planted(Bug::LiveAfterBreak) {
+            return self.go_live(cx, self.cursor.clone());
+        }
         if entered_before && self.cursor.is_none() {
             self.gap(cx, GapReason::NeverAnchored);
         }
@@ -194,6 +198,15 @@ impl Log {
         if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
             self.deliver(cx, Box::new(message.clone()));
             return;
+        }
+        if self.phase == Phase::Paging && planted(Bug::LiveBeforeArchive) {
+            return self.deliver(cx, Box::new(message.clone()));
+        }
+        if self.credit == 0 && planted(Bug::FullMeansGone) {
+            return;
+        }
+        if let Some(id) = message.id.clone().filter(|_| planted(Bug::CursorRunsAhead)) {
+            self.cursor = Some(Cursor::After(id));
         }
         self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
@@ -260,13 +273,16 @@ impl Log {
         if page.complete || page.newest.is_some() {
             self.failures = 0;
         }
+        let complete = page.complete
+            || planted(Bug::ShortPageIsLast)
+                && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }
-        if page.complete {
+        if complete {
             self.arrive(cx, at);
         } else {
             self.ask(cx, at);
@@ -411,11 +427,15 @@ impl Log {
 
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         if let Some(id) = &message.id {
-            if self.audit.has_told(id) || !self.delivered.insert(id.clone()) {
+            let told = self.audit.has_told(id) || !self.delivered.insert(id.clone());
+            if told && !planted(Bug::NoDedupe) {
                 return;
             }
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.delivered();
+        }
+        if message.own && planted(Bug::DedupeByNick) {
+            return;
         }
         self.credit = self.credit.saturating_sub(1);
         self.tell(cx, Entry::Message(message));

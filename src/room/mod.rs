@@ -160,6 +160,11 @@ impl Room {
         self.standing == Standing::In
     }
 
+    /// Whether we were in before.
+    pub(crate) const fn was_in(&self) -> bool {
+        self.entered
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.standing == Standing::Dead
     }

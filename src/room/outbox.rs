@@ -16,6 +16,7 @@ use crate::error::{Condition, StanzaError};
 use crate::event::{Event, NotSent, PostOutcome, Via};
 use crate::ids::{ArchiveId, Label, PostId};
 use crate::jid::BareJid;
+use crate::planted::{Bug, planted};
 use crate::stanza::message;
 use crate::time::Timer;
 
@@ -53,7 +54,9 @@ impl Outbox {
     pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Post) {
         let origin_id = cx.ids.token(Label::OriginId);
         self.own.insert(origin_id.clone());
-        cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        if !planted(Bug::NoDeadline) {
+            cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        }
         self.posts.push_back(Pending {
             id,
             origin_id,
@@ -146,7 +149,7 @@ impl Outbox {
         for mut post in core::mem::take(&mut self.posts) {
             match post.number {
                 // To find out in the archive which of these are there belongs here.
-                Some(number) if number < doubtful => {
+                Some(number) if number < doubtful && !planted(Bug::ResendUnseen) => {
                     resolve(
                         cx,
                         post.id,
@@ -184,6 +187,20 @@ impl Outbox {
 }
 
 fn resolve(cx: &mut Cx<'_>, id: PostId, outcome: PostOutcome) {
+    let outcome = match outcome {
+        PostOutcome::Unknown { .. } if planted(Bug::NotSentThoughSent) => {
+            PostOutcome::NotSent(NotSent::Offline)
+        }
+        PostOutcome::Unknown { .. } if planted(Bug::UnknownIsCommitted) => {
+            let via = Via::Reflection;
+            PostOutcome::Committed { id: None, via }
+        }
+        outcome => outcome,
+    };
+    if planted(Bug::OutcomeTwice) {
+        let outcome = outcome.clone();
+        cx.tell(Event::Post { id, outcome });
+    }
     cx.disarm(Timer::Post, id.0);
     cx.tell(Event::Post { id, outcome });
 }

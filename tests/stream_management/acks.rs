@@ -204,6 +204,28 @@ fn silence_is_asked_about_with_a_request_in_place_of_a_ping() {
 }
 
 #[test]
+fn a_question_is_not_unanswered_before_it_was_heard() {
+    let mut config = config();
+    config.timing.keepalive = secs(1000);
+    let (mut peer, room) = in_room_of(config, ENABLED);
+    let post = Post::new(&"x".repeat(100)).within(secs(1000));
+    peer.engine.post(peer.now, room, post).unwrap();
+    peer.reads = false;
+    // The transport is slow, but takes something all the time.
+    while !peer.engine.wants().write.is_empty() {
+        peer.pass(secs(2));
+        peer.engine.written(peer.now, 3);
+    }
+    peer.pass(secs(14));
+    assert_eq!(causes(&peer.events()), []);
+    peer.pass(secs(1));
+    assert_eq!(
+        causes(&peer.events()),
+        [OfflineCause::TimedOut(Timer::KeepaliveReply)]
+    );
+}
+
+#[test]
 fn what_was_handled_is_said_before_an_orderly_end() {
     let (mut peer, _) = in_room();
     peer.engine.close(peer.now);
