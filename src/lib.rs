@@ -39,7 +39,8 @@
 //! - A **subscription** gives what the room archived, in the order of the
 //!   archive, each message once, then goes on live; after each interruption it
 //!   reads what was missed first. Where something may be missing it says
-//!   [`Entry::Gap`].
+//!   [`Entry::Gap`]; what the archive shows only after its turn comes as
+//!   [`Entry::Late`].
 //! - A **fetch** reads over as many pages as it takes, and ends with
 //!   [`FetchEvent::Done`] or [`FetchEvent::Failed`], never with a short list that
 //!   looks whole.
@@ -58,8 +59,8 @@
 //!   them: the archive is not yet searched for them. A session is not kept beyond
 //!   the life of its engine.
 //! - A room that drops us without a word is not noticed until something fails
-//!   (XEP-0410 is not implemented yet), nor are messages that appear late in the
-//!   archive.
+//!   (XEP-0410 is not implemented yet), but what was missed comes with the next
+//!   comparison of what was delivered with the archive ([`Timing::audit`]).
 //! - ejabberd answers a cursor that it no longer knows without an error, so that
 //!   the gap is not seen there.
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.

@@ -127,7 +127,11 @@ impl Limits {
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
             .saturating_add(remembered);
-        let subscription = page.saturating_add(held).saturating_add(remembered);
+        // Two pages: one that is delivered, one that is compared; and what was told late.
+        let subscription = page
+            .saturating_mul(2)
+            .saturating_add(held)
+            .saturating_add(remembered.saturating_mul(2));
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)

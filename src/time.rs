@@ -159,6 +159,9 @@ impl TimerKey {
                 | Timer::FetchStalled
                 | Timer::SelfPresence
                 | Timer::Parting
+                // These accuse nobody, but ask for what we would not read.
+                | Timer::LogSettle
+                | Timer::LogAudit
         )
     }
 }
