@@ -114,9 +114,10 @@ impl Link {
 
     /// What both ends derive from the TLS session.
     pub(super) fn binding(&self) -> ChannelBinding {
-        let mut binding = ChannelBinding::default();
-        binding.exporter = Some(self.secret.to_vec());
-        binding
+        ChannelBinding {
+            exporter: Some(self.secret.to_vec()),
+            ..ChannelBinding::default()
+        }
     }
 
     /// The client begins TLS.
