@@ -80,6 +80,8 @@ kinds! {
     RoomsRestart = "rooms-restart",
     /// The room service restarts without a word.
     RoomsVanish = "rooms-vanish",
+    /// Somebody put out may come in again. Part of a ban, not drawn by itself.
+    Admit = "admit",
     /// A room is destroyed.
     Destroy = "destroy",
     /// The archive lags behind.
@@ -160,6 +162,7 @@ const fn kind_of(operation: &Operation) -> FaultKind {
             Removal::Technical => FaultKind::Technical,
             Removal::Silent => FaultKind::Vanish,
         },
+        Operation::Admit { .. } => FaultKind::Admit,
         Operation::RestartRooms { told: true } => FaultKind::RoomsRestart,
         Operation::RestartRooms { told: false } => FaultKind::RoomsVanish,
         Operation::Destroy { .. } => FaultKind::Destroy,
