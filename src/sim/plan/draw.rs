@@ -460,7 +460,8 @@ impl Draft {
                     account,
                 }
             }
-            FaultKind::DropResult => Operation::DropResult { index: some },
+            FaultKind::DropResult => Operation::DropResult { index: 0 },
+            FaultKind::DropLater => Operation::DropResult { index: some },
             FaultKind::FailQueries => Operation::FailQueries { count: some },
         };
         self.add(at, What::Fault(Fault::Server(operation)));

@@ -100,8 +100,10 @@ kinds! {
     ForgetStreams = "forget-streams",
     /// A password changes.
     ChangePassword = "change-password",
-    /// A page of the archive comes with a hole.
+    /// A page of the archive comes without its first result.
     DropResult = "drop-result",
+    /// A page of the archive comes without one in its middle, or its last.
+    DropLater = "drop-later",
     /// Queries of the archive fail.
     FailQueries = "fail-queries",
 }
@@ -174,7 +176,8 @@ const fn kind_of(operation: &Operation) -> FaultKind {
         Operation::RateLimit { .. } => FaultKind::RateLimit,
         Operation::ForgetStreams => FaultKind::ForgetStreams,
         Operation::ChangePassword { .. } => FaultKind::ChangePassword,
-        Operation::DropResult { .. } => FaultKind::DropResult,
+        Operation::DropResult { index: 0 } => FaultKind::DropResult,
+        Operation::DropResult { .. } => FaultKind::DropLater,
         Operation::FailQueries { .. } => FaultKind::FailQueries,
     }
 }
@@ -228,6 +231,8 @@ impl FaultKinds {
     ///   when one asks (XEP-0410). Breaks L1, L2.
     /// - `archive-lag`: what was said just before we came in and is not in the archive
     ///   yet shows only when one reads again later. Breaks S4.
+    /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
+    ///   tells that one between them is missing. Breaks S4.
     ///
     /// Two more are a matter of the server: see [`Self::beyond_the_client_on`].
     #[must_use]
@@ -236,6 +241,7 @@ impl FaultKinds {
             FaultKind::Vanish,
             FaultKind::RoomsVanish,
             FaultKind::ArchiveLag,
+            FaultKind::DropLater,
         ]
         .into_iter()
         .collect()
