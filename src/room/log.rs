@@ -298,6 +298,11 @@ impl Log {
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
+        for id in page.removed {
+            // Whoever heard it before it was removed is not to be told any more: its
+            // place is passed.
+            self.delivered.insert(id);
+        }
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }

@@ -148,7 +148,10 @@ impl Follow {
             self.next = Some(place);
             return;
         };
-        if (place..next).any(|at| self.delivered.has(at)) {
+        let again = |at: &usize| {
+            self.delivered.has(*at) && truth.items.get(*at).is_some_and(|item| item.is_kept())
+        };
+        if (place..next).any(|at| again(&at)) {
             found.violate("S5", format!("the cursor told lies too far back: {cursor}"));
         }
         self.passed(truth, next, place, found);
