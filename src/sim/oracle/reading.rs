@@ -15,6 +15,8 @@ pub(super) struct Follow {
     /// The place of the first message that was not considered yet; `None` before
     /// the "now" of [`Start::Now`] has a place.
     pub(super) next: Option<usize>,
+    /// What lies before it was dealt with, one way or another: it is not owed.
+    floor: usize,
     delivered: Bits,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
@@ -44,6 +46,7 @@ impl Follow {
         Self {
             room,
             next,
+            floor: 0,
             delivered: Bits::default(),
             gap: None,
             from_cursor: next.is_some(),
@@ -125,6 +128,7 @@ impl Follow {
     pub(super) fn misses(&self, truth: &Room, place: usize) -> bool {
         truth.items.get(place).is_some_and(|item| {
             item.is_kept()
+                && place >= self.floor
                 && !self.delivered.has(place)
                 && self.gap.is_none_or(|gap| item.said > gap)
         })
@@ -183,7 +187,9 @@ impl Follow {
                         String::from("a gap is told where the archive has all"),
                     );
                 }
-                // It reads on from the oldest that there is.
+                // It reads on from the oldest that there is, or that it knows to lie
+                // before; what it left behind already is not owed again.
+                self.floor = self.floor.max(self.next.unwrap_or(0));
                 self.next = Some(0);
                 self.from_cursor = false;
                 return;
