@@ -1,6 +1,7 @@
 //! A simulated world: engines, a server, a network and a clock, from one seed.
 
 mod bot;
+mod chart;
 mod happening;
 pub mod plan;
 mod random;
@@ -9,6 +10,7 @@ pub mod server;
 mod world;
 
 pub use bot::Bot;
+pub use chart::{Chart, ChartLimits};
 pub use happening::{Ending, Happening, HostId, LinkId, Request, Side, Violation, Watch};
 pub use random::Random;
 pub use run::{Report, run};
