@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use crate::Instant;
-use crate::sim::happening::{Happening, Watch};
+use crate::sim::happening::{Happening, Violation, Watch};
 use crate::sim::plan::{Plan, What};
 
 use record::Record;
@@ -130,6 +130,15 @@ impl Chart {
     pub fn command(&self, purpose: &str, line: &str) {
         if let Ok(mut record) = self.record.try_borrow_mut() {
             record.commands.push((purpose.into(), line.into()));
+        }
+    }
+
+    /// Adds the rules that were found broken only when all was over.
+    pub fn judged(&self, violations: &[(Instant, Violation)]) {
+        if let Ok(mut record) = self.record.try_borrow_mut() {
+            for (at, violation) in violations {
+                record.judged(at.as_micros(), violation.rule, &violation.detail);
+            }
         }
     }
 

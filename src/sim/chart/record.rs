@@ -103,6 +103,8 @@ pub(super) struct Link {
     pub(super) opened: Option<u64>,
     pub(super) stands: bool,
     pub(super) protected: Option<u64>,
+    /// When it broke, and when each end learned of an end.
+    pub(super) broken: Option<u64>,
     pub(super) ended: [Option<(u64, Ending)>; 2],
     wires: [Direction; 2],
 }
@@ -201,6 +203,7 @@ impl Record {
             Happening::Protected { link } => self.protected(link),
             Happening::Written { link, by, bytes } => self.written(link, by, bytes),
             Happening::Read { link, by, bytes } => self.read(link, by, bytes.len()),
+            Happening::Broken { link, how } => self.broken(link, how),
             Happening::Ended { link, at, how } => self.ended(link, at, how),
             Happening::Asked { host, request } => {
                 let (label, detail) = words::request(self.handles(host), &request);
@@ -255,6 +258,7 @@ impl Record {
             opened: None,
             stands: false,
             protected: None,
+            broken: None,
             ended: [None; 2],
             wires: [Direction::new(keep), Direction::new(keep)],
         };
@@ -288,6 +292,17 @@ impl Record {
         self.restart(id, Side::Host);
         self.restart(id, Side::Server);
         let label = format!("TLS stands on link {}", id.0);
+        self.mark(Kind::Link, lane, Some(id.0), &label, "");
+    }
+
+    fn broken(&mut self, id: LinkId, how: Ending) {
+        let at = self.now.at;
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        link.broken.get_or_insert(at);
+        let lane = Lane::Host(link.host);
+        let label = format!("link {} breaks: {}", id.0, words::ending(how));
         self.mark(Kind::Link, lane, Some(id.0), &label, "");
     }
 
@@ -435,7 +450,18 @@ impl Record {
         self.mark(Kind::Healed, Lane::All, None, "Healed: no more faults from here on", "");
     }
 
-    pub(super) fn violation(&mut self, rule: &str, detail: &str) {
+    /// A rule that was found broken at a time that may have passed. Once is enough.
+    pub(super) fn judged(&mut self, at: u64, rule: &'static str, detail: &str) {
+        let known = self.items.iter().any(|item| {
+            item.kind == Kind::Violation && item.detail == detail && item.label.starts_with(rule)
+        });
+        if !known {
+            self.now.at = self.now.at.max(at);
+            self.violation(rule, detail);
+        }
+    }
+
+    fn violation(&mut self, rule: &str, detail: &str) {
         self.violations = self.violations.saturating_add(1);
         if self.violations <= VIOLATIONS {
             let label = format!("{rule} is broken");

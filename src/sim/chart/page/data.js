@@ -8,8 +8,8 @@ const SERVER = -1;
 const ALL = -2;
 
 const links = new Map(data.links.map((row) => {
-  const [id, host, generation, opening, opened, stands, protectedAt, hostEnd, hostHow, serverEnd, serverHow] = row;
-  return [id, { id, host, generation, opening, opened, stands: stands === 1, protectedAt, hostEnd, hostHow, serverEnd, serverHow }];
+  const [id, host, generation, opening, opened, stands, protectedAt, brokenAt, hostEnd, hostHow, serverEnd, serverHow] = row;
+  return [id, { id, host, generation, opening, opened, stands: stands === 1, protectedAt, brokenAt, hostEnd, hostHow, serverEnd, serverHow }];
 }));
 
 const spans = data.spans.map(([lane, from, to, down, label]) =>
@@ -39,7 +39,7 @@ const events = data.events.map((row, index) => {
 function fate(event) {
   if (event.wire.read >= 0) return "read";
   const link = event.link;
-  const ended = link !== null && (link.hostEnd >= 0 || link.serverEnd >= 0);
+  const ended = link !== null && (link.brokenAt >= 0 || link.hostEnd >= 0 || link.serverEnd >= 0);
   return ended ? "lost" : "under way";
 }
 

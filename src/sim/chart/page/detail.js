@@ -46,6 +46,8 @@ function showLegend() {
     element("li", {}, shape("svg", { width: 16, height: 16, "aria-hidden": "true" },
       shape("rect", { class: "link", x: 3, y: 1, width: 4, height: 14 }),
       shape("rect", { class: "link tls", x: 9, y: 1, width: 4, height: 14 })), "a link; darker with TLS"),
+    element("li", {}, shape("svg", { width: 16, height: 16, "aria-hidden": "true" },
+      shape("rect", { class: "link opening", x: 5, y: 1, width: 5, height: 14 })), "opening, or broken and not noticed"),
   );
   const keys = element("div", { class: "keys" });
   for (const [key, meaning] of KEYS) keys.append(element("span", {}, element("kbd", { text: key })), element("span", { text: meaning }));

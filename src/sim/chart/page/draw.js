@@ -1,19 +1,18 @@
 // Draws the part of the chart that is in view, and a bit around it, as SVG.
 
 const ruler = document.createElement("canvas").getContext("2d");
+ruler.font = `12px ${getComputedStyle(document.body).fontFamily}`;
 const widths = new Map();
 
 /** As much of a text as fits. */
-function fit(text, width, font = "12px system-ui, sans-serif") {
-  if (text.length * 4 < width) return text;
-  ruler.font = font;
+function fit(text, width) {
+  if (text.length * 12 < width) return text;
   const measure = (part) => {
-    const key = part;
-    if (!widths.has(key)) {
+    if (!widths.has(part)) {
       if (widths.size > 20000) widths.clear();
-      widths.set(key, ruler.measureText(part).width);
+      widths.set(part, ruler.measureText(part).width);
     }
-    return widths.get(key);
+    return widths.get(part);
   };
   if (measure(text) <= width) return text;
   let low = 0;
@@ -98,7 +97,7 @@ function drawMark(group, event, grid) {
   const x = grid.of(event.lane);
   const { y } = event;
   const right = event.lane === SERVER;
-  const room = right ? RIGHT - 40 : event.lane === 0 ? LEFT - 28 : grid.spacing - 50;
+  const room = right ? RIGHT - 30 : event.lane === 0 ? LEFT - 28 : grid.spacing - 40;
   const label = fit(event.label, room);
   const width = Math.min(room, ruler.measureText(label).width) + 34;
   group.append(
@@ -115,7 +114,8 @@ function drawArrow(group, event, grid) {
   const { y, yEnd } = event;
   const toRight = x2 > x1;
   const sign = toRight ? 1 : -1;
-  const label = fit(event.label, Math.min(Math.abs(x2 - x1) - 36, 420));
+  // In its own row it may well reach beyond a lane that is near.
+  const label = fit(event.label, Math.min(Math.max(Math.abs(x2 - x1) - 36, 250), 420));
   const width = ruler.measureText(label).width + 20;
   const what = fate(event);
   group.append(shape("rect", { class: "hit", x: toRight ? x1 : x1 - width, y: y - ROW + 5, width, height: ROW - 4, rx: 4 }));
@@ -211,10 +211,13 @@ function drawLinks(svg, plan, grid, from, to) {
       box.append(shape("title", { text: `link ${link.id} of ${laneName(link.host)}, its ${link.generation}.` }));
       svg.append(box);
     };
+    // What broke and is not known to have ended yet is a hollow band: half-open.
+    const broken = link.brokenAt < 0 ? Infinity : heightOf(plan, link.brokenAt, true);
     const both = (x, width, end) => {
       const bottom = end < 0 ? plan.height - 20 : heightOf(plan, end, true);
-      band(x, width, opened, Math.min(tls, bottom), "");
-      band(x, width, tls, bottom, "tls");
+      band(x, width, opened, Math.min(tls, broken, bottom), "");
+      band(x, width, tls, Math.min(broken, bottom), "tls");
+      band(x, width, broken, bottom, "opening");
     };
     const x = grid.of(link.host) + 4;
     band(x, 5, opening, opened, "opening");

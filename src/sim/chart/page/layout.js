@@ -9,9 +9,9 @@ const BREAK = 44;
 const PAUSE = 1.5e6;
 
 const AXIS = 92;
-const LEFT = 280;
-const RIGHT = 300;
-const SPACING = { least: 190, most: 460 };
+const LEFT = 240;
+const RIGHT = 260;
+const SPACING = { least: 190, most: 480 };
 
 /** The space for a pause that is not broken out. */
 function space(micros) {
@@ -36,6 +36,8 @@ function layOut(shown) {
   let y = TOP;
   let lastRow = -Infinity;
   let lastTime = -Infinity;
+  /** Where an arrow ended last, by lane: a label beside it must not cover its head. */
+  const heads = new Map();
   let before = 0;
   for (const point of points) {
     const pause = point.at - before;
@@ -48,7 +50,8 @@ function layOut(shown) {
       y += space(pause);
     }
     if (point.start) {
-      y = Math.max(y, lastRow + ROW);
+      const clear = point.event.wire === null ? 10 : 19;
+      y = Math.max(y, lastRow + ROW, (heads.get(point.event.lane) ?? -Infinity) + clear);
       lastRow = y;
       point.event.y = y;
       if (point.event.wire !== null) point.event.yEnd = y + 14;
@@ -56,6 +59,7 @@ function layOut(shown) {
       y += 5;
       point.event.yEnd = Math.max(y, point.event.y + 6);
       y = point.event.yEnd;
+      heads.set(target(point.event), y);
     }
     if (point.start && y >= lastTime + 16) {
       const text = shortClock(point.at);

@@ -210,6 +210,7 @@ fn link_json(json: &mut Json, id: u32, link: &Link) {
         json.maybe(link.opened);
         json.number(link.stands.into());
         json.maybe(link.protected);
+        json.maybe(link.broken);
         for end in link.ended {
             json.maybe(end.map(|(at, _)| at));
             json.text(end.map_or("", |(_, how)| match how {
