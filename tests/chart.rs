@@ -219,8 +219,8 @@ fn small() -> Script {
     script.log_in(0, 0);
     script.post(1, (0, 0), &[0], &mut random);
     script.wait(31_000_000);
-    script.write(0, Side::Host, b" ");
-    script.wait(400_000);
+    script.send(0, Side::Host, b" ", 9_000);
+    script.wait(391_000);
     script.see(&Happening::Fault(&Fault::Stall {
         host: HostId(0),
         from: Side::Server,
@@ -321,4 +321,19 @@ fn pages_to_look_at() {
         println!("{name}: {} events", script.chart.len());
         std::fs::write(format!("{directory}/{name}.html"), script.chart.html()).unwrap();
     }
+}
+
+/// The same of a world, with `CHART_SEED` as well.
+#[test]
+fn a_world_to_look_at() {
+    use parley_xmpp::sim::plan::{Plan, Profile};
+    let (Ok(directory), Ok(seed)) = (std::env::var("CHART_PAGES"), std::env::var("CHART_SEED")) else {
+        return;
+    };
+    let plan = Plan::draw(seed.parse().unwrap(), &Profile::standard());
+    let chart = Chart::of(&plan);
+    let report = parley_xmpp::sim::run(&plan, Default::default(), vec![Box::new(chart.clone())]);
+    chart.judged(&report.violations);
+    println!("{} events, {:?}", chart.len(), report);
+    std::fs::write(format!("{directory}/world.html"), chart.html()).unwrap();
 }

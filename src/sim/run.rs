@@ -110,17 +110,14 @@ fn build(
             accounts.push((account.clone(), password(account)));
         }
     }
-    let setup = ServerSetup {
-        personality: plan.personality,
-        domain: DOMAIN.into(),
-        accounts,
-        seed: plan.seed,
-        wall_clock: WALL_CLOCK,
-        tls: true,
-        resumption: plan.resumption.then_some(RESUMABLE),
-        page_cap: plan.page_cap,
-        rounds: ROUNDS,
-    };
+    let mut setup = ServerSetup::new(plan.personality, DOMAIN);
+    setup.accounts = accounts;
+    setup.seed = plan.seed;
+    setup.wall_clock = WALL_CLOCK;
+    setup.tls = true;
+    setup.resumption = plan.resumption.then_some(RESUMABLE);
+    setup.page_cap = plan.page_cap;
+    setup.rounds = ROUNDS;
     let mut world = World::new(plan.seed, plan.weather.clone(), setup);
     world.pulling(pulling);
     world.watch(Box::new(Judge {

@@ -100,10 +100,8 @@ impl Chart {
         chart.fact(
             "network",
             &format!(
-                "{:?} to {:?}, packets of {} bytes",
-                weather.latency,
-                weather.latency.saturating_add(weather.jitter),
-                weather.packet,
+                "{:?} + {:?}, packets of {} bytes",
+                weather.latency, weather.jitter, weather.packet,
             ),
         );
         chart.fact(

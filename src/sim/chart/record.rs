@@ -215,8 +215,8 @@ impl Record {
             }
             Happening::Kept { host, name, value } => {
                 self.host(host);
-                let label = format!("keeps {name} = {}", super::brief(value, 40));
-                self.mark(Kind::Kept, Lane::Host(host.0), None, &label, value);
+                let (label, detail) = words::kept(name, value);
+                self.mark(Kind::Kept, Lane::Host(host.0), None, &label, &detail);
             }
             Happening::Noted(note) => {
                 let (label, detail) = words::note(note);
@@ -235,15 +235,15 @@ impl Record {
     fn started(&mut self, host: HostId, account: &str) {
         self.host(host);
         if let Some(name) = self.hosts.get_mut(host.0) {
-            *name = account.into();
+            *name = words::address(account);
         }
         if let Some(handles) = self.handles.get_mut(host.0) {
             *handles = Handles::default();
         }
         let at = self.now.at;
         self.end_spans(at, |span| span.down && span.lane == Lane::Host(host.0));
-        let label = format!("process starts as {account}");
-        self.mark(Kind::Process, Lane::Host(host.0), None, &label, "");
+        let label = format!("process starts as {}", words::address(account));
+        self.mark(Kind::Process, Lane::Host(host.0), None, &label, account);
     }
 
     fn opening(&mut self, id: LinkId, host: HostId) {

@@ -82,7 +82,7 @@ function showEvent(event) {
   const parts = [turn, element("p", { class: "kind" }, picture(event.kind), MEANINGS[event.kind] ?? event.kind), element("h2", { text: event.label }), facts];
   if (event.detail !== "") {
     const pre = element("pre");
-    if (event.wire === null) pre.textContent = visible(event.detail);
+    if (event.wire === null) pre.textContent = visible(folded(event.detail));
     else pre.append(...indented(event.detail));
     parts.push(element("h3", { text: event.wire === null ? "In full" : "As written, indented" }), pre);
   }
@@ -104,6 +104,17 @@ function wireFacts(event, fact) {
     if (wire.arrived > 0) fact("Arrived", `${wire.arrived} of ${wire.bytes} bytes`);
   }
   fact("Bytes", String(wire.bytes));
+}
+
+/** Rust's debug form with what fits a line on one line. Line breaks of texts are escaped there. */
+function folded(text) {
+  let now = text;
+  for (let i = 0; i < 8; i += 1) {
+    const next = now.replace(/([([])\n\s+([^\n]{0,60}),\n\s*([)\]])/g, "$1$2$3");
+    if (next === now) break;
+    now = next;
+  }
+  return now.replaceAll("    ", "  ");
 }
 
 /** Cuts XML into tags and texts. Anything else comes out as it is. */

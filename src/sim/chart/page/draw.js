@@ -97,8 +97,9 @@ function drawMark(group, event, grid) {
   const x = grid.of(event.lane);
   const { y } = event;
   const right = event.lane === SERVER;
-  const room = right ? RIGHT - 30 : event.lane === 0 ? LEFT - 28 : grid.spacing - 40;
-  const label = fit(event.label, room);
+  const room = right ? grid.side - 30 : event.lane === 0 ? grid.side - 22 : Math.max(grid.spacing - 40, 230);
+  // Bold is broader than what the ruler measures.
+  const label = fit(event.label, event.kind === "fault" ? room * 0.92 : room);
   const width = Math.min(room, ruler.measureText(label).width) + 34;
   group.append(
     shape("rect", { class: "hit", x: right ? x - 10 : x + 10 - width, y: y - ROW / 2 + 1, width, height: ROW - 2, rx: 4 }),
@@ -138,9 +139,6 @@ function drawArrow(group, event, grid) {
 function drawBand(plan, grid, from, to) {
   const svg = shape("svg", { width: grid.width, height: to - from, viewBox: `0 ${from} ${grid.width} ${to - from}` });
   svg.style.top = `${from}px`;
-  svg.append(
-    shape("defs", {}, shape("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse" }, shape("path", { d: "M0 6 L6 0" }))),
-  );
   drawSpans(svg, plan, grid, from, to);
   drawRails(svg, plan, grid, from, to);
   drawLinks(svg, plan, grid, from, to);
@@ -188,7 +186,10 @@ function drawRails(svg, plan, grid, from, to) {
 
 /** Where something was amiss for a while: a shaded stretch of the lifeline. */
 function drawSpans(svg, plan, grid, from, to) {
+  const last = plan.knots.length === 0 ? 0 : plan.knots[plan.knots.length - 1].at;
   for (const span of spans) {
+    // With a filter, all that is shown may be over by then.
+    if (span.from > last) continue;
     const y1 = heightOf(plan, span.from, false);
     const y2 = Math.max(y1 + 6, heightOf(plan, span.to, false));
     if (y2 < from || y1 > to) continue;

@@ -9,9 +9,8 @@ const BREAK = 44;
 const PAUSE = 1.5e6;
 
 const AXIS = 92;
-const LEFT = 240;
-const RIGHT = 260;
-const SPACING = { least: 190, most: 480 };
+const SIDE = 240;
+const SPACING = { least: 190, most: 440 };
 
 /** The space for a pause that is not broken out. */
 function space(micros) {
@@ -108,14 +107,17 @@ function heightOf(plan, at, last) {
 /** The columns for a stage of this width: hosts from the left, the server last. */
 function columns(width) {
   const hosts = data.hosts.length;
-  const free = (width - AXIS - LEFT - RIGHT) / Math.max(1, hosts);
+  const free = (width - AXIS - 2 * SIDE) / Math.max(1, hosts);
   const spacing = Math.min(SPACING.most, Math.max(SPACING.least, free));
-  const x = data.hosts.map((_, host) => AXIS + LEFT + host * spacing);
-  const server = AXIS + LEFT + hosts * spacing;
+  // What few lanes leave over goes to the labels outside of them.
+  const side = SIDE + Math.max(0, Math.min(160, (width - AXIS - 2 * SIDE - spacing * hosts) / 2));
+  const x = data.hosts.map((_, host) => AXIS + side + host * spacing);
+  const server = AXIS + side + hosts * spacing;
   const bands = hosts <= 6 ? hosts : 0;
   return {
     spacing,
-    width: Math.max(width, server + RIGHT),
+    side,
+    width: Math.max(width, server + side),
     server,
     bands,
     of: (lane) => (lane < 0 ? server : x[lane]),

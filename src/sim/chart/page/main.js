@@ -36,6 +36,7 @@ function refresh() {
   const shown = events.filter(isShown);
   for (const event of events) event.y = undefined;
   state.plan = layOut(shown);
+  forgetStrip();
   count();
   resize();
   if (state.table) drawTable(shown);
@@ -96,7 +97,10 @@ new ResizeObserver(() => {
   }
 }).observe(stage);
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawStrip);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  forgetStrip();
+  drawStrip();
+});
 
 /** Selects an event, or none, and brings it into view. */
 function select(event, bring = true) {

@@ -85,7 +85,6 @@ fn facts(record: &Record, items: &[Item], out: &mut String) {
         ("lost", lost.to_string()),
         ("links", record.links.len().to_string()),
         ("faults", count(&|item| item.kind == Kind::Fault).to_string()),
-        ("rules broken", record.violations().to_string()),
     ];
     for (name, value) in &record.facts {
         fact(name, value, out);

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::super::brief;
 use super::super::record::Handles;
@@ -204,6 +205,14 @@ fn outcome(outcome: &PostOutcome) -> String {
         #[allow(unreachable_patterns, reason = "what is to come is shown as it is")]
         other => brief(&format!("{other:?}"), 60),
     }
+}
+
+/// The label and details of what a bot keeps. Names of things kept often hold an
+/// address, and values are ids.
+pub(in crate::sim::chart) fn kept(name: &str, value: &str) -> (String, String) {
+    let name_in_short: Vec<String> = name.split(' ').map(address).collect();
+    let label = format!("keeps {} = {}", name_in_short.join(" "), short(value));
+    (label, format!("{name} = {value}"))
 }
 
 /// A note's label and details.

@@ -11,7 +11,7 @@ use super::brief;
 use crate::sim::happening::Ending;
 use crate::sim::server::Personality;
 
-pub(super) use bot::{event, note, request};
+pub(super) use bot::{event, kept, note, request};
 pub(super) use stanza::{SASL, frame};
 pub(super) use trouble::{Harm, fault};
 
@@ -26,7 +26,7 @@ pub(super) const fn personality(personality: Personality) -> &'static str {
 /// How a link ends.
 pub(super) const fn ending(how: Ending) -> &'static str {
     match how {
-        Ending::Fin => "in good order (FIN)",
+        Ending::Fin => "FIN",
         Ending::Reset => "reset",
         Ending::Silence => "silence",
     }
@@ -61,7 +61,7 @@ fn quoted(text: &str) -> String {
 
 /// The part of an address that tells it from others in a chart: `room/nick` for
 /// `room@muc.example.org/nick`.
-fn address(jid: &str) -> String {
+pub(super) fn address(jid: &str) -> String {
     let (bare, resource) = jid.split_once('/').unwrap_or((jid, ""));
     let local = bare.split_once('@').map_or(bare, |(local, _)| local);
     match resource {

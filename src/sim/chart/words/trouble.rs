@@ -33,11 +33,11 @@ pub(in crate::sim::chart) fn fault(fault: &Fault) -> Harm {
             how,
             linger,
         } => {
-            let late = linger.map(|linger| format!(", old bytes {linger:?} late"));
+            let late = linger.map(|linger| format!(", rest {linger:?} late"));
             let label = format!(
-                "cut after {after_bytes} more bytes {}: {}{}",
-                direction(*from),
+                "cut ({}) {after_bytes} bytes on {}{}",
                 ending(*how),
+                direction(*from),
                 late.unwrap_or_default()
             );
             harm(host, label, None)
