@@ -42,6 +42,13 @@ pub struct Limits {
     /// their turn. At twice as many reading stops, since the peer makes us write
     /// more than it reads.
     pub write_bytes: usize,
+    /// Stanzas kept until the server says that it handled them (XEP-0198). Default
+    /// 1024. At it: posts wait for their turn. At twice as many what is kept is
+    /// let go, so that the stream cannot be resumed until the server has caught up.
+    pub unacked_stanzas: usize,
+    /// Bytes of stanzas kept until the server says that it handled them. Default
+    /// 1 MiB. At it, likewise.
+    pub unacked_bytes: usize,
     /// Live messages of one room held back while its archive is read. Default
     /// 256. At it: they are dropped and read from the archive instead.
     pub held_messages: usize,
@@ -67,6 +74,8 @@ impl Default for Limits {
             events: 1024,
             event_bytes: 8 * 1024 * 1024,
             write_bytes: 1024 * 1024,
+            unacked_stanzas: 1024,
+            unacked_bytes: 1024 * 1024,
             held_messages: 256,
             held_bytes: 1024 * 1024,
             page: 100,
@@ -87,6 +96,8 @@ impl Limits {
         self.events = self.events.max(1);
         self.event_bytes = self.event_bytes.max(1);
         self.write_bytes = self.write_bytes.max(1);
+        self.unacked_stanzas = self.unacked_stanzas.max(1);
+        self.unacked_bytes = self.unacked_bytes.max(1);
         self.scram_iterations_per_call = self.scram_iterations_per_call.max(1);
         self.page = self.page.max(1);
         // What is held back and what a page brings have to be told apart.
@@ -117,8 +128,15 @@ impl Limits {
             .saturating_add(held)
             .saturating_add(remembered);
         let subscription = page.saturating_add(held).saturating_add(remembered);
+        // As they are kept, and once more as they are sent again.
+        let unacked = wide(self.unacked_bytes)
+            .saturating_mul(2)
+            .saturating_add(stanza)
+            .saturating_mul(2)
+            .saturating_add(times(self.unacked_stanzas, 128));
         [
             xml,
+            unacked,
             times(self.rooms, room),
             times(self.subscriptions, subscription),
             times(self.queries, page),

@@ -16,6 +16,7 @@ use crate::error::{Condition, ErrorType};
 use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Pager};
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::Timer;
 
@@ -109,6 +110,9 @@ impl Log {
             }
             return self.go_live(cx, None);
         }
+        if entered_before && planted(Bug::LiveAfterBreak) {
+            return self.go_live(cx, self.cursor.clone());
+        }
         if entered_before && self.cursor.is_none() {
             self.gap(cx, GapReason::NeverAnchored);
         }
@@ -126,7 +130,12 @@ impl Log {
         }
     }
 
-    /// We are out of the room, or the stream ended.
+    /// Whether it waits for us to be in the room.
+    pub(crate) fn is_away(&self) -> bool {
+        self.phase == Phase::Away
+    }
+
+    /// We are out of the room, or the session ended.
     pub(crate) fn away(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::LogRetry, self.id.0);
         self.phase = Phase::Away;
@@ -159,6 +168,15 @@ impl Log {
         if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
             self.deliver(cx, Box::new(message.clone()));
             return;
+        }
+        if self.phase == Phase::Paging && planted(Bug::LiveBeforeArchive) {
+            return self.deliver(cx, Box::new(message.clone()));
+        }
+        if self.credit == 0 && planted(Bug::FullMeansGone) {
+            return;
+        }
+        if let Some(id) = message.id.clone().filter(|_| planted(Bug::CursorRunsAhead)) {
+            self.cursor = Some(Cursor::After(id));
         }
         self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
@@ -220,13 +238,16 @@ impl Log {
         if page.complete || page.newest.is_some() {
             self.failures = 0;
         }
+        let complete = page.complete
+            || planted(Bug::ShortPageIsLast)
+                && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }
-        if page.complete {
+        if complete {
             self.arrive(cx, at);
         } else {
             self.ask(cx, at);
@@ -326,10 +347,13 @@ impl Log {
 
     fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         if let Some(id) = &message.id {
-            if !self.delivered.insert(id.clone()) {
+            if !self.delivered.insert(id.clone()) && !planted(Bug::NoDedupe) {
                 return;
             }
             self.cursor = Some(Cursor::After(id.clone()));
+        }
+        if message.own && planted(Bug::DedupeByNick) {
+            return;
         }
         self.credit = self.credit.saturating_sub(1);
         self.tell(cx, Entry::Message(message));

@@ -78,7 +78,7 @@ impl Nickname {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Not in, and nothing under way: the stream is down.
+    /// Not in, and nothing under way: there is no session.
     Out,
     /// The join was sent.
     Joining,
@@ -157,6 +157,11 @@ impl Room {
 
     pub(crate) fn is_in(&self) -> bool {
         self.standing == Standing::In
+    }
+
+    /// Whether we were in before.
+    pub(crate) const fn was_in(&self) -> bool {
+        self.entered
     }
 
     pub(crate) fn is_dead(&self) -> bool {

@@ -194,8 +194,8 @@ impl Hub {
         connection.stage = Stage::Over;
         connection.transport = ServerTransport::Shutdown;
         if !opened {
-            // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send an
-            // opening stream tag before sending the error".
+            // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send the
+            // opening <stream> tag".
             self.say_header(id);
         }
         if let Some(condition) = error {
@@ -307,6 +307,10 @@ impl Hub {
         let asks = state.keep(stanza);
         let overfull = state.is_overfull();
         let Some(id) = connection else {
+            if overfull {
+                // Too much was missed: it can no longer be resumed.
+                state.sm = None;
+            }
             return;
         };
         if let Some(connection) = self.connections.get_mut(&id) {

@@ -181,11 +181,6 @@ impl Room {
                 self.tell(hub, &occupant, &self.available(other), None);
             }
         }
-        hub.note(Note::Entered {
-            room: self.jid.clone(),
-            nick: occupant.nick.clone(),
-            jid: occupant.jid.clone(),
-        });
         if !hub.is_prosody() {
             self.introduce(hub, occupant.session);
         }
@@ -210,7 +205,9 @@ impl Room {
         }
         for to in self.occupants.iter().filter(|o| o.nick == about.nick) {
             let own = Telling {
-                own: true,
+                // Measured: ejabberd does not tell who shares the nick that it is
+                // theirs.
+                own: to.session == session || hub.is_prosody(),
                 codes: if to.session == session { codes } else { &[] },
                 id: id.filter(|_| to.session == session),
                 ..self.available(about)
@@ -365,6 +362,12 @@ impl Room {
             ..Parting::default()
         };
         self.put_out(hub, parting, true, |o| o.session == session);
+        hub.note(Note::Renamed {
+            room: self.jid.clone(),
+            from: occupant.nick.clone(),
+            to: nick.into(),
+            jid: occupant.jid.clone(),
+        });
         let nick = nick.into();
         self.occupants.push(Occupant { nick, ..occupant });
         self.announce(hub, session, None, &[]);

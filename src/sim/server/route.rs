@@ -24,29 +24,38 @@ impl Model {
             }
         }
         let Some(to) = stanza.attr("to") else {
-            return self.to_server(session, stanza);
+            return self.on_own(session, stanza);
         };
         let Ok(to) = Jid::parse(to) else {
-            let refusal = Refusal::modify(Condition::JidMalformed);
+            let refusal = Refusal::modify(if self.hub.is_prosody() {
+                Condition::JidMalformed
+            } else {
+                Condition::BadRequest
+            });
             return self.hub.refuse(session, stanza, refusal);
         };
         if to.domain() == self.hub.muc {
             return self.muc.on_stanza(&mut self.hub, session, &to, stanza);
         }
         if to.domain() != self.hub.setup.domain {
-            let refusal = Refusal::cancel(Condition::RemoteServerNotFound);
+            // Measured: without other servers Prosody forbids to try.
+            let refusal = Refusal::cancel(if self.hub.is_prosody() {
+                Condition::NotAllowed
+            } else {
+                Condition::RemoteServerNotFound
+            });
             return self.hub.refuse(session, stanza, refusal);
         }
         let account = self.hub.sessions.get(&session).map(|s| s.account.as_str());
         let own = to.local().is_some() && to.local() == account;
         if to.local().is_none() || own && to.is_bare() {
-            return self.to_server(session, stanza);
+            return self.on_own(session, stanza);
         }
-        self.to_client(session, &to, stanza);
+        self.on_other(session, &to, stanza);
     }
 
     /// Takes what is for another client of this server.
-    fn to_client(&mut self, session: SessionId, to: &Jid, stanza: Element<'_>) {
+    fn on_other(&mut self, session: SessionId, to: &Jid, stanza: Element<'_>) {
         let target = match to.resource() {
             Some(_) => self.hub.bound.get(to.as_str()).copied(),
             None if stanza.name() == "message" => {
