@@ -101,11 +101,24 @@ impl Script {
         self.send(
             link,
             Side::Server,
-            format!("<stream:features><starttls xmlns='{tls}'><required/></starttls></stream:features>").as_bytes(),
+            format!(
+                "<stream:features><starttls xmlns='{tls}'><required/></starttls></stream:features>"
+            )
+            .as_bytes(),
             8_000,
         );
-        self.send(link, Side::Host, format!("<starttls xmlns='{tls}'/>").as_bytes(), 9_000);
-        self.send(link, Side::Server, format!("<proceed xmlns='{tls}'/>").as_bytes(), 9_000);
+        self.send(
+            link,
+            Side::Host,
+            format!("<starttls xmlns='{tls}'/>").as_bytes(),
+            9_000,
+        );
+        self.send(
+            link,
+            Side::Server,
+            format!("<proceed xmlns='{tls}'/>").as_bytes(),
+            9_000,
+        );
         self.wait(21_000);
         self.see(&Happening::Protected { link: LinkId(link) });
         self.send(link, Side::Host, HEADER, 9_000);
@@ -113,26 +126,48 @@ impl Script {
         self.send(
             link,
             Side::Host,
-            format!("<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>biwsbj11MCxyPWFiYw==</auth>").as_bytes(),
+            format!("<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>biwsbj11MCxyPWFiYw==</auth>")
+                .as_bytes(),
             9_000,
         );
-        self.send(link, Side::Server, format!("<challenge xmlns='{sasl}'>cj1hYmM=</challenge>").as_bytes(), 9_000);
-        self.send(link, Side::Host, format!("<response xmlns='{sasl}'>Yz1iaXdz</response>").as_bytes(), 9_000);
-        self.send(link, Side::Server, format!("<success xmlns='{sasl}'>dj1hYmM=</success>").as_bytes(), 9_000);
+        self.send(
+            link,
+            Side::Server,
+            format!("<challenge xmlns='{sasl}'>cj1hYmM=</challenge>").as_bytes(),
+            9_000,
+        );
+        self.send(
+            link,
+            Side::Host,
+            format!("<response xmlns='{sasl}'>Yz1iaXdz</response>").as_bytes(),
+            9_000,
+        );
+        self.send(
+            link,
+            Side::Server,
+            format!("<success xmlns='{sasl}'>dj1hYmM=</success>").as_bytes(),
+            9_000,
+        );
         self.send(link, Side::Host, HEADER, 9_000);
         self.send(link, Side::Server, HEADER, 8_500);
         let bind = "<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>";
         self.send(link, Side::Host, bind.as_bytes(), 9_000);
-        let bound = format!("<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>u{host}@example.org/r</jid></bind></iq>");
+        let bound = format!(
+            "<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>u{host}@example.org/r</jid></bind></iq>"
+        );
         self.send(link, Side::Server, bound.as_bytes(), 9_000);
-        let join = format!("<presence to='t@muc.example.org/u{host}' id='j1'><x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>");
+        let join = format!(
+            "<presence to='t@muc.example.org/u{host}' id='j1'><x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>"
+        );
         self.send(link, Side::Host, join.as_bytes(), 9_000);
         self.see(&Happening::Noted(&Note::Entered {
             room: "t@muc.example.org".into(),
             nick: format!("u{host}"),
             jid: format!("u{host}@example.org/r"),
         }));
-        let here = format!("<presence from='t@muc.example.org/u{host}'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/><status code='110'/></x></presence>");
+        let here = format!(
+            "<presence from='t@muc.example.org/u{host}'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/><status code='110'/></x></presence>"
+        );
         self.send(link, Side::Server, here.as_bytes(), 9_000);
     }
 
@@ -140,7 +175,9 @@ impl Script {
     fn post(&mut self, number: u64, from: (u32, usize), links: &[u32], random: &mut Random) {
         let (link, host) = from;
         let body = format!("message {number} &amp; what belongs to it");
-        let said = format!("<message type='groupchat' to='t@muc.example.org' id='m{number}'><body>{body}</body><origin-id xmlns='urn:xmpp:sid:0' id='m{number}'/></message>");
+        let said = format!(
+            "<message type='groupchat' to='t@muc.example.org' id='m{number}'><body>{body}</body><origin-id xmlns='urn:xmpp:sid:0' id='m{number}'/></message>"
+        );
         self.write(link, Side::Host, said.as_bytes());
         self.wait(random.between(4_000, 30_000));
         self.read(link, Side::Server, said.as_bytes());
@@ -152,7 +189,9 @@ impl Script {
             origin_id: Some(format!("m{number}")),
             body: body.clone(),
         }));
-        let out = format!("<message type='groupchat' from='t@muc.example.org/u{host}' id='m{number}'><body>{body}</body><stanza-id xmlns='urn:xmpp:sid:0' by='t@muc.example.org' id='2026-{number:08}'/></message>");
+        let out = format!(
+            "<message type='groupchat' from='t@muc.example.org/u{host}' id='m{number}'><body>{body}</body><stanza-id xmlns='urn:xmpp:sid:0' by='t@muc.example.org' id='2026-{number:08}'/></message>"
+        );
         for link in links {
             self.write(*link, Side::Server, out.as_bytes());
         }
@@ -213,7 +252,10 @@ fn small() -> Script {
     let chart = script.chart.clone();
     chart.fact("seed", "42");
     chart.fact("server", "like Prosody 0.12");
-    chart.command("again", "parley-xmpp sim --replay failure-42.trace --html run.html");
+    chart.command(
+        "again",
+        "parley-xmpp sim --replay failure-42.trace --html run.html",
+    );
     let mut random = Random::stream(42, "chart");
     script.start(0);
     script.log_in(0, 0);
@@ -258,7 +300,9 @@ fn large(posts: u64) -> Script {
         }
         script.post(number, (links[host], host), &links, &mut random);
         if random.one_in(25) {
-            let how = *random.pick(&[Ending::Fin, Ending::Reset, Ending::Silence]).unwrap();
+            let how = *random
+                .pick(&[Ending::Fin, Ending::Reset, Ending::Silence])
+                .unwrap();
             script.cut(links[host], host, how);
             script.wait(random.between(1_000_000, 4_000_000));
             links[host] = next;
@@ -268,16 +312,32 @@ fn large(posts: u64) -> Script {
         if random.one_in(30) {
             let lasts = random.duration(Duration::from_secs(8));
             let fault = match random.below(3) {
-                0 => Fault::Stall { host: id, from: Side::Host, lasts },
+                0 => Fault::Stall {
+                    host: id,
+                    from: Side::Host,
+                    lasts,
+                },
                 1 => Fault::Freeze { host: id, lasts },
-                _ => Fault::Throttle { host: id, bytes_per_second: 300, lasts },
+                _ => Fault::Throttle {
+                    host: id,
+                    bytes_per_second: 300,
+                    lasts,
+                },
             };
             script.see(&Happening::Fault(&fault));
         }
         if random.one_in(60) {
             script.see(&Happening::Died { host: id });
-            script.see(&Happening::Ended { link: LinkId(links[host]), at: Side::Host, how: Ending::Reset });
-            script.see(&Happening::Ended { link: LinkId(links[host]), at: Side::Server, how: Ending::Reset });
+            script.see(&Happening::Ended {
+                link: LinkId(links[host]),
+                at: Side::Host,
+                how: Ending::Reset,
+            });
+            script.see(&Happening::Ended {
+                link: LinkId(links[host]),
+                at: Side::Server,
+                how: Ending::Reset,
+            });
             script.wait(random.between(500_000, 9_000_000));
             script.start(host);
             links[host] = next;
@@ -285,7 +345,10 @@ fn large(posts: u64) -> Script {
             script.log_in(links[host], host);
         }
         if random.one_in(90) {
-            let crash = Operation::Crash { lost_messages: 2, lost_rooms: false };
+            let crash = Operation::Crash {
+                lost_messages: 2,
+                lost_rooms: false,
+            };
             script.see(&Happening::Fault(&Fault::Server(crash)));
             script.wait(2_500_000);
             script.see(&Happening::Fault(&Fault::Server(Operation::Start)));
@@ -317,7 +380,11 @@ fn pages_to_look_at() {
     let Ok(directory) = std::env::var("CHART_PAGES") else {
         return;
     };
-    for (name, script) in [("small", small()), ("large", large(640)), ("huge", large(6000))] {
+    for (name, script) in [
+        ("small", small()),
+        ("large", large(640)),
+        ("huge", large(6000)),
+    ] {
         println!("{name}: {} events", script.chart.len());
         std::fs::write(format!("{directory}/{name}.html"), script.chart.html()).unwrap();
     }
@@ -327,7 +394,8 @@ fn pages_to_look_at() {
 #[test]
 fn a_world_to_look_at() {
     use parley_xmpp::sim::plan::{Plan, Profile};
-    let (Ok(directory), Ok(seed)) = (std::env::var("CHART_PAGES"), std::env::var("CHART_SEED")) else {
+    let (Ok(directory), Ok(seed)) = (std::env::var("CHART_PAGES"), std::env::var("CHART_SEED"))
+    else {
         return;
     };
     let plan = Plan::draw(seed.parse().unwrap(), &Profile::standard());

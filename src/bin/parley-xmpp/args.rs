@@ -337,10 +337,20 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "NAME", value_parser = personality, conflicts_with = "replay", help_heading = "World")]
     pub(crate) personality: Option<Personality>,
     /// What may go wrong: kinds with commas, or standard, all, none; see --help [default: standard].
-    #[arg(long, value_name = "LIST", conflicts_with = "replay", help_heading = "World")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
     pub(crate) faults: Option<String>,
     /// How many faults there are.
-    #[arg(long, value_name = "N", conflicts_with = "replay", help_heading = "World")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
     pub(crate) fault_count: Option<u32>,
     /// How many clients there are.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with = "replay", help_heading = "World")]
@@ -349,7 +359,12 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=6), conflicts_with = "replay", help_heading = "World")]
     pub(crate) rooms: Option<u16>,
     /// How many messages are posted.
-    #[arg(long, value_name = "N", conflicts_with = "replay", help_heading = "World")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
     pub(crate) posts: Option<u32>,
     /// Draw the run as a sequence chart, in one page to open in a browser; of several seeds the
     /// first that broke a rule.

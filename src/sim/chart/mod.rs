@@ -95,7 +95,11 @@ impl Chart {
         chart.fact("server", words::personality(plan.personality));
         chart.fact(
             "stream resumption",
-            if plan.resumption { "offered" } else { "not offered" },
+            if plan.resumption {
+                "offered"
+            } else {
+                "not offered"
+            },
         );
         chart.fact(
             "network",

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::wire::{Direction, Found, Progress};
@@ -48,8 +48,21 @@ pub(super) enum Kind {
 impl Kind {
     /// In the order of their numbers in the page.
     pub(super) const NAMES: [&'static str; 15] = [
-        "message", "presence", "iq", "nonza", "stream", "bytes", "asked", "told", "kept", "note",
-        "link", "process", "fault", "healed", "violation",
+        "message",
+        "presence",
+        "iq",
+        "nonza",
+        "stream",
+        "bytes",
+        "asked",
+        "told",
+        "kept",
+        "note",
+        "link",
+        "process",
+        "fault",
+        "healed",
+        "violation",
     ];
 
     pub(super) const fn is_wire(self) -> bool {
@@ -249,7 +262,9 @@ impl Record {
     fn opening(&mut self, id: LinkId, host: HostId) {
         self.host(host);
         let before = self.links.values().filter(|link| link.host == host.0);
-        let generation = u32::try_from(before.count()).unwrap_or(u32::MAX).saturating_add(1);
+        let generation = u32::try_from(before.count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         let keep = self.limits.detail_bytes;
         let link = Link {
             host: host.0,
@@ -417,11 +432,7 @@ impl Record {
 
     fn fault(&mut self, fault: &Fault) {
         let at = self.now.at;
-        let words::Harm {
-            host,
-            label,
-            lasts,
-        } = words::fault(fault);
+        let words::Harm { host, label, lasts } = words::fault(fault);
         let lane = host.map_or(Lane::Server, |host| {
             self.host(host);
             Lane::Host(host.0)
@@ -447,7 +458,13 @@ impl Record {
         self.healed = Some(at);
         // A host that is down starts by itself and says so.
         self.end_spans(at, |span| !span.down || span.lane == Lane::Server);
-        self.mark(Kind::Healed, Lane::All, None, "Healed: no more faults from here on", "");
+        self.mark(
+            Kind::Healed,
+            Lane::All,
+            None,
+            "Healed: no more faults from here on",
+            "",
+        );
     }
 
     /// A rule that was found broken at a time that may have passed. Once is enough.
@@ -500,7 +517,7 @@ impl Record {
     fn host(&mut self, host: HostId) {
         // Nobody simulates that many; a stray number must not eat the memory.
         while self.hosts.len() <= host.0 && self.hosts.len() < 10_000 {
-            self.hosts.push(format!("host {}", self.hosts.len().to_string()));
+            self.hosts.push(format!("host {}", self.hosts.len()));
             self.handles.push(Handles::default());
         }
     }
@@ -517,7 +534,14 @@ impl Record {
         }
     }
 
-    fn item(&mut self, kind: Kind, lane: Lane, link: Option<u32>, label: &str, detail: &str) -> Item {
+    fn item(
+        &mut self,
+        kind: Kind,
+        lane: Lane,
+        link: Option<u32>,
+        label: &str,
+        detail: &str,
+    ) -> Item {
         let (mut detail, more) = self.detail(detail);
         if more > 0 {
             detail.push_str(&format!("… ({more} bytes more)"));

@@ -68,11 +68,13 @@ pub(super) enum Progress {
 impl Direction {
     pub(super) fn new(keep: usize) -> Self {
         // Broader than any engine's: what is refused there is still to be seen here.
-        let mut limits = XmlLimits::default();
-        limits.stanza_bytes = 16 * 1024 * 1024;
-        limits.value_bytes = 1024 * 1024;
-        limits.nodes = 64 * 1024;
-        limits.idle_bytes_before_login = usize::MAX;
+        let limits = XmlLimits {
+            stanza_bytes: 16 * 1024 * 1024,
+            value_bytes: 1024 * 1024,
+            nodes: 64 * 1024,
+            idle_bytes_before_login: usize::MAX,
+            ..XmlLimits::default()
+        };
         Self {
             framer: Framer::new(limits),
             raw: Vec::new(),
@@ -158,7 +160,10 @@ impl Direction {
                 self.waiting.pop_front();
             } else {
                 if first.start < self.read {
-                    seen(first.item, Progress::Part(self.read.saturating_sub(first.start)));
+                    seen(
+                        first.item,
+                        Progress::Part(self.read.saturating_sub(first.start)),
+                    );
                 }
                 break;
             }
@@ -219,7 +224,8 @@ impl Direction {
         }
         self.written = self.written.saturating_add(wide(bytes.len()));
         let room = self.keep.saturating_sub(self.raw.len()).min(bytes.len());
-        self.raw.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.raw
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
     fn take(&mut self, now: Stamp, kind: Kind, label: String, restarts: bool) -> Option<Found> {

@@ -102,8 +102,9 @@ fn worlds(args: &Sim) -> Result<Worlds, Failure> {
     let mut profile = Profile::standard();
     profile.personality = args.personality;
     if let Some(list) = &args.faults {
-        profile.kinds = FaultKinds::parse(list)
-            .map_err(|error| Failure::usage(format!("--faults: {}", error.problem), error.remedy))?;
+        profile.kinds = FaultKinds::parse(list).map_err(|error| {
+            Failure::usage(format!("--faults: {}", error.problem), error.remedy)
+        })?;
         // Who names what the client does not bear wants to see it.
         profile.beyond = list.trim() != "standard";
     }

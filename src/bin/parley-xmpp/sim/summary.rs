@@ -188,7 +188,9 @@ impl Summary {
 
     fn json(&mut self) -> String {
         let object = |counts: Vec<(&'static str, u64)>| {
-            let members = counts.into_iter().map(|(name, n)| (name.to_owned(), json!(n)));
+            let members = counts
+                .into_iter()
+                .map(|(name, n)| (name.to_owned(), json!(n)));
             Value::Object(members.collect())
         };
         let mut all = serde_json::Map::new();

@@ -81,10 +81,16 @@ fn facts(record: &Record, items: &[Item], out: &mut String) {
     let counts = [
         ("lasted", words::time(record.now.at)),
         ("events", items.len().to_string()),
-        ("on the wire", count(&|item| item.kind.is_wire()).to_string()),
+        (
+            "on the wire",
+            count(&|item| item.kind.is_wire()).to_string(),
+        ),
         ("lost", lost.to_string()),
         ("links", record.links.len().to_string()),
-        ("faults", count(&|item| item.kind == Kind::Fault).to_string()),
+        (
+            "faults",
+            count(&|item| item.kind == Kind::Fault).to_string(),
+        ),
     ];
     for (name, value) in &record.facts {
         fact(name, value, out);

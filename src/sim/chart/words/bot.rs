@@ -24,7 +24,7 @@ pub(in crate::sim::chart) fn request(
     let room_name = |handles: &Handles, id| handles.rooms.get(id).cloned().unwrap_or_default();
     let label = match request {
         Request::Join(join, id) => {
-            let name = address(&join.room.to_string());
+            let name = address(join.room.as_ref());
             let label = format!("join {name}");
             handles.rooms.insert(*id, name);
             label
@@ -77,7 +77,7 @@ pub(in crate::sim::chart) fn event(
     let none = Handles::default();
     let handles = handles.map_or(&none, |handles| &*handles);
     let label = match event {
-        Event::Online { jid, .. } => format!("online as {}", address(&jid.to_string())),
+        Event::Online { jid, .. } => format!("online as {}", address(jid.as_ref())),
         Event::Offline { cause, retry } => format!("offline: {}{}", offline(cause), again(*retry)),
         Event::Room { room, event } => {
             let name = handles.rooms.get(room).map_or("room", String::as_str);
@@ -148,7 +148,11 @@ fn room_event(event: &RoomEvent) -> String {
             false => format!("joined as {}", brief(&joined.nick, 24)),
         },
         RoomEvent::JoinFailed { error, retry } => {
-            format!("join failed: {}{}", brief(&format!("{error:?}"), 48), again(*retry))
+            format!(
+                "join failed: {}{}",
+                brief(&format!("{error:?}"), 48),
+                again(*retry)
+            )
         }
         RoomEvent::OccupantJoined { nick } => format!("{} came", brief(nick, 24)),
         RoomEvent::OccupantLeft { nick, .. } => format!("{} went", brief(nick, 24)),
@@ -182,7 +186,9 @@ fn entry(entry: &Entry) -> String {
             None => "caught up".into(),
         },
         Entry::Gap { after, reason } => {
-            let after = after.as_ref().map(|after| format!(" after {}", place(after)));
+            let after = after
+                .as_ref()
+                .map(|after| format!(" after {}", place(after)));
             let reason = brief(&format!("{reason:?}"), 40);
             format!("GAP{}: {reason}", after.unwrap_or_default())
         }
@@ -259,7 +265,13 @@ fn place(cursor: &Cursor) -> String {
 fn short(id: &str) -> String {
     let count = id.chars().count();
     match count > 10 {
-        true => format!("…{}", brief(&id.chars().skip(count.saturating_sub(8)).collect::<String>(), 8)),
+        true => format!(
+            "…{}",
+            brief(
+                &id.chars().skip(count.saturating_sub(8)).collect::<String>(),
+                8
+            )
+        ),
         false => brief(id, 10),
     }
 }

@@ -79,7 +79,14 @@ mod tests {
         assert_eq!(time(0), "0:00.000");
         assert_eq!(time(62_345_999), "1:02.345");
         assert_eq!(time(3_661_000_000), "1:01:01.000");
-        for (n, said) in [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd")] {
+        for (n, said) in [
+            (1, "1st"),
+            (2, "2nd"),
+            (3, "3rd"),
+            (4, "4th"),
+            (11, "11th"),
+            (22, "22nd"),
+        ] {
             assert_eq!(ordinal(n), said);
         }
     }

@@ -140,7 +140,10 @@ fn nonza(element: &Element<'_>) -> String {
             format!("features: {}", joined(&offered))
         }
         ("error", STREAM) => format!("stream error: {}", first_child(element)),
-        ("auth", SASL) => format!("auth {}", brief(element.attr("mechanism").unwrap_or("?"), 24)),
+        ("auth", SASL) => format!(
+            "auth {}",
+            brief(element.attr("mechanism").unwrap_or("?"), 24)
+        ),
         ("failure", _) => format!("failure: {}", first_child(element)),
         ("a" | "resume" | "resumed" | "failed", _) => {
             let handled = element.attr("h").map(|h| format!(" h={}", brief(h, 12)));

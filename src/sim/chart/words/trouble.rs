@@ -46,9 +46,11 @@ pub(in crate::sim::chart) fn fault(fault: &Fault) -> Harm {
             let label = format!("stall {} for {lasts:?}", direction(*from));
             harm(host, label, Some(lasts))
         }
-        Fault::Refuse { host, lasts } => {
-            harm(host, format!("connections refused for {lasts:?}"), Some(lasts))
-        }
+        Fault::Refuse { host, lasts } => harm(
+            host,
+            format!("connections refused for {lasts:?}"),
+            Some(lasts),
+        ),
         Fault::Throttle {
             host,
             bytes_per_second,
@@ -65,12 +67,16 @@ pub(in crate::sim::chart) fn fault(fault: &Fault) -> Harm {
             harm(host, format!("next TLS handshake fails{why}"), None)
         }
         Fault::Freeze { host, lasts } => harm(host, format!("frozen for {lasts:?}"), Some(lasts)),
-        Fault::Ignore { host, lasts } => {
-            harm(host, format!("bot takes no events for {lasts:?}"), Some(lasts))
-        }
-        Fault::SmallWrites { host, bytes } => {
-            harm(host, format!("writes at most {bytes} bytes at a time"), None)
-        }
+        Fault::Ignore { host, lasts } => harm(
+            host,
+            format!("bot takes no events for {lasts:?}"),
+            Some(lasts),
+        ),
+        Fault::SmallWrites { host, bytes } => harm(
+            host,
+            format!("writes at most {bytes} bytes at a time"),
+            None,
+        ),
         Fault::Leap { host, by } => harm(host, format!("clock leaps {by:?} ahead"), None),
         Fault::Restart { host, after } => {
             harm(host, format!("killed, starts again after {after:?}"), None)
@@ -125,7 +131,10 @@ fn server(operation: &Operation) -> (String, Option<Duration>) {
             format!("archive of {} keeps {keep} messages", super::address(room))
         }
         Operation::Retract { room, from_end } => {
-            format!("message {from_end} from the end of {} is retracted", super::address(room))
+            format!(
+                "message {from_end} from the end of {} is retracted",
+                super::address(room)
+            )
         }
         Operation::StreamError { account, condition } => {
             format!("stream error for {account}: {condition}")
