@@ -374,6 +374,300 @@ fn data(html: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
+/// The events of a page, by the names of their fields as `data.js` has them.
+struct Row {
+    kind: String,
+    at: u64,
+    label: String,
+    detail: String,
+    /// When it was read whole; nothing for what is not on the wire.
+    read: Option<i64>,
+}
+
+fn rows(data: &Value) -> Vec<Row> {
+    let text = |place: &Value| {
+        let place = usize::try_from(place.as_u64().unwrap()).unwrap();
+        data["strings"][place].as_str().unwrap().to_owned()
+    };
+    let row = |row: &Value| {
+        let kind = usize::try_from(row[0].as_u64().unwrap()).unwrap();
+        Row {
+            kind: data["kinds"][kind].as_str().unwrap().to_owned(),
+            at: row[2].as_u64().unwrap(),
+            label: text(&row[5]),
+            detail: text(&row[6]),
+            read: row.get(11).map(|read| read.as_i64().unwrap()),
+        }
+    };
+    data["events"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn a_page_needs_nothing_but_itself() {
+    let html = small().chart.html();
+    for loader in [
+        "src=",
+        "@import",
+        "<link",
+        "<img",
+        "<iframe",
+        "<object",
+        "<embed",
+        "<base",
+        "fetch(",
+        "XMLHttpRequest",
+        "WebSocket",
+        "EventSource",
+        "sendBeacon",
+        "import(",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Function(",
+    ] {
+        assert!(!html.contains(loader), "{loader}");
+    }
+    for (prefix, allowed) in [("href=\"", "#"), ("url(", "#hatch"), ("action=", "-")] {
+        for (_, rest) in html.split(prefix).skip(1).map(|rest| ((), rest)) {
+            assert!(rest.starts_with(allowed), "{prefix}{}", &rest[..20]);
+        }
+    }
+    // Where somebody tries all the same, the browser refuses.
+    assert!(html.contains("default-src 'none'"));
+}
+
+#[test]
+fn what_peers_say_cannot_break_out() {
+    let evil =
+        "</script><img src=x onerror=alert(1)>{{script}}{{data}}<!--\u{202e}\u{2028}&amp;'\"";
+    let escaped = "&lt;/script>&lt;img src=x onerror=alert(1)>{{script}}{{data}}&lt;!--\u{202e}\u{2028}&amp;amp;'\"";
+    let mut script = Script::new(Chart::new(evil));
+    script.chart.fact(evil, evil);
+    script.chart.command(evil, evil);
+    script.see(&Happening::Started {
+        host: HostId(0),
+        account: evil,
+    });
+    script.connect(0, 0);
+    let said = format!("<message><body>{escaped}</body></message>");
+    script.send(0, Side::Server, said.as_bytes(), 1000);
+    // Not XML at all.
+    script.write(0, Side::Host, evil.as_bytes());
+    script.see(&Happening::Kept {
+        host: HostId(0),
+        name: evil,
+        value: evil,
+    });
+    script.see(&Happening::Violated(&Violation {
+        rule: "S1",
+        detail: evil.into(),
+    }));
+    let html = script.chart.html();
+    assert_eq!(html.matches("<script").count(), 2);
+    assert_eq!(html.matches("</script").count(), 2);
+    for markup in ["<img", "<!--", "onerror=alert(1)>{"] {
+        assert!(!html.contains(markup), "{markup}");
+    }
+    for hidden in ['\u{202e}', '\u{2028}'] {
+        assert!(!html.contains(hidden));
+    }
+    // Nothing is lost on the way: the data is what was said.
+    let rows = rows(&data(&html));
+    assert!(
+        rows.iter()
+            .any(|row| row.kind == "message" && row.detail == said)
+    );
+    assert!(
+        rows.iter()
+            .any(|row| row.kind == "bytes" && row.detail == evil)
+    );
+    assert!(
+        rows.iter()
+            .any(|row| row.kind == "violation" && row.detail == evil)
+    );
+}
+
+#[test]
+fn the_same_run_gives_the_same_page() {
+    assert_eq!(large(40).chart.html(), large(40).chart.html());
+    assert_eq!(small().chart.html(), small().chart.html());
+}
+
+#[test]
+fn a_login_is_understood_through_both_restarts_of_the_stream() {
+    let mut script = Script::new(Chart::new("login"));
+    script.start(0);
+    script.log_in(0, 0);
+    let rows = rows(&data(&script.chart.html()));
+    let labels: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.read.is_some())
+        .map(|row| row.label.as_str())
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            "stream begins",
+            "stream begins",
+            "features: starttls",
+            "starttls",
+            "proceed",
+            "stream begins",
+            "stream begins",
+            "auth SCRAM-SHA-256",
+            "challenge",
+            "response",
+            "success",
+            "stream begins",
+            "stream begins",
+            "iq set bind",
+            "iq result bind",
+            "presence to t/u0",
+            "presence of t/u0 [110]",
+        ]
+    );
+    assert!(rows.iter().all(|row| row.read.is_none_or(|read| read > 0)));
+}
+
+#[test]
+fn what_was_not_read_whole_is_lost() {
+    let rows = rows(&data(&small().chart.html()));
+    let lost: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.read == Some(-1))
+        .map(|row| row.label.as_str())
+        .collect();
+    assert_eq!(lost, ["message “never arrives whole” by t/u9"]);
+}
+
+#[test]
+fn a_page_is_bounded_and_says_so() {
+    let mut limits = ChartLimits::default();
+    limits.events = 20;
+    limits.detail_bytes = 64;
+    let mut script = Script::new(Chart::with_limits("bounded", limits));
+    script.start(0);
+    script.connect(0, 0);
+    let long = format!("<message><body>{}</body></message>", "x".repeat(5000));
+    for _ in 0..40 {
+        script.send(0, Side::Server, long.as_bytes(), 1000);
+    }
+    script.see(&Happening::Violated(&Violation {
+        rule: "L1",
+        detail: "at the very end".into(),
+    }));
+    assert_eq!(script.chart.len(), 21);
+    let html = script.chart.html();
+    assert!(
+        html.contains("the page is full with 20 events; 25 more, from 0:00."),
+        "{}",
+        &html[..20_000]
+    );
+    assert!(html.contains("are cut after 64 bytes"));
+    assert!(html.contains("at the very end"));
+    let rows = rows(&data(&html));
+    assert!(rows.iter().all(|row| row.detail.len() < 200));
+    assert!(rows.iter().any(|row| row.detail.contains("bytes in all")));
+}
+
+#[test]
+fn a_run_that_never_began_is_a_page_too() {
+    let chart = Chart::new("nothing");
+    assert!(chart.is_empty());
+    assert!(data(&chart.html())["events"].as_array().unwrap().is_empty());
+}
+
+/// Cuts bytes at places that are drawn anew after each piece.
+fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut all = Vec::new();
+    for cut in cuts.iter().cycle() {
+        if bytes.is_empty() {
+            break;
+        }
+        let (head, tail) = bytes.split_at((cut + 1).min(bytes.len()));
+        all.push(head);
+        bytes = tail;
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However the bytes are cut on both sides, and however writing and reading
+    /// interleave, each stanza is there once, from the time at which its first byte
+    /// was written to the time at which its last was read.
+    #[test]
+    fn arrows_pair_up_whatever_the_pieces(
+        writes in prop::collection::vec(0_usize..90, 1..12),
+        reads in prop::collection::vec(0_usize..90, 1..12),
+        eager in prop::collection::vec(any::<bool>(), 1..20),
+        bodies in prop::collection::vec("[a-z]{1,30}", 1..12),
+        whole in any::<bool>(),
+    ) {
+        let mut script = Script::new(Chart::new("pieces"));
+        script.start(0);
+        script.connect(0, 0);
+        let mut stream = Vec::new();
+        let mut bounds = Vec::new();
+        for body in &bodies {
+            let begins = stream.len();
+            stream.extend_from_slice(format!("<message><body>{body}</body></message>").as_bytes());
+            bounds.push((begins, stream.len()));
+        }
+        // The last one may never be read whole.
+        let readable = if whole { stream.len() } else { stream.len() - 1 };
+        let mut write_times = Vec::new();
+        let mut read_times = Vec::new();
+        let mut reading = pieces(&stream[..readable], &reads).into_iter().peekable();
+        let mut eager = eager.iter().cycle();
+        for piece in pieces(&stream, &writes) {
+            script.wait(1000);
+            script.write(0, Side::Server, piece);
+            write_times.extend(piece.iter().map(|_| script.now));
+            while reading.peek().is_some_and(|next| read_times.len() + next.len() <= write_times.len())
+                && *eager.next().unwrap()
+            {
+                script.wait(1000);
+                let next = reading.next().unwrap();
+                script.read(0, Side::Host, next);
+                read_times.extend(next.iter().map(|_| script.now));
+            }
+        }
+        for next in reading {
+            script.wait(1000);
+            script.read(0, Side::Host, next);
+            read_times.extend(next.iter().map(|_| script.now));
+        }
+        let rows = rows(&data(&script.chart.html()));
+        let messages: Vec<&Row> = rows.iter().filter(|row| row.kind == "message").collect();
+        prop_assert_eq!(messages.len(), bodies.len());
+        for ((row, body), (begins, ends)) in messages.iter().zip(&bodies).zip(&bounds) {
+            prop_assert!(row.label.contains(body.as_str()));
+            prop_assert_eq!(row.at, write_times[*begins]);
+            let read = read_times.get(ends - 1).map_or(-1, |at| i64::try_from(*at).unwrap());
+            prop_assert_eq!(row.read, Some(read));
+        }
+    }
+
+    /// Any bytes at all make a page whose data is sound.
+    #[test]
+    fn no_bytes_upset_the_chart(writes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {
+        let mut script = Script::new(Chart::new("noise"));
+        script.start(0);
+        script.connect(0, 0);
+        for (number, bytes) in writes.iter().enumerate() {
+            let side = if number % 3 == 0 { Side::Host } else { Side::Server };
+            script.send(0, side, bytes, 10);
+        }
+        let html = script.chart.html();
+        prop_assert_eq!(html.matches("</script").count(), 2);
+        prop_assert!(data(&html)["events"].as_array().is_some());
+    }
+}
+
 /// With `CHART_PAGES=DIRECTORY` the pages are written there, to be looked at.
 #[test]
 fn pages_to_look_at() {

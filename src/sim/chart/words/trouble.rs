@@ -121,6 +121,9 @@ fn server(operation: &Operation) -> (String, Option<Duration>) {
             let how = format!("{how:?}").to_ascii_lowercase();
             format!("{account} is out of {}: {how}", super::address(room))
         }
+        Operation::Admit { room, account } => {
+            format!("{account} may enter {} again", super::address(room))
+        }
         Operation::RestartRooms { told } => match told {
             true => "room service restarts, occupants are told".into(),
             false => "room service restarts without a word".into(),
