@@ -104,14 +104,16 @@ impl Chart {
         chart.fact(
             "network",
             &format!(
-                "{:?} + {:?}, packets of {} bytes",
-                weather.latency, weather.jitter, weather.packet,
+                "{:?} to {:?}, packets of {} bytes",
+                weather.latency,
+                weather.latency.saturating_add(weather.jitter),
+                weather.packet,
             ),
         );
         chart.fact(
             "plan",
             &format!(
-                "{} orders, {} faults, healed at {}, ends at {}",
+                "orders {}, faults {}, healed at {}, ends at {}",
                 orders,
                 plan.steps.len().saturating_sub(orders),
                 words::time(plan.heal_at.as_micros()),

@@ -58,10 +58,15 @@ pub(crate) fn run(common: &Common, args: &Sim) -> Result<(), Failure> {
         return summary.conclude(common.json);
     };
     let mut plan = worlds.plan(shown.number);
+    let mut smaller = None;
     if let (true, Some(broken)) = (args.shrink, &shown.broken) {
         plan = shrunk(&plan, broken.rule());
         summary.shrunk(plan.steps.len());
+        // It breaks the same rule, but not with the same words.
+        let again = Worlds::One(Box::new(plan.clone()));
+        smaller = batch::run(&again, Some(1), |_, _| {}).pop();
     }
+    let shown = smaller.as_ref().unwrap_or(shown);
     // A world that broke no rule is there again with its seed: it needs no file.
     let trace = match (&args.trace, &shown.broken) {
         (Some(file), _) => Some(file.clone()),

@@ -217,7 +217,11 @@ fn outcome(outcome: &PostOutcome) -> String {
 /// address, and values are ids.
 pub(in crate::sim::chart) fn kept(name: &str, value: &str) -> (String, String) {
     let name_in_short: Vec<String> = name.split(' ').map(address).collect();
-    let label = format!("keeps {} = {}", name_in_short.join(" "), short(value));
+    let value_in_short = match value.contains('@') {
+        true => address(value),
+        false => short(value),
+    };
+    let label = format!("keeps {} = {value_in_short}", name_in_short.join(" "));
     (label, format!("{name} = {value}"))
 }
 
