@@ -287,9 +287,9 @@ fn large(posts: u64) -> Script {
     let mut random = Random::stream(7, "chart");
     let mut links = [0, 1, 2];
     let mut next = 3;
-    for host in 0..3 {
+    for (host, link) in links.iter().enumerate() {
         script.start(host);
-        script.log_in(links[host], host);
+        script.log_in(*link, host);
     }
     for number in 0..posts {
         let host = usize::try_from(random.below(3)).unwrap();

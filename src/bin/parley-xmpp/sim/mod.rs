@@ -12,11 +12,11 @@ use core::time::Duration;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parley_xmpp::sim::plan::{FaultKinds, Plan, Profile};
 use parley_xmpp::sim::{Chart, Timeline, Watch, shrink};
+use tokio::time::Instant;
 
 use crate::args::{Common, Sim};
 use crate::escape::Line;
