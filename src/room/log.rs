@@ -51,6 +51,8 @@ enum Phase {
     Away,
     /// Asking where "now" is.
     Anchoring,
+    /// Asking what lies before the first that was said since "now".
+    Placing,
     /// Reading the archive.
     Paging,
     /// Reading the archive failed for now; a timer runs.
@@ -156,7 +158,7 @@ impl Log {
         match self.phase {
             Phase::Live => self.flush(cx),
             Phase::Starved => self.restart(cx, at),
-            Phase::Away | Phase::Anchoring | Phase::Paging | Phase::Pausing => {}
+            Phase::Away | Phase::Anchoring | Phase::Placing | Phase::Paging | Phase::Pausing => {}
         }
     }
 
@@ -220,13 +222,21 @@ impl Log {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
         };
-        if page.doubtful && self.phase == Phase::Anchoring {
+        let anchoring = matches!(self.phase, Phase::Anchoring | Phase::Placing);
+        if page.doubtful && anchoring {
             return self.request(cx, at, 1);
         }
         if page.doubtful {
             return self.ask(cx, at);
         }
-        if self.phase == Phase::Anchoring {
+        if let Some(first) = self.said_before(page.newest.as_ref()) {
+            // The archive shows already what was said since we came in and is held
+            // back: "now" lies before that, and so does the place to stand on.
+            self.phase = Phase::Placing;
+            self.pager = Pager::new(Direction::Backward, Some(first), 1);
+            return self.request(cx, at, 1);
+        }
+        if anchoring {
             if self.overflowed {
                 // What was dropped before the archive looked lies before the
                 // anchor, from a place that nobody knows; the rest is read yet.
@@ -252,6 +262,18 @@ impl Log {
         } else {
             self.ask(cx, at);
         }
+    }
+
+    /// The first message that is held back, if the `newest` of the archive is one of
+    /// those and no place was asked for yet.
+    fn said_before(&self, newest: Option<&ArchiveId>) -> Option<ArchiveId> {
+        let newest = newest.filter(|_| self.phase == Phase::Anchoring)?;
+        let is_held = self
+            .held
+            .iter()
+            .any(|held| held.id.as_ref() == Some(newest));
+        let first = self.held.iter().find_map(|held| held.id.clone());
+        first.filter(|_| is_held)
     }
 
     /// The pause after a failure is over.

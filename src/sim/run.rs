@@ -24,9 +24,6 @@ const DOMAIN: &str = "parley.local";
 /// For how long a broken stream can be resumed, where it can.
 const RESUMABLE: Duration = Duration::from_secs(120);
 
-/// What the server's wall clock shows at the beginning: some day in 2026.
-const WALL_CLOCK: u64 = 1_780_000_000_000_000;
-
 /// Few rounds, so that a world's time does not go into PBKDF2.
 const ROUNDS: u32 = 16;
 
@@ -104,20 +101,17 @@ fn build(
     oracle: &Rc<RefCell<Oracle>>,
     watchers: Vec<Box<dyn Watch>>,
 ) -> World {
-    let mut accounts: Vec<(String, String)> = Vec::new();
+    let mut setup = ServerSetup::new(plan.personality, DOMAIN);
     for account in &plan.hosts {
-        if accounts.iter().all(|(known, _)| known != account) {
-            accounts.push((account.clone(), password(account)));
+        if setup.accounts.iter().all(|(known, _)| known != account) {
+            setup = setup.account(account, &password(account));
         }
     }
-    let mut setup = ServerSetup::new(plan.personality, DOMAIN);
-    setup.accounts = accounts;
     setup.seed = plan.seed;
-    setup.wall_clock = WALL_CLOCK;
-    setup.tls = true;
     setup.resumption = plan.resumption.then_some(RESUMABLE);
     setup.page_cap = plan.page_cap;
     setup.rounds = ROUNDS;
+    setup.channel_binding = true;
     let mut world = World::new(plan.seed, plan.weather.clone(), setup);
     world.pulling(pulling);
     world.watch(Box::new(Judge {

@@ -119,7 +119,10 @@ impl Plan {
             steps: Vec::new(),
         };
         draft.work(&mut Random::stream(seed, "plan.workload"), profile.posts);
-        let mut kinds = profile.kinds.without(FaultKind::Start);
+        let mut kinds = profile
+            .kinds
+            .without(FaultKind::Start)
+            .without(FaultKind::Admit);
         if !profile.beyond {
             kinds = kinds.except(FaultKinds::beyond_the_client_on(personality));
         }
@@ -391,6 +394,7 @@ impl Draft {
                 Operation::Stop
             }
             FaultKind::Start => Operation::Start,
+            FaultKind::Admit => Operation::Admit { room, account },
             FaultKind::Kick => remove(Removal::Kicked),
             FaultKind::Ban => remove(Removal::Banned),
             FaultKind::NotMember => remove(Removal::NotMember),
@@ -456,7 +460,8 @@ impl Draft {
                     account,
                 }
             }
-            FaultKind::DropResult => Operation::DropResult { index: some },
+            FaultKind::DropResult => Operation::DropResult { index: 0 },
+            FaultKind::DropLater => Operation::DropResult { index: some },
             FaultKind::FailQueries => Operation::FailQueries { count: some },
         };
         self.add(at, What::Fault(Fault::Server(operation)));

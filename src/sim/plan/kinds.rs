@@ -80,6 +80,8 @@ kinds! {
     RoomsRestart = "rooms-restart",
     /// The room service restarts without a word.
     RoomsVanish = "rooms-vanish",
+    /// Somebody put out may come in again. Part of a ban, not drawn by itself.
+    Admit = "admit",
     /// A room is destroyed.
     Destroy = "destroy",
     /// The archive lags behind.
@@ -98,8 +100,10 @@ kinds! {
     ForgetStreams = "forget-streams",
     /// A password changes.
     ChangePassword = "change-password",
-    /// A page of the archive comes with a hole.
+    /// A page of the archive comes without its first result.
     DropResult = "drop-result",
+    /// A page of the archive comes without one in its middle, or its last.
+    DropLater = "drop-later",
     /// Queries of the archive fail.
     FailQueries = "fail-queries",
 }
@@ -160,6 +164,7 @@ const fn kind_of(operation: &Operation) -> FaultKind {
             Removal::Technical => FaultKind::Technical,
             Removal::Silent => FaultKind::Vanish,
         },
+        Operation::Admit { .. } => FaultKind::Admit,
         Operation::RestartRooms { told: true } => FaultKind::RoomsRestart,
         Operation::RestartRooms { told: false } => FaultKind::RoomsVanish,
         Operation::Destroy { .. } => FaultKind::Destroy,
@@ -171,7 +176,8 @@ const fn kind_of(operation: &Operation) -> FaultKind {
         Operation::RateLimit { .. } => FaultKind::RateLimit,
         Operation::ForgetStreams => FaultKind::ForgetStreams,
         Operation::ChangePassword { .. } => FaultKind::ChangePassword,
-        Operation::DropResult { .. } => FaultKind::DropResult,
+        Operation::DropResult { index: 0 } => FaultKind::DropResult,
+        Operation::DropResult { .. } => FaultKind::DropLater,
         Operation::FailQueries { .. } => FaultKind::FailQueries,
     }
 }
@@ -225,6 +231,8 @@ impl FaultKinds {
     ///   when one asks (XEP-0410). Breaks L1, L2.
     /// - `archive-lag`: what was said just before we came in and is not in the archive
     ///   yet shows only when one reads again later. Breaks S4.
+    /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
+    ///   tells that one between them is missing. Breaks S4.
     ///
     /// Two more are a matter of the server: see [`Self::beyond_the_client_on`].
     #[must_use]
@@ -233,6 +241,7 @@ impl FaultKinds {
             FaultKind::Vanish,
             FaultKind::RoomsVanish,
             FaultKind::ArchiveLag,
+            FaultKind::DropLater,
         ]
         .into_iter()
         .collect()

@@ -372,6 +372,10 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
                 }
             },
         },
+        "admit" => Operation::Admit {
+            room: words.text("a room")?,
+            account: words.text("an account")?,
+        },
         "restart-rooms" => Operation::RestartRooms {
             told: words.flag("told"),
         },
@@ -420,7 +424,7 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
                 format!("`{other}` is nothing that can happen"),
                 "use host, a fault of a link or host (cut, stall, refuse, throttle, tls-fails, \
                  freeze, ignore, small-writes, leap, restart) or of the server (crash, stop, \
-                 start, remove, restart-rooms, destroy, archive-lag, expire, retract, \
+                 start, remove, admit, restart-rooms, destroy, archive-lag, expire, retract, \
                  stream-error, rate-limit, forget-streams, change-password, drop-result, \
                  fail-queries)",
             );

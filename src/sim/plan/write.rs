@@ -214,6 +214,9 @@ fn write_operation(f: &mut fmt::Formatter<'_>, operation: &Operation) -> fmt::Re
             let how = how.map_or("silent", |(_, name)| name);
             write!(f, "remove {} {} {how}", Word(room), Word(account))
         }
+        Operation::Admit { room, account } => {
+            write!(f, "admit {} {}", Word(room), Word(account))
+        }
         Operation::RestartRooms { told } => f.write_str(if *told {
             "restart-rooms told"
         } else {
