@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use parley_xmpp::sim::plan::FaultKinds;
 use parley_xmpp::sim::server::Personality;
 
 use crate::exit;
@@ -86,8 +87,7 @@ Example:
     '{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"post\",\"params\":{\"topic\":\"t\",\"content\":\"hi\"}}' |
     parley-xmpp bridge";
 
-/// What `sim --help` says about it.
-const SIM_HELP: &str = "\
+const SIM_FAULTS: &str = "\
 Kinds of faults (--faults):
   links     cut, linger, stall, refuse, throttle, tls-fails, certificate
   clients   freeze, ignore, small-writes, leap, restart
@@ -95,10 +95,11 @@ Kinds of faults (--faults):
             forget-streams, change-password
   rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
             rate-limit
-  archive   archive-lag, expire, retract, drop-result, fail-queries
+  archive   archive-lag, expire, retract, drop-result, drop-later, fail-queries
   `standard` is all that the client promises to bear. `all` has more, which is known to break
-  rules: vanish, rooms-vanish, archive-lag, and on ejabberd what takes a cursor out of its archive.
+  rules";
 
+const SIM_EXAMPLES: &str = "\
 Examples:
   parley-xmpp sim                                         100 worlds
   parley-xmpp sim --seeds 0..10000 --personality ejabberd
@@ -112,6 +113,13 @@ sim-SEED-2.trace and so on: a file that is there is left alone, unless it is nam
 or --html.
 
 Exit code 0 if no rule was broken, 7 if one was.";
+
+/// What `sim --help` says about it. What is beyond the client is for the library to know.
+fn sim_help() -> String {
+    let beyond = FaultKinds::beyond_the_client();
+    let on_ejabberd = FaultKinds::beyond_the_client_on(Personality::Ejabberd).except(beyond);
+    format!("{SIM_FAULTS}: {beyond};\n  and with ejabberd: {on_ejabberd}.\n\n{SIM_EXAMPLES}")
+}
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -322,7 +330,7 @@ pub(crate) struct Bridge {}
 /// again. If a rule is broken, no more seeds are begun; the plan of the first world that broke one
 /// is written to a file, and said is how to replay it and how to look at it.
 #[derive(Args, Debug)]
-#[command(after_long_help = SIM_HELP)]
+#[command(after_long_help = sim_help())]
 pub(crate) struct Sim {
     /// The seed of one world.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "replay"])]
