@@ -11,6 +11,7 @@
 //!   threads or runtime. You bring the bytes and the time. This is all there is
 //!   by default, `#![no_std]` with `alloc`.
 //! - `tokio::Client`, with the feature `tokio`: the same over sockets and TLS.
+//!   `embedded::EmbeddedServer`, with the feature `embedded`, is a server to try it with.
 //!
 //! With the core, a host is a loop:
 //!
@@ -68,7 +69,8 @@
 //! | `saslprep` | names and passwords beyond ASCII | 22 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
-//! | `cli` | the program `parley-xmpp` | 148 |
+//! | `embedded` | a server in the same process | 49 |
+//! | `cli` | the program `parley-xmpp` | 158 |
 //!
 //! # The house
 //!
@@ -77,7 +79,8 @@
 //!
 //! ```text
 //! time ids limits error ns prep <- jid <- topic command config <- xml <- event <- stanza
-//!   <- cx <- { sasl  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
+//!   <- cx <- { sasl  rsm <- mam  muc } <- { stream  room } <- engine
+//!   <- { tokio  sim } <- embedded <- bin
 //! ```
 //!
 //! [`xml`] is the only place that sees `<`. `command` and `event` are the
@@ -100,6 +103,8 @@ extern crate std;
 mod command;
 mod config;
 mod cx;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod engine;
 mod error;
 mod event;
