@@ -4,7 +4,8 @@
 //! and for `parley-xmpp serve` and `demo`. It keeps everything in memory, and it can
 //! be made to fail as servers do: [`EmbeddedServer::operate`] crashes, stops and
 //! starts it, kicks occupants, loses archives; [`EmbeddedServer::cut_links`] breaks
-//! every connection. What happened in truth it says in [`EmbeddedServer::notes`].
+//! every connection. What it did in truth it says in [`EmbeddedServer::notes`], what it
+//! holds in [`EmbeddedServer::archive`].
 //!
 //! TLS comes from a certificate made on the spot, in clear and by STARTTLS as
 //! [`ServerSetup`](crate::sim::server::ServerSetup) says, and always from the first
@@ -37,4 +38,4 @@ mod line;
 mod server;
 
 pub use self::hub::Notes;
-pub use self::server::{EmbeddedServer, EmbeddedSetup};
+pub use self::server::{Archived, EmbeddedServer, EmbeddedSetup};

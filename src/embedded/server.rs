@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
 use std::time::SystemTime;
@@ -194,6 +195,23 @@ impl EmbeddedServer {
         self.shared.lock().notes()
     }
 
+    /// What the archive of a room holds, in truth and in its order, named by its bare
+    /// address; nothing if there is no such room.
+    #[must_use]
+    pub fn archive(&self, room: &str) -> Vec<Archived> {
+        let hub = self.shared.lock();
+        let archive = hub.server().archive(room);
+        archive
+            .map(|message| Archived {
+                id: message.archive_id.into(),
+                nick: message.nick.into(),
+                origin_id: message.origin_id.map(Into::into),
+                body: message.body.into(),
+                visible: message.visible,
+            })
+            .collect()
+    }
+
     /// Ends the server in good order: streams are closed, and clients have two seconds
     /// to part. Resolves when nothing listens any more and every connection is gone.
     pub async fn close(mut self) {
@@ -204,6 +222,22 @@ impl EmbeddedServer {
             let _ = driver.await;
         }
     }
+}
+
+/// A message as a room's archive holds it. See [`EmbeddedServer::archive`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Archived {
+    /// Its place.
+    pub id: String,
+    /// The sender's nick.
+    pub nick: String,
+    /// The id its sender gave it.
+    pub origin_id: Option<String>,
+    /// The text; empty for a tombstone.
+    pub body: String,
+    /// Whether who reads the archive sees it now; archives may lag.
+    pub visible: bool,
 }
 
 /// Microseconds since 1970.

@@ -49,8 +49,6 @@ pub(super) enum Heard {
 pub(super) struct Evidence {
     /// The archive, the oldest first: the truth.
     pub(super) archive: Vec<Said>,
-    /// Part of the truth went unseen.
-    pub(super) blind: bool,
     pub(super) posts: Vec<Posted>,
     /// What the follower, who began at the beginning, was given.
     pub(super) heard: Vec<Heard>,
@@ -61,7 +59,6 @@ pub(super) struct Evidence {
 /// Something that does not add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    Blind,
     NoOutcome(String),
     SeveralOutcomes(String),
     NoId(String),
@@ -94,7 +91,6 @@ pub(super) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blind => f.write_str("the server did more than could be watched"),
             Self::NoOutcome(body) => write!(f, "{body:?} has no outcome"),
             Self::SeveralOutcomes(body) => write!(f, "{body:?} has more than one outcome"),
             Self::NoId(body) => write!(f, "{body:?} is committed, but without an id"),
@@ -164,9 +160,6 @@ impl Account {
             archived: evidence.archive.len(),
             ..Self::default()
         };
-        if evidence.blind {
-            account.faults.push(Fault::Blind);
-        }
         account.archive(evidence);
         account.posts(evidence);
         account.following(evidence);
@@ -356,7 +349,6 @@ mod tests {
             heard: archive.iter().cloned().map(Heard::Message).collect(),
             fetched: Some(archive.clone()),
             archive,
-            blind: false,
             posts,
         }
     }
@@ -463,7 +455,6 @@ mod tests {
             double.contains(&Fault::IdTwice("id-1".into())),
             "{double:?}"
         );
-        assert_eq!(faults(|e| e.blind = true), [Fault::Blind]);
     }
 
     #[test]

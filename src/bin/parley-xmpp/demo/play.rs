@@ -1,4 +1,4 @@
-//! The play: two who post, one who follows, one who breaks things, one who watches.
+//! The play: two who post, one who follows, one who breaks things.
 //!
 //! Everything they see is written down as it happens, so that a play that is called
 //! off still has an account.
@@ -8,11 +8,11 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parley_xmpp::embedded::{EmbeddedServer, Notes};
-use parley_xmpp::sim::server::{Note, Operation};
+use parley_xmpp::embedded::EmbeddedServer;
+use parley_xmpp::sim::server::Operation;
 use parley_xmpp::tokio::{Client, PostFailure, Room, Settings, State};
 use parley_xmpp::{Cursor, Entry, Fetch, Message, Nick, Post, Start};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -78,8 +78,6 @@ pub(super) async fn play(
 ) -> Result<Outcome, Failure> {
     let start = Instant::now();
     let stage = Arc::new(Stage::default());
-    let (end, ended) = oneshot::channel();
-    let truth = tokio::spawn(watch_truth(Arc::clone(&stage), server.notes(), ended));
 
     let mut clients = Vec::new();
     for (index, name) in AUTHORS.iter().chain([&FOLLOWER]).enumerate() {
@@ -94,6 +92,8 @@ pub(super) async fn play(
         clients.push((client, room));
     }
 
+    let room = clients.last().map(|(_, room)| room.jid().to_string());
+    let room = room.unwrap_or_default();
     let blows_struck = Mutex::new((0, 0));
     let whole = async {
         let mut cast = JoinSet::new();
@@ -120,7 +120,7 @@ pub(super) async fn play(
             for _ in AUTHORS {
                 let _ = cast.join_next().await;
             }
-            caught_up(&stage).await;
+            caught_up(&stage, server, &room).await;
         };
         tokio::join!(breaking, showing, working);
         let fetched = fetch_all(&clients).await;
@@ -135,11 +135,10 @@ pub(super) async fn play(
     for (client, _) in &clients {
         client.close().await;
     }
-    drop(end);
-    let _ = truth.await;
     let (cuts, crashes) = *blows_struck.lock().unwrap_or_else(PoisonError::into_inner);
     let logins: u32 = stage.online.borrow().iter().sum();
-    let evidence = stage.lock().clone();
+    let mut evidence = stage.lock().clone();
+    evidence.archive = truth(server, &room);
     Ok(Outcome {
         evidence,
         cuts,
@@ -310,18 +309,30 @@ async fn count_posts(stage: &Stage, posts: usize, show: &Show) {
     }
 }
 
+/// What the archive holds, by the server's own word.
+fn truth(server: &EmbeddedServer, room: &str) -> Vec<Said> {
+    let archive = server.archive(room).into_iter();
+    archive
+        .map(|message| Said {
+            id: message.id,
+            nick: message.nick,
+            body: message.body,
+        })
+        .collect()
+}
+
 /// Waits until the follower has what the archive has, or gets no further.
-async fn caught_up(stage: &Stage) {
+async fn caught_up(stage: &Stage, server: &EmbeddedServer, room: &str) {
+    let newest = truth(server, room).pop().map(|said| said.id);
     let mut last = (0, Instant::now());
     loop {
         let (heard, done) = {
             let evidence = stage.lock();
-            let newest = evidence.archive.last().map(|said| &said.id);
             let done = evidence.heard.iter().rev().find_map(|heard| match heard {
                 Heard::Message(said) => Some(&said.id),
                 Heard::Gap => None,
             });
-            (evidence.heard.len(), newest == done)
+            (evidence.heard.len(), done == newest.as_ref())
         };
         if heard != last.0 {
             last = (heard, Instant::now());
@@ -338,41 +349,6 @@ async fn fetch_all(clients: &[(Client, Room)]) -> Option<Vec<Said>> {
     let (_, room) = clients.last()?;
     let page = room.fetch(Fetch::since(Cursor::Beginning, u32::MAX)).await;
     Some(page.ok()?.messages.into_iter().map(said).collect())
-}
-
-/// Writes down what the server does, until it is told to stop and has read all there is.
-async fn watch_truth(stage: Arc<Stage>, mut notes: Notes, mut end: oneshot::Receiver<()>) {
-    let mut ending = false;
-    loop {
-        let next = {
-            let mut next = core::pin::pin!(notes.next());
-            core::future::poll_fn(|cx| {
-                ending = ending || core::pin::Pin::new(&mut end).poll(cx).is_ready();
-                match next.as_mut().poll(cx) {
-                    Poll::Ready(note) => Poll::Ready(note),
-                    // What is noted is noted before the deed can be seen.
-                    Poll::Pending if ending => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-            .await
-        };
-        let mut evidence = stage.lock();
-        match next {
-            None => return,
-            Some(Err(_)) => evidence.blind = true,
-            Some(Ok(Note::Accepted {
-                archive_id: Some(id),
-                nick,
-                body,
-                ..
-            })) => evidence.archive.push(Said { id, nick, body }),
-            Some(Ok(Note::Unarchived { archive_id, .. })) => {
-                evidence.archive.retain(|said| said.id != archive_id);
-            }
-            Some(Ok(_)) => {}
-        }
-    }
 }
 
 fn said(message: Message) -> Said {
