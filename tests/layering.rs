@@ -41,9 +41,9 @@ const PUBLIC: &[&str] = &["jid", "topic", "xml", "tokio", "sim", "embedded"];
 const CRATES: &[(&str, &[&str])] = &[
     ("quick_xml", &["xml"]),
     ("memchr", &["xml"]),
-    ("hmac", &["ids", "sasl"]),
-    ("sha1", &["sasl", "topic"]),
-    ("sha2", &["ids", "sasl", "tokio", "embedded"]),
+    ("hmac", &["ids", "sasl", "sim"]),
+    ("sha1", &["sasl", "sim", "topic"]),
+    ("sha2", &["ids", "sasl", "sim", "tokio", "embedded"]),
     ("stringprep", &["prep"]),
     ("rustls", &["tokio"]),
     ("tokio_rustls", &["tokio", "embedded"]),
