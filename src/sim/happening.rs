@@ -88,6 +88,13 @@ pub enum Happening<'a> {
         /// What.
         bytes: &'a [u8],
     },
+    /// A link breaks under way; its ends learn of it later, if at all.
+    Broken {
+        /// Which.
+        link: LinkId,
+        /// How.
+        how: Ending,
+    },
     /// An end of a link learns that it ended, or drops it.
     Ended {
         /// Which.

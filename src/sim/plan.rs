@@ -35,7 +35,6 @@ pub struct Plan {
 
 /// How the network behaves when it does nothing worse.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Weather {
     /// The least time a byte is under way.
     pub latency: Duration,
@@ -45,6 +44,19 @@ pub struct Weather {
     pub packet: u32,
     /// Bytes a second; `None` is no bound.
     pub bandwidth: Option<u32>,
+}
+
+impl Weather {
+    /// 10 ms each way, no jitter, packets of 1400 bytes, no bound on bandwidth.
+    #[must_use]
+    pub const fn calm() -> Self {
+        Self {
+            latency: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            packet: 1400,
+            bandwidth: None,
+        }
+    }
 }
 
 /// One decision.
