@@ -1,7 +1,6 @@
 //! The task that listens and keeps the time.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::future::Future as _;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -12,9 +11,7 @@ use ::tokio::sync::oneshot;
 use ::tokio::task::JoinSet;
 use ::tokio::time::{Instant as Moment, Sleep, sleep_until, timeout};
 
-use super::certificate::Identity;
-use super::hub::Shared;
-use super::line;
+use super::line::{self, Carriage};
 use crate::sim::server::Operation;
 
 /// As far into the future as a timer is set.
@@ -34,8 +31,7 @@ pub(super) enum End {
 }
 
 pub(super) struct Driver {
-    shared: Arc<Shared>,
-    identity: Arc<Identity>,
+    carriage: Carriage,
     listener: TcpListener,
     /// The most connections at a time, those that are being set up included.
     most: usize,
@@ -46,15 +42,9 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        identity: Arc<Identity>,
-        listener: TcpListener,
-        most: usize,
-    ) -> Self {
+    pub(super) fn new(carriage: Carriage, listener: TcpListener, most: usize) -> Self {
         Self {
-            shared,
-            identity,
+            carriage,
             listener,
             most,
             lines: JoinSet::new(),
@@ -97,8 +87,7 @@ impl Driver {
             match self.listener.poll_accept(cx) {
                 // One too many is closed at once.
                 Poll::Ready(Ok((tcp, _))) if self.lines.len() < self.most => {
-                    let (shared, identity) = (Arc::clone(&self.shared), Arc::clone(&self.identity));
-                    self.lines.spawn(line::carry(shared, identity, tcp));
+                    self.lines.spawn(line::carry(self.carriage.clone(), tcp));
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => {
@@ -119,7 +108,7 @@ impl Driver {
 
     fn poll_time(&mut self, cx: &mut Context<'_>) {
         for _ in 0..TURN {
-            let mut hub = self.shared.lock();
+            let mut hub = self.carriage.shared.lock();
             let Some(deadline) = hub.wait_for_deadline(cx.waker()) else {
                 return;
             };
@@ -147,7 +136,8 @@ impl Driver {
 
     /// Says goodbye to everybody, and waits a little for them to go.
     async fn part(&mut self) {
-        self.shared
+        self.carriage
+            .shared
             .lock()
             .act(|server, now| server.operate(now, &Operation::Stop));
         let lines = &mut self.lines;

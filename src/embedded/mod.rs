@@ -36,6 +36,7 @@ mod driver;
 mod hub;
 mod line;
 mod server;
+mod wire;
 
 pub use self::hub::Notes;
 pub use self::server::{Archived, EmbeddedServer, EmbeddedSetup};

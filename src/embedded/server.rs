@@ -5,6 +5,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::io;
 use std::time::SystemTime;
 
@@ -16,9 +17,13 @@ use ::tokio::time::Instant as Moment;
 use super::certificate::{Identity, random};
 use super::driver::{Driver, End};
 use super::hub::{Hub, Notes, Shared};
+use super::line::Carriage;
 use crate::Instant;
 use crate::sim::server::{Operation, Server, ServerSetup};
 use crate::tokio::Settings;
+
+/// Beyond it a client takes the server for dead.
+const MOST_DELAY: Duration = Duration::from_secs(60);
 
 /// How an embedded server is set up.
 #[derive(Clone, Debug)]
@@ -28,6 +33,9 @@ pub struct EmbeddedSetup {
     pub server: ServerSetup,
     /// Where it listens. Default: 127.0.0.1, on a port that is free.
     pub listen: SocketAddr,
+    /// How long bytes wait before they are taken, and again before the answer is
+    /// given, as on a slow link. Default: not at all. At most a minute.
+    pub delay: Duration,
 }
 
 impl EmbeddedSetup {
@@ -41,7 +49,16 @@ impl EmbeddedSetup {
         Self {
             server,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            delay: Duration::ZERO,
         }
+    }
+
+    /// The same on links this slow, each way: so that something is under way when
+    /// links are cut.
+    #[must_use]
+    pub const fn delay(mut self, each_way: Duration) -> Self {
+        self.delay = each_way;
+        self
     }
 
     /// The same at this address; port 0 is one that is free.
@@ -83,7 +100,11 @@ impl EmbeddedServer {
     /// # Errors
     /// If the address cannot be listened on, or the domain cannot be in a certificate.
     pub async fn start(setup: EmbeddedSetup) -> io::Result<Self> {
-        let EmbeddedSetup { mut server, listen } = setup;
+        let EmbeddedSetup {
+            mut server,
+            listen,
+            delay,
+        } = setup;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let identity = Arc::new(Identity::create(&server.domain, address.ip())?);
@@ -93,7 +114,12 @@ impl EmbeddedServer {
         let model = Server::new(server, Instant::ZERO);
         let shared = Arc::new(Shared::new(Hub::new(model, Moment::now())));
         let (end, ended) = oneshot::channel();
-        let driver = Driver::new(Arc::clone(&shared), Arc::clone(&identity), listener, most);
+        let carriage = Carriage {
+            shared: Arc::clone(&shared),
+            identity: Arc::clone(&identity),
+            delay: delay.min(MOST_DELAY),
+        };
+        let driver = Driver::new(carriage, listener, most);
         let driver = ::tokio::spawn(driver.run(ended));
         Ok(Self {
             shared,

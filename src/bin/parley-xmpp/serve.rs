@@ -127,7 +127,8 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     )
 }
 
-fn write_ca(path: &Path, pem: &str) -> Result<(), Failure> {
+/// Writes the certificate that clients have to trust.
+pub(crate) fn write_ca(path: &Path, pem: &str) -> Result<(), Failure> {
     std::fs::write(path, pem).map_err(|error| {
         Failure::new(
             Exit::Machine,

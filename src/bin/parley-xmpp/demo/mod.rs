@@ -10,9 +10,10 @@ use std::io::Write as _;
 
 use parley_xmpp::embedded::{EmbeddedServer, EmbeddedSetup};
 use parley_xmpp::sim::server::{Personality, ServerSetup};
+use serde_json::json;
 
 use self::account::Account;
-use self::play::{AUTHORS, FOLLOWER, TOPIC, play};
+use self::play::{AUTHORS, DELAY, FOLLOWER, TOPIC, play};
 use self::show::Show;
 use crate::args::{self, Common};
 use crate::exit::{Exit, Failure, from_write};
@@ -76,7 +77,7 @@ async fn start() -> Result<EmbeddedServer, Failure> {
     for name in AUTHORS.iter().chain([&FOLLOWER]) {
         setup = setup.account(name, PASSWORD);
     }
-    EmbeddedServer::start(EmbeddedSetup::new(setup))
+    EmbeddedServer::start(EmbeddedSetup::new(setup).delay(DELAY))
         .await
         .map_err(|error| {
             Failure::new(
@@ -103,15 +104,25 @@ fn go_on() -> String {
 /// Leaves the server running, for whoever wants to look at what was said.
 async fn keep(server: &EmbeddedServer, json: bool) -> Result<(), Failure> {
     let (program, address) = (invocation(), server.address());
-    if !json {
+    let name = format!("parley-xmpp-demo-{}.pem", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    crate::serve::write_ca(&file, server.ca_pem())?;
+    let said = if json {
+        let object = json!({ "serving": { "address": address.to_string(), "caFile": file } });
+        print(&to_json(&object))
+    } else {
         print(&format!(
             "\nThe demo's server goes on until Ctrl-C. What was said:\n\
-             \x20 {program} fetch {TOPIC} --since '' --service xmpps://{address} \\\n\
-             \x20   -u {FOLLOWER} --password {PASSWORD}"
-        ))?;
+             \x20 {program} fetch {TOPIC} --since '' --service xmpp://{address} \\\n\
+             \x20   -u {FOLLOWER} --password {PASSWORD} --ca-file {}",
+            file.display()
+        ))
+    };
+    if said.is_ok() {
+        signals::stop().await;
     }
-    signals::stop().await;
-    Ok(())
+    let _ = std::fs::remove_file(&file);
+    said
 }
 
 fn print(text: &str) -> Result<(), Failure> {

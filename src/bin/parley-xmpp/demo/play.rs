@@ -40,6 +40,10 @@ const LIMIT_A_POST: Duration = Duration::from_millis(50);
 const STANDSTILL: Duration = Duration::from_secs(20);
 /// How long is waited for what nobody expects: something delivered again.
 const ECHO: Duration = Duration::from_millis(250);
+/// How long bytes take each way.
+pub(super) const DELAY: Duration = Duration::from_millis(10);
+/// How long a blow waits for somebody to post.
+const LULL: Duration = Duration::from_millis(400);
 /// How long the next blow waits for everybody to be back.
 const RECOVERY: Duration = Duration::from_secs(20);
 
@@ -47,7 +51,9 @@ const RECOVERY: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Stage {
     evidence: Mutex<Evidence>,
-    /// How many posts have their outcome.
+    /// How many posts were handed over to a client.
+    handed: watch::Sender<usize>,
+    /// How many of them have their outcome.
     settled: watch::Sender<usize>,
     /// How often each of the three was online.
     online: watch::Sender<[u32; 3]>,
@@ -201,6 +207,7 @@ async fn author(stage: Arc<Stage>, room: Room, name: &'static str, posts: usize,
         let mut sending = Box::pin(async move { room.send(Post::new(&body)).await });
         // The first look hands it over, so that an author's posts keep their order.
         let first = core::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+        stage.handed.send_modify(|count| *count += 1);
         let stage = Arc::clone(&stage);
         sendings.spawn(async move {
             let result = match first {
@@ -253,11 +260,20 @@ async fn breaker(
     struck: &Mutex<(u32, u32)>,
 ) {
     let mut settled = stage.settled.subscribe();
+    let mut handed = stage.handed.subscribe();
     let mut online = stage.online.subscribe();
+    let mut dice = Dice::new(seed, 4);
     for (at, blow) in blows(seed, posts) {
         if settled.wait_for(|count| *count >= at).await.is_err() {
             return;
         }
+        // Where it hurts: while posts are on their way, there or back.
+        let sent = *handed.borrow();
+        let _ = timeout(LULL, handed.wait_for(|count| *count > sent)).await;
+        sleep(Duration::from_millis(
+            dice.between(0, 3 * DELAY.as_millis() as u64),
+        ))
+        .await;
         let before = *online.borrow();
         let start = Instant::now();
         let place = *settled.borrow();
