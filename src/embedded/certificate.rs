@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ChannelBinding;
 use crate::tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::tokio::rustls::server::ServerConnection;
-use crate::tokio::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto};
+use crate::tokio::rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, crypto};
 
 /// The protocol that direct TLS announces (XEP-0368 v1.1.0 section 3).
 const ALPN: &[u8] = b"xmpp-client";
@@ -109,18 +109,16 @@ impl Identity {
         Some(config)
     }
 
-    /// What binds a login to a connection. The exporter of a client's own kind is
-    /// taken for every version of TLS that rustls speaks, since all of them have
-    /// the extended master secret here.
+    /// What binds a login to a connection. The exporter counts only where master
+    /// secrets are sure to be unique: with TLS 1.3 (RFC 9266 section 4.2).
     pub(super) fn binding(&self, connection: &ServerConnection) -> ChannelBinding {
-        let exported = connection.export_keying_material(
-            Vec::from([0; 32]),
-            b"EXPORTER-Channel-Binding",
-            Some(b""),
-        );
         let mut binding = ChannelBinding::default();
-        binding.exporter = exported.ok();
         binding.server_end_point = Some(self.end_point.clone());
+        if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            let label = b"EXPORTER-Channel-Binding";
+            let exported = connection.export_keying_material(Vec::from([0; 32]), label, Some(b""));
+            binding.exporter = exported.ok();
+        }
         binding
     }
 }

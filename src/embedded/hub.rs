@@ -45,8 +45,8 @@ pub(super) struct Hub {
     clock: Option<Waker>,
     deadline: Option<Instant>,
     notes: broadcast::Sender<Note>,
-    /// How often everything was cut, so that a connection that is only being set
-    /// up notices it too.
+    /// Another number after each time that everything was cut, or the server was
+    /// down: so that a connection that is only being set up notices it too.
     cuts: u64,
 }
 
@@ -81,6 +81,9 @@ impl Hub {
     pub(super) fn act<T>(&mut self, what: impl FnOnce(&mut Server, Instant) -> T) -> T {
         let now = self.now();
         let result = what(&mut self.server, now);
+        if !self.server.is_up() {
+            self.cuts = self.cuts.wrapping_add(1);
+        }
         while let Some(id) = self.server.poll_changed() {
             if let Some(waker) = self.lines.get_mut(&id).and_then(Option::take) {
                 waker.wake();

@@ -173,6 +173,12 @@ impl Banner<'_> {
             Some(path) => format!("required; its certificate is in {}", path.display()),
             None => "not needed on this machine; --ca-file FILE switches it on".into(),
         };
+        let with = match self.names().first() {
+            Some(name) if !self.args.user.is_empty() => {
+                format!(", with PARLEY_XMPP_PASS set to the password of {name}")
+            }
+            _ => String::new(),
+        };
         let (program, flags) = (invocation(), self.client_flags());
         let mut text = format!(
             "A server for development. It keeps everything in memory only.\n\n\
@@ -182,12 +188,13 @@ impl Banner<'_> {
              \x20 accounts   {}{password}\n\
              \x20 behaves    like {}\n\
              \x20 TLS        {}\n\n\
-             In another terminal:\n",
+             In another terminal{}:\n",
             Line(domain),
             Line(domain),
             Line(&accounts),
             self.personality(),
             Line(&tls),
+            Line(&with),
         );
         for command in [
             "post ops hello",
@@ -207,7 +214,12 @@ impl Banner<'_> {
         let ip = address.ip();
         let mut flags = String::new();
         if address.port() != 5222 || ip != Ipv4Addr::LOCALHOST {
-            flags.push_str(&format!(" --service xmpp://{address}"));
+            let reachable = if ip.is_unspecified() {
+                format!("HOST:{}", address.port())
+            } else {
+                address.to_string()
+            };
+            flags.push_str(&format!(" --service xmpp://{reachable}"));
         }
         if self.resolved.domain != "parley.local" {
             flags.push_str(&format!(" --domain {}", self.resolved.domain));
@@ -262,16 +274,13 @@ fn words(note: &Note) -> Option<String> {
     let room = |room: &str| room.split('@').next().unwrap_or_default().to_owned();
     let account = |jid: &str| jid.split('@').next().unwrap_or_default().to_owned();
     Some(match note {
-        Note::Session { jid, resumed, .. } => {
-            let how = if *resumed { "is back" } else { "logged in" };
-            format!("{} {how} as {jid}", account(jid))
-        }
-        Note::SessionEnded { jid } => format!("{} is gone: {jid}", account(jid)),
         Note::RoomCreated { room: name } => format!("#{} came into being", room(name)),
         Note::RoomGone { room: name } => format!("#{} is no more", room(name)),
         Note::Entered {
-            room: name, nick, ..
-        } => format!("#{}: {nick} came in", room(name)),
+            room: name,
+            nick,
+            jid,
+        } => format!("#{}: {nick} came in ({})", room(name), account(jid)),
         Note::Left {
             room: name, nick, ..
         } => format!("#{}: {nick} is out", room(name)),

@@ -31,6 +31,8 @@ pub(super) enum Told {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Posted {
     pub(super) nick: String,
+    /// The first, the second and so on of its author.
+    pub(super) number: usize,
     /// No two posts have the same.
     pub(super) body: String,
     pub(super) told: Vec<Told>,
@@ -130,7 +132,8 @@ impl fmt::Display for Fault {
 /// A post that may be there or not, by what its author was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InDoubt {
-    pub(super) body: String,
+    pub(super) nick: String,
+    pub(super) number: usize,
     /// In truth it is.
     pub(super) archived: bool,
 }
@@ -251,7 +254,8 @@ impl Account {
                     }
                 }
                 Told::Unknown => self.in_doubt.push(InDoubt {
-                    body: body(),
+                    nick: post.nick.clone(),
+                    number: post.number,
                     archived: !there.is_empty(),
                 }),
             }
@@ -327,6 +331,7 @@ mod tests {
     fn posted(n: usize, told: Told) -> Posted {
         Posted {
             nick: "ana".into(),
+            number: n,
             body: format!("ana {n}"),
             told: vec![told],
         }
@@ -363,8 +368,9 @@ mod tests {
     fn a_right_account_adds_up_and_names_what_is_in_doubt() {
         let account = Account::of(&right());
         assert!(account.adds_up(), "{account:?}");
-        let doubt = |n: usize, archived| InDoubt {
-            body: format!("ana {n}"),
+        let doubt = |number, archived| InDoubt {
+            nick: "ana".into(),
+            number,
             archived,
         };
         let expected = Account {

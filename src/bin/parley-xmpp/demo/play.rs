@@ -198,6 +198,7 @@ async fn author(stage: Arc<Stage>, room: Room, name: &'static str, posts: usize,
             let mut evidence = stage.lock();
             evidence.posts.push(Posted {
                 nick: name.into(),
+                number: n,
                 body: body.clone(),
                 told: Vec::new(),
             });

@@ -2,16 +2,17 @@
 
 use core::fmt::Write as _;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::account::Account;
+use super::account::{Account, InDoubt};
 use super::play::Outcome;
 use crate::escape::Line;
 
-/// Posts in doubt and faults that are named; of more, their number is told.
+/// Faults that are named; of more, their number is told.
 const NAMED: usize = 12;
 
 /// Shows how far it is: a bar where somebody looks, lines otherwise.
@@ -67,12 +68,15 @@ pub(super) fn text(account: &Account, outcome: &Outcome) -> String {
             format!("  {name:<16}{number:>6}   {remark}").trim_end()
         );
     };
+    let adds_up = account.adds_up();
+    // Said only where it was found to be so.
+    let verified = |remark| if adds_up { remark } else { "" };
     let there = account.in_doubt.iter().filter(|post| post.archived).count();
     let doubt = account.in_doubt.len();
     let in_doubt = match doubt {
         0 => String::new(),
         _ => format!(
-            "in doubt: {there} in the archive, {} not",
+            "in truth {there} archived, {} not",
             doubt.saturating_sub(there)
         ),
     };
@@ -81,12 +85,17 @@ pub(super) fn text(account: &Account, outcome: &Outcome) -> String {
         2,
         "committed",
         account.committed.to_string(),
-        "told where in the archive",
+        verified("each archived once, under the id that was told"),
     );
     row(2, "rejected", account.rejected.to_string(), "");
     row(2, "not sent", account.not_sent.to_string(), "");
     row(2, "unknown", doubt.to_string(), &in_doubt);
-    row(0, "archived", account.archived.to_string(), "the truth");
+    row(
+        0,
+        "archived",
+        account.archived.to_string(),
+        "by the server's own word",
+    );
     row(
         0,
         "delivered",
@@ -107,18 +116,28 @@ pub(super) fn text(account: &Account, outcome: &Outcome) -> String {
     let took = format!("{:.1}", outcome.took.as_secs_f32());
     row(0, "seconds", took, "");
 
-    list(&mut text, "In doubt:", &account.in_doubt, |post| {
-        let where_ = if post.archived {
-            "is in the archive"
-        } else {
-            "is not in the archive"
-        };
-        format!("{} {where_}", post.body)
-    });
-    list(&mut text, "Wrong:", &account.faults, ToString::to_string);
+    if doubt > 0 {
+        text.push_str("\nIn doubt, because a link broke between the post and its answer:\n");
+        for (archived, name) in [(true, "archived"), (false, "not there")] {
+            let posts = account.in_doubt.iter();
+            let posts: Vec<_> = posts.filter(|post| post.archived == archived).collect();
+            if !posts.is_empty() {
+                text.push_str(&wrap(name, &ranges(&posts)));
+            }
+        }
+    }
+    if !account.faults.is_empty() {
+        text.push_str("\nWrong:\n");
+        for fault in account.faults.iter().take(NAMED) {
+            let _ = writeln!(text, "  {}", Line(&fault.to_string()));
+        }
+        let more = account.faults.len().saturating_sub(NAMED);
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more");
+        }
+    }
     text.push_str(if account.adds_up() {
-        "\nThe account adds up: every committed post is there once under its id, and the\n\
-         follower got the archive in order.\n"
+        "\nThe account adds up.\n"
     } else {
         "\nThe account does not add up.\n"
     });
@@ -133,25 +152,47 @@ fn count(number: u32, noun: &str) -> String {
     }
 }
 
-fn list<T>(text: &mut String, title: &str, items: &[T], name: impl Fn(&T) -> String) {
-    if items.is_empty() {
-        return;
+/// Posts by their authors and numbers: `ana 36-40`, `ben 7`. They come in the order
+/// in which they were posted.
+fn ranges(posts: &[&InDoubt]) -> Vec<String> {
+    let mut by_author: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
+    for post in posts {
+        let runs = by_author.entry(&post.nick).or_default();
+        match runs.last_mut() {
+            Some((_, last)) if post.number == *last + 1 => *last = post.number,
+            _ => runs.push((post.number, post.number)),
+        }
     }
-    let _ = writeln!(text, "\n{title}");
-    for item in items.iter().take(NAMED) {
-        let _ = writeln!(text, "  {}", Line(&name(item)));
+    let names = by_author.iter().flat_map(|(nick, runs)| {
+        runs.iter().map(move |(first, last)| match first == last {
+            true => format!("{nick} {first}"),
+            false => format!("{nick} {first}-{last}"),
+        })
+    });
+    names.collect()
+}
+
+/// A title, and items after it on as many lines of 80 columns as it takes.
+fn wrap(title: &str, items: &[String]) -> String {
+    let mut text = String::new();
+    let mut line = format!("  {title:<16}");
+    for (index, item) in items.iter().enumerate() {
+        let end = if index + 1 == items.len() { "" } else { "," };
+        if line.len() + item.len() + end.len() + 1 > 80 {
+            let _ = writeln!(text, "{}", line.trim_end());
+            line = " ".repeat(18);
+        }
+        let _ = write!(line, "{item}{end} ");
     }
-    if let Some(more) = items.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {more} more");
-    }
+    let _ = writeln!(text, "{}", line.trim_end());
+    text
 }
 
 /// The account for programs, whole.
 pub(super) fn object(account: &Account, outcome: &Outcome) -> Value {
-    let in_doubt = account
-        .in_doubt
-        .iter()
-        .map(|post| json!({ "body": post.body, "archived": post.archived }));
+    let in_doubt = account.in_doubt.iter().map(
+        |post| json!({ "author": post.nick, "number": post.number, "archived": post.archived }),
+    );
     let faults = account.faults.iter().map(ToString::to_string);
     json!({
         "posted": account.posted,
@@ -171,4 +212,48 @@ pub(super) fn object(account: &Account, outcome: &Outcome) -> Value {
         "faults": faults.collect::<Vec<_>>(),
         "addsUp": account.adds_up(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubt(nick: &str, number: usize) -> InDoubt {
+        InDoubt {
+            nick: nick.into(),
+            number,
+            archived: true,
+        }
+    }
+
+    #[test]
+    fn posts_in_doubt_are_named_in_runs() {
+        let posts = [("ana", 3), ("ben", 1), ("ana", 4), ("ana", 5), ("ben", 3)];
+        let posts = posts.map(|(nick, number)| doubt(nick, number));
+        let named = ranges(&posts.iter().collect::<Vec<_>>());
+        assert_eq!(named, ["ana 3-5", "ben 1", "ben 3"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let items: Vec<_> = (0..40).map(|n| format!("ana {n}-{}", n + 1000)).collect();
+        let text = wrap("not there", &items);
+        assert!(text.lines().count() > 3);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        let outcome = Outcome {
+            evidence: super::super::account::Evidence::default(),
+            cuts: 4,
+            crashes: 2,
+            reconnects: 18,
+            took: Duration::from_secs(9),
+        };
+        let account = Account::of(&outcome.evidence);
+        assert!(!account.adds_up());
+        let text = super::text(&account, &outcome);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(
+            text.contains("\nWrong:\n") && text.contains("does not add up"),
+            "{text}"
+        );
+    }
 }
