@@ -29,7 +29,7 @@ pub(crate) async fn run(common: &Common, args: &args::Demo) -> Result<(), Failur
     let posts = args.posts as usize;
     let show = Show::new(posts * AUTHORS.len(), common.json);
     show.line(&format!(
-        "A server on {}, over TLS, in this process; nothing leaves this machine.\n\
+        "A server in this process, on {}; nothing leaves this machine.\n\
          {} and {} post {posts} messages each, {FOLLOWER} follows (seed {}).\n",
         server.address(),
         AUTHORS[0],
