@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::groupchat::not_inside;
 use super::hub::Hub;
 use super::muc::{Muc, NO_SERVICE};
 use super::ns;
@@ -73,7 +74,6 @@ impl Muc {
             return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
         };
         match (kind, payload.name(), payload.ns()) {
-            ("get", "ping", ns::PING) => hub.result(session, Some(jid), id, |_| {}),
             ("get", "query", ns::DISCO_INFO) => {
                 let prosody = hub.is_prosody();
                 hub.result(session, Some(jid), id, |w| room.describe(w, prosody));
@@ -181,7 +181,7 @@ impl Muc {
         let Some(target) = target else {
             return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
         };
-        // Section 8.2: "a user cannot be kicked by a moderator with a lower affiliation".
+        // Section 8.2: "A user cannot be kicked by a moderator with a lower affiliation".
         if room.affiliation(&target) > room.affiliation(&bare) {
             return hub.refuse(session, iq, Refusal::cancel(Condition::NotAllowed));
         }
@@ -261,8 +261,7 @@ impl Muc {
         let room = self.rooms.get(to.bare_str());
         let Some((room, own)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
             // XEP-0410 section 3: an error other than a few means "not joined".
-            let refusal = Refusal::cancel(Condition::NotAcceptable);
-            return hub.refuse(session, iq, refusal);
+            return hub.refuse(session, iq, not_inside(hub.is_prosody()));
         };
         let id = iq.attr("id").unwrap_or_default();
         let pings = iq.attr("type") == Some("get") && iq.child("ping", ns::PING).is_some();

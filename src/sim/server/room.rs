@@ -205,7 +205,9 @@ impl Room {
         }
         for to in self.occupants.iter().filter(|o| o.nick == about.nick) {
             let own = Telling {
-                own: true,
+                // Measured: ejabberd does not tell who shares the nick that it is
+                // theirs.
+                own: to.session == session || hub.is_prosody(),
                 codes: if to.session == session { codes } else { &[] },
                 id: id.filter(|_| to.session == session),
                 ..self.available(about)

@@ -27,14 +27,23 @@ impl Model {
             return self.on_own(session, stanza);
         };
         let Ok(to) = Jid::parse(to) else {
-            let refusal = Refusal::modify(Condition::JidMalformed);
+            let refusal = Refusal::modify(if self.hub.is_prosody() {
+                Condition::JidMalformed
+            } else {
+                Condition::BadRequest
+            });
             return self.hub.refuse(session, stanza, refusal);
         };
         if to.domain() == self.hub.muc {
             return self.muc.on_stanza(&mut self.hub, session, &to, stanza);
         }
         if to.domain() != self.hub.setup.domain {
-            let refusal = Refusal::cancel(Condition::RemoteServerNotFound);
+            // Measured: without other servers Prosody forbids to try.
+            let refusal = Refusal::cancel(if self.hub.is_prosody() {
+                Condition::NotAllowed
+            } else {
+                Condition::RemoteServerNotFound
+            });
             return self.hub.refuse(session, stanza, refusal);
         }
         let account = self.hub.sessions.get(&session).map(|s| s.account.as_str());
