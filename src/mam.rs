@@ -14,6 +14,7 @@ use crate::event::Message;
 use crate::ids::ArchiveId;
 use crate::limits::Limits;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::rsm::{self, Page};
 use crate::stanza::RawJid;
 use crate::xml::{Element, Writer};
@@ -270,7 +271,12 @@ impl Pager {
         }
         let nothing = items.is_empty() && fin.set.nothing;
         let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
-        let newest = items.back().map(|item| item.id.clone());
+        let newest = if planted(Bug::CursorIsFirst) {
+            items.front()
+        } else {
+            items.back()
+        };
+        let newest = newest.map(|item| item.id.clone());
         let messages = items
             .into_iter()
             .filter_map(|Item { id, message }| {
