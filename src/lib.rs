@@ -93,8 +93,8 @@
 //! write, arm, draw and tell. `sm` counts stanzas, and knows what a broken stream
 //! takes to be resumed. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
-//! sequence. `engine` composes them. A place is kept for `sim` (a simulated world)
-//! beside `tokio`.
+//! sequence. `engine` composes them. `tokio` and `sim` do not know each other;
+//! `embedded` is the server of the one over the sockets of the other.
 //!
 //! Timers are a set ordered by time rather than a fixed table: rooms, posts and
 //! requests each have their own, and their number is bounded by [`Limits`].

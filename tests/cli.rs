@@ -530,7 +530,7 @@ fn serve_is_for_this_machine_and_for_a_port_that_is_free() {
         said.contains(address) && said.contains("--listen"),
         "{said}"
     );
-    assert_eq!(server.interrupt(), [json!({}); 0]);
+    assert!(server.interrupt().is_empty(), "it was to be quiet");
 }
 
 #[test]

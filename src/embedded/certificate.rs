@@ -112,14 +112,13 @@ impl Identity {
     /// What binds a login to a connection. The exporter counts only where master
     /// secrets are sure to be unique: with TLS 1.3 (RFC 9266 section 4.2).
     pub(super) fn binding(&self, connection: &ServerConnection) -> ChannelBinding {
-        let mut binding = ChannelBinding::default();
-        binding.server_end_point = Some(self.end_point.clone());
-        if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
-            let label = b"EXPORTER-Channel-Binding";
-            let exported = connection.export_keying_material(Vec::from([0; 32]), label, Some(b""));
-            binding.exporter = exported.ok();
+        let unique = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let label = b"EXPORTER-Channel-Binding";
+        let export = || connection.export_keying_material(Vec::from([0; 32]), label, Some(b""));
+        ChannelBinding {
+            exporter: unique.then(export).and_then(Result::ok),
+            server_end_point: Some(self.end_point.clone()),
         }
-        binding
     }
 }
 
