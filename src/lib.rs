@@ -11,6 +11,7 @@
 //!   threads or runtime. You bring the bytes and the time. This is all there is
 //!   by default, `#![no_std]` with `alloc`.
 //! - `tokio::Client`, with the feature `tokio`: the same over sockets and TLS.
+//!   `embedded::EmbeddedServer`, with the feature `embedded`, is a server to try it with.
 //!
 //! With the core, a host is a loop:
 //!
@@ -73,7 +74,8 @@
 //! | `saslprep` | names and passwords beyond ASCII | 22 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
-//! | `cli` | the program `parley-xmpp` | 148 |
+//! | `embedded` | a server in the same process | 49 |
+//! | `cli` | the program `parley-xmpp` | 158 |
 //!
 //! # The house
 //!
@@ -82,7 +84,8 @@
 //!
 //! ```text
 //! time ids limits error ns prep <- jid <- topic command config <- xml <- event <- stanza
-//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
+//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
+//!   <- { tokio  sim } <- embedded <- bin
 //! ```
 //!
 //! [`xml`] is the only place that sees `<`. `command` and `event` are the
@@ -90,8 +93,8 @@
 //! write, arm, draw and tell. `sm` counts stanzas, and knows what a broken stream
 //! takes to be resumed. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
-//! sequence. `engine` composes them. A place is kept for `sim` (a simulated world)
-//! beside `tokio`.
+//! sequence. `engine` composes them. `tokio` and `sim` do not know each other;
+//! `embedded` is the server of the one over the sockets of the other.
 //!
 //! Timers are a set ordered by time rather than a fixed table: rooms, posts and
 //! requests each have their own, and their number is bounded by [`Limits`].
@@ -106,6 +109,8 @@ extern crate std;
 mod command;
 mod config;
 mod cx;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod engine;
 mod error;
 mod event;

@@ -1,12 +1,13 @@
 //! The command line.
 
+use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use parley_xmpp::sim::plan::FaultKinds;
-use parley_xmpp::sim::server::Personality;
+use parley_xmpp::sim::server;
 
 use crate::exit;
 
@@ -30,6 +31,7 @@ Examples:
   parley-xmpp fetch builds --since ''
   parley-xmpp tail builds deploys --state ~/.cache/parley.json
   parley-xmpp doctor
+  parley-xmpp demo
 ";
 
 fn after_help() -> String {
@@ -117,7 +119,8 @@ Exit code 0 if no rule was broken, 7 if one was.";
 /// What `sim --help` says about it. What is beyond the client is for the library to know.
 fn sim_help() -> String {
     let beyond = FaultKinds::beyond_the_client();
-    let on_ejabberd = FaultKinds::beyond_the_client_on(Personality::Ejabberd).except(beyond);
+    let on_ejabberd =
+        FaultKinds::beyond_the_client_on(server::Personality::Ejabberd).except(beyond);
     format!("{SIM_FAULTS}: {beyond};\n  and with ejabberd: {on_ejabberd}.\n\n{SIM_EXAMPLES}")
 }
 
@@ -208,6 +211,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Bridge(Bridge),
     Sim(Sim),
+    Serve(Serve),
+    Demo(Demo),
 }
 
 /// Post a message, or each line of standard input as one, and print their ids.
@@ -342,7 +347,12 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
     /// Whose habits the server has, prosody or ejabberd [default: either].
-    #[arg(long, value_name = "NAME", value_parser = personality, conflicts_with = "replay", help_heading = "World")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
     pub(crate) personality: Option<Personality>,
     /// What may go wrong: kinds with commas, or standard, all, none; see --help [default: standard].
     #[arg(
@@ -401,12 +411,81 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     range.ok_or_else(|| "not a range like 0..100, of which the end is left out".to_owned())
 }
 
-fn personality(text: &str) -> Result<Personality, String> {
-    match text {
-        "prosody" => Ok(Personality::Prosody),
-        "ejabberd" => Ok(Personality::Ejabberd),
-        _ => Err("not prosody or ejabberd".to_owned()),
+/// Run a server for development on this machine, until Ctrl-C.
+///
+/// It keeps everything in memory: rooms, archives and accounts are gone when it ends. Without
+/// further flags the other subcommands find it by their defaults. Its one account is the one of the
+/// settings (--username, PARLEY_XMPP_USER and so on), unless --user names others. What happens is
+/// told on standard error; with --json one object a line on standard output, the first of which
+/// says where it serves.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp serve
+  parley-xmpp serve --listen 127.0.0.1:0 --user ana:secret --user ben:secret
+  parley-xmpp serve --personality ejabberd --ca-file ca.pem")]
+pub(crate) struct Serve {
+    /// The address to listen on; port 0 is a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5222")]
+    pub(crate) listen: SocketAddr,
+    /// Listen on an address that other machines can reach, too.
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// An account; may be given more than once.
+    #[arg(long, value_name = "NAME:PASS")]
+    pub(crate) user: Vec<String>,
+    /// Whose habits the server has, where servers differ.
+    #[arg(long, value_name = "SERVER", default_value = "prosody")]
+    pub(crate) personality: Personality,
+    /// Require TLS, and write the certificate to trust to this file, for the --ca-file of clients.
+    /// It is a new one each time.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Tell nothing of what happens.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Whose habits a server has.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Personality {
+    /// Prosody 0.12.
+    Prosody,
+    /// ejabberd 23.01.
+    Ejabberd,
+}
+
+impl From<Personality> for server::Personality {
+    fn from(personality: Personality) -> Self {
+        match personality {
+            Personality::Prosody => Self::Prosody,
+            Personality::Ejabberd => Self::Ejabberd,
+        }
     }
+}
+
+/// Show what the library is for: post and follow while links are cut and the server is killed.
+///
+/// Starts a server of its own in this process, two clients that post and one that follows, breaks
+/// their links and kills the server while they work, and ends with an account that is checked
+/// against the server's own archive. Takes less than a minute, and nothing leaves this machine.
+/// Exit code 0 only if the account adds up, 7 if not.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  parley-xmpp demo
+  parley-xmpp demo --seed 7 --posts 1000
+  parley-xmpp demo --keep                         and then look at what was said")]
+pub(crate) struct Demo {
+    /// What befalls them is drawn from this number.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many messages each of the two posts.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) posts: u32,
+    /// Leave the server running at the end, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// Seconds, fractions allowed.

@@ -1,4 +1,4 @@
-//! `parley-xmpp`: post, fetch, tail, doctor, bridge and sim on the command line.
+//! `parley-xmpp`: post, fetch, tail, doctor, bridge, sim, serve and demo on the command line.
 //!
 //! One file a subcommand; [`settings`] says where to connect, [`exit`] how the
 //! program ends, [`escape`] and [`output`] what it prints.
@@ -12,6 +12,7 @@
 mod args;
 mod bridge;
 mod connect;
+mod demo;
 mod doctor;
 mod escape;
 mod exit;
@@ -20,6 +21,7 @@ mod lines;
 mod output;
 mod post;
 mod problem;
+mod serve;
 mod settings;
 mod signals;
 mod sim;
@@ -76,6 +78,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Doctor(args) => doctor::run(&common, &args).await,
             Command::Bridge(_) => bridge::run(&common).await,
             Command::Sim(args) => sim::run(&common, &args),
+            Command::Serve(args) => serve::run(&common, &args).await,
+            Command::Demo(args) => demo::run(&common, &args).await,
         }
     });
     // A read of standard input that still waits must not keep us.

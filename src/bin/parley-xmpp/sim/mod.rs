@@ -105,7 +105,7 @@ fn worlds(args: &Sim) -> Result<Worlds, Failure> {
         return Ok(Worlds::One(Box::new(plan)));
     }
     let mut profile = Profile::standard();
-    profile.personality = args.personality;
+    profile.personality = args.personality.map(Into::into);
     if let Some(list) = &args.faults {
         profile.kinds = FaultKinds::parse(list).map_err(|error| {
             Failure::usage(format!("--faults: {}", error.problem), error.remedy)
@@ -180,7 +180,10 @@ fn again(args: &Sim, seed: u64) -> String {
         return format!("parley-xmpp sim --replay {}", quoted(file));
     }
     let mut line = format!("parley-xmpp sim --seed {seed}");
-    if let Some(personality) = args.personality {
+    if let Some(personality) = args
+        .personality
+        .map(parley_xmpp::sim::server::Personality::from)
+    {
         line.push_str(&format!(" --personality {personality:?}").to_lowercase());
     }
     if let Some(list) = &args.faults {
