@@ -179,6 +179,9 @@ impl Machine {
             let pause = self.core.now.since(since);
             self.core.timers.shift_peer(pause);
             self.last_heard = self.last_heard.plus(pause);
+            for entry in self.rooms.values_mut() {
+                entry.room.deaf_for(pause);
+            }
         }
     }
 
@@ -311,7 +314,9 @@ impl Machine {
             Timer::Stable => self.failures = 0,
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
-            Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
+            Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
+                self.room_timer(key);
+            }
             Timer::Parting => self.parted(key.owner),
             Timer::LogRetry => self.log_timer(key.owner),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
