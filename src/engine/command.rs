@@ -239,6 +239,12 @@ impl Machine {
         Ok(id)
     }
 
+    pub(super) fn disconnect(&mut self) {
+        if !self.closing {
+            self.part();
+        }
+    }
+
     fn may_query(&self) -> Result<(), QueryError> {
         let under_way = self.fetches.len().saturating_add(self.discos.len());
         if self.closing {

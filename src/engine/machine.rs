@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use super::fetching::Fetching;
 use super::link::Link;
+use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
 use crate::cx::{Cx, EventQueue, Outbound, Requests};
@@ -82,8 +83,7 @@ pub(super) struct Machine {
     pub(super) link: Link,
     /// Transports asked for so far.
     pub(super) attempts: u32,
-    /// Failed streams in a row, none of which lasted long enough to be stable.
-    pub(super) failures: u32,
+    pub(super) pacing: Pacing,
     /// The end was asked for.
     pub(super) closing: bool,
     /// The resource to ask for: always the same, so that a new stream makes the
@@ -139,7 +139,7 @@ impl Machine {
             core,
             link: Link::Resting,
             attempts: 0,
-            failures: 0,
+            pacing: Pacing::default(),
             closing: false,
             resource,
             nick,
@@ -311,7 +311,7 @@ impl Machine {
             Timer::Reconnect => self.connect(),
             Timer::Close => self.drain(),
             Timer::Keepalive => self.keepalive(),
-            Timer::Stable => self.failures = 0,
+            Timer::Stable => self.pacing.stable(),
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
             Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
