@@ -221,10 +221,12 @@ mod tests {
             now = now.plus(pause.unwrap());
             at.push(now);
         }
-        let mut most = 0;
-        for from in &at {
-            let within = at.iter().filter(|at| *at >= from && at.since(*from) < HOUR);
-            most = most.max(within.count());
+        let (mut most, mut first) = (0, 0);
+        for (last, until) in at.iter().enumerate() {
+            while until.since(at[first]) >= HOUR {
+                first += 1;
+            }
+            most = most.max(last + 1 - first);
         }
         most
     }
