@@ -126,6 +126,7 @@ impl Machine {
         let resource =
             resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
         let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
+        let pacing = Pacing::new(now, &config.limits);
         let core = Core {
             config,
             now,
@@ -139,7 +140,7 @@ impl Machine {
             core,
             link: Link::Resting,
             attempts: 0,
-            pacing: Pacing::default(),
+            pacing,
             closing: false,
             resource,
             nick,

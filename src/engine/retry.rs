@@ -123,6 +123,13 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
+    /// Before the first attempt, which is part of the budget.
+    pub(super) fn new(now: Instant, limits: &Limits) -> Self {
+        let mut pacing = Self::default();
+        pacing.spend(now, Duration::ZERO, limits.attempts_per_hour);
+        pacing
+    }
+
     /// A stream lasted.
     pub(super) const fn stable(&mut self) {
         self.failures = 0;
@@ -214,7 +221,11 @@ mod tests {
             attempts_per_hour: per_hour,
             ..Limits::default()
         };
-        let (mut pacing, mut now, mut at) = (Pacing::default(), Instant::ZERO, Vec::new());
+        let (mut pacing, mut now, mut at) = (
+            Pacing::new(Instant::ZERO, &limits),
+            Instant::ZERO,
+            Vec::from([Instant::ZERO]),
+        );
         while now < Instant::ZERO.plus(HOUR * 24) {
             let cause = OfflineCause::PeerClosed;
             let pause = pacing.after(&cause, now, &limits, timing, &mut ids);

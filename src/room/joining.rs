@@ -200,6 +200,10 @@ impl Room {
     /// Waits for that long, then asks to be let in again.
     pub(super) fn wait(&mut self, cx: &mut Cx<'_>, pause: Duration) -> Instant {
         self.standing = Standing::Waiting;
+        if self.entered {
+            // Each attempt has its own deadline; those of a first join share one.
+            cx.disarm(Timer::Join, self.owner());
+        }
         cx.arm(Timer::Rejoin, self.owner(), pause);
         cx.now.plus(pause)
     }
