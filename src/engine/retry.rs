@@ -244,9 +244,11 @@ mod tests {
 
     #[test]
     fn no_hour_sees_more_attempts_than_the_budget_allows() {
-        let mut hasty = Timing::default();
-        hasty.backoff_min = Duration::ZERO;
-        hasty.backoff_max = Duration::ZERO;
+        let hasty = Timing {
+            backoff_min: Duration::ZERO,
+            backoff_max: Duration::ZERO,
+            ..Timing::default()
+        };
         for per_hour in [0, 1, 2, 3, 10, 120, 1000] {
             let most = most_in_an_hour(per_hour, &hasty);
             let allowed = usize::try_from(per_hour).unwrap().max(1);
