@@ -174,7 +174,7 @@ impl Room {
             }
             Verdict::Unknown => {
                 self.vigil.unanswered = self.vigil.unanswered.saturating_add(1);
-                let doublings = self.vigil.unanswered.min(16) - 1;
+                let doublings = self.vigil.unanswered.min(16).saturating_sub(1);
                 let pause = AGAIN.saturating_mul(1 << doublings).min(self.silence(cx));
                 self.ask_in(cx, pause / 2, pause / 2);
                 false
