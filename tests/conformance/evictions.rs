@@ -10,8 +10,8 @@ use std::time::{Duration, Instant as Clock};
 
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::{
-    Config, Engine, Event, Instant, JoinRoom, LeaveCause, Nick, Plaintext, Post, PostOutcome,
-    Retry, RoomEvent, RoomId, Security, Seed, Transport,
+    Condition, Config, Engine, Event, Instant, JoinFailure, JoinRoom, LeaveCause, Nick, Plaintext,
+    Post, PostOutcome, Retry, RoomEvent, RoomId, Security, Seed, Transport,
 };
 
 use crate::common;
@@ -200,15 +200,40 @@ fn who_is_out_finds_out_by_posting(server: &Server) {
     assert_eq!(host.asked(), 0);
 }
 
-fn whose_room_is_gone_makes_it_anew_and_says_so(server: &Server) {
+/// What becomes of whose room was destroyed.
+fn whose_room_is_gone(server: &Server) -> Vec<RoomEvent> {
     let (mut host, _) = Host::in_room(server, "asks-nobody", 2 * SOON);
     host.destroy();
     host.until_room(dropped);
-    let events = host.until_room(|event| matches!(event, RoomEvent::Joined(_)));
-    assert!(
-        matches!(events[..], [.., RoomEvent::Recreated, RoomEvent::Joined(_)]),
-        "{events:?}"
-    );
+    let is_over =
+        |event: &RoomEvent| matches!(event, RoomEvent::Joined(_) | RoomEvent::JoinFailed { .. });
+    host.until_room(is_over)
+}
+
+#[test]
+fn ejabberd_makes_a_room_anew_that_is_gone() {
+    if let Some(server) = common(Kind::Ejabberd) {
+        let events = whose_room_is_gone(server);
+        assert!(
+            matches!(events[..], [.., RoomEvent::Recreated, RoomEvent::Joined(_)]),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn prosody_remembers_that_a_room_was_destroyed() {
+    if let Some(server) = common(Kind::Prosody) {
+        match &whose_room_is_gone(server)[..] {
+            [
+                RoomEvent::JoinFailed {
+                    error: JoinFailure::Refused(error),
+                    retry: Retry::Never,
+                },
+            ] => assert_eq!(error.condition, Condition::Gone),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 macro_rules! on_each {
@@ -226,5 +251,4 @@ on_each! {
     an_occupant_is_told_so
     who_is_out_finds_out_by_asking
     who_is_out_finds_out_by_posting
-    whose_room_is_gone_makes_it_anew_and_says_so
 }
