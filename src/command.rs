@@ -14,13 +14,27 @@ pub struct JoinRoom {
     pub room: BareJid,
     /// The nick to go by.
     pub nick: Nick,
+    /// How many kicks are answered by coming back, instead of
+    /// [`Limits::kicks`](crate::Limits::kicks).
+    pub kicks: Option<u32>,
 }
 
 impl JoinRoom {
     /// Joins `room` as `nick`.
     #[must_use]
     pub const fn new(room: BareJid, nick: Nick) -> Self {
-        Self { room, nick }
+        Self {
+            room,
+            nick,
+            kicks: None,
+        }
+    }
+
+    /// The same, coming back after so many kicks: see [`Limits::kicks`](crate::Limits::kicks).
+    #[must_use]
+    pub const fn kicks(mut self, kicks: u32) -> Self {
+        self.kicks = Some(kicks);
+        self
     }
 }
 

@@ -106,6 +106,10 @@ pub struct Config {
     /// Whether streams are managed where the server offers it (XEP-0198): stanzas
     /// acknowledged, and a broken stream resumed. Default: yes.
     pub stream_management: bool,
+    /// Whether the engine connects again by itself where that may help. Default: yes.
+    /// Otherwise the end of each stream says [`Retry::Never`](crate::Retry::Never), and
+    /// all that lived on it ends.
+    pub reconnect: bool,
     /// Every bound.
     pub limits: Limits,
     /// Every waiting time.
@@ -127,6 +131,7 @@ impl Config {
             plaintext: Plaintext::default(),
             allow_plain: false,
             stream_management: true,
+            reconnect: true,
             limits: Limits::default(),
             timing: Timing::default(),
         })

@@ -251,6 +251,11 @@ pub enum RoomEvent {
         /// Who set it, if the room says.
         by: Option<String>,
     },
+    /// The room was lost while we were away, and made anew by our coming back (status
+    /// 201): with it, most likely, its archive. [`Self::Joined`] follows.
+    ///
+    /// Where somebody else was back before us, nothing tells.
+    Recreated,
     /// The room would not be destroyed.
     DestroyRefused(StanzaError),
     /// We are out.
@@ -292,6 +297,9 @@ pub struct RoomInfo {
     pub members_only: bool,
     /// Only those with voice may post.
     pub moderated: bool,
+    /// It says by itself whether we are in it, and troubles no other client of ours
+    /// to (`muc#self-ping-optimization`, XEP-0410).
+    pub self_ping: bool,
 }
 
 /// Why a room could not be joined.
@@ -314,7 +322,7 @@ pub enum JoinFailure {
 pub enum LeaveCause {
     /// Of their own will, or we asked to leave.
     Asked,
-    /// Kicked (status 307).
+    /// Kicked (status 307). Whether the engine comes back: [`Limits::kicks`](crate::Limits::kicks).
     Kicked {
         /// The reason given, hostile until escaped.
         reason: Option<String>,
@@ -333,6 +341,9 @@ pub enum LeaveCause {
     Unexplained,
     /// A technical problem, a broken link between servers for instance (333).
     TechnicalProblem,
+    /// The room lost us without a word: it said so when it was asked (XEP-0410), or
+    /// refused a post as a stranger's.
+    Dropped,
     /// The room was destroyed.
     Destroyed {
         /// Where to go instead, as the room says. Never followed by itself.
@@ -440,6 +451,10 @@ pub enum GapReason {
     /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known,
     /// or while the reader took nothing in a room without an archive to read it from.
     Overflow,
+    /// The room was lost and made anew ([`RoomEvent::Recreated`]): what was said since
+    /// the position was lost with it, if it was not kept by chance. What its archive
+    /// holds after the position, or all if it does not know it, follows.
+    Recreated,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
     /// The archive did not show in time what the room said: what was said before

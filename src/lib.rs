@@ -49,7 +49,11 @@
 //!   does not try again where that cannot help: wrong password, another client
 //!   in our place, a certificate that cannot be trusted. Where the server manages
 //!   streams (XEP-0198), the next one resumes it: rooms stay joined, and posts in
-//!   flight are sent again exactly if the server did not handle them.
+//!   flight are sent again exactly if the server did not handle them. However the
+//!   attempts fail, there are never more than [`Limits::attempts_per_hour`].
+//! - A **room** that is joined stays joined, each for itself: removals that nobody
+//!   meant are answered by coming back, a kick once, a ban never. A room that loses us
+//!   without a word is found out by asking it after a silence (XEP-0410).
 //!
 //! # What is not
 //!
@@ -59,9 +63,14 @@
 //!   let the next one resume it (XEP-0198), and does not say that it never handled
 //!   them: the archive is not yet searched for them. A session is not kept beyond
 //!   the life of its engine.
-//! - A room that drops us without a word is not noticed until something fails
-//!   (XEP-0410 is not implemented yet), but what was missed comes with the next
-//!   comparison of what was delivered with the archive ([`Timing::audit`]).
+//! - A room that drops us without a word is noticed after a silence
+//!   ([`Timing::self_ping`]) or at the next post, not at once; while its server
+//!   cannot be reached it is asked again, and nothing is told of that. A room that was
+//!   lost, and that somebody else made anew before we were back, looks like any other.
+//!   What was missed comes with the return, or with the next comparison of what was
+//!   delivered with the archive ([`Timing::audit`]).
+//! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
+//!   where else to go is for the host to decide.
 //! - ejabberd answers a cursor that it no longer knows without an error, so that
 //!   the gap is not seen there.
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.

@@ -34,6 +34,8 @@ pub(crate) const MUC: &str = "http://jabber.org/protocol/muc";
 pub(crate) const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// Owner's use cases: unlocking, destroying. XEP-0045.
 pub(crate) const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// A room answers self-pings itself. XEP-0410.
+pub(crate) const SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
 /// Data forms. XEP-0004.
 pub(crate) const DATA: &str = "jabber:x:data";
 /// Message archive. XEP-0313.

@@ -19,6 +19,8 @@
 mod backend;
 #[path = "conformance/bridge.rs"]
 mod bridge;
+#[path = "conformance/evictions.rs"]
+mod evictions;
 #[path = "conformance/logins.rs"]
 mod logins;
 #[path = "conformance/outages.rs"]

@@ -150,6 +150,8 @@ pub(crate) enum Purpose {
     Unlock(RoomId),
     /// What a room can do.
     RoomInfo(RoomId),
+    /// Whether we are still in a room.
+    SelfPing(RoomId),
     /// Destroying a room.
     Destroy(RoomId),
     /// A page of a fetch.

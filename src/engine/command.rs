@@ -47,9 +47,11 @@ impl Machine {
             return Err(JoinError::InvalidNick);
         }
         let id = RoomId(self.room_ids.next());
-        let remembered = self.core.config.limits.remembered_ids;
         self.by_address.insert(join.room.as_str().into(), id);
-        let mut room = Room::new(id, join.room, nick, remembered);
+        let mut room = Room::new(id, join.room, nick, &self.core.config.limits);
+        if let Some(kicks) = join.kicks {
+            room = room.with_kicks(kicks);
+        }
         let parting = self.partings.contains_key(room.jid().as_str());
         if matches!(self.link, Link::Online) && !parting {
             room.enter(&mut self.core.cx());
@@ -235,6 +237,12 @@ impl Machine {
                 w.start("query").attr("xmlns", what).end();
             });
         Ok(id)
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        if !self.closing {
+            self.part();
+        }
     }
 
     fn may_query(&self) -> Result<(), QueryError> {

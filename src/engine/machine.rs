@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use super::fetching::Fetching;
 use super::link::Link;
+use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
 use crate::cx::{Cx, EventQueue, Outbound, Requests};
@@ -82,8 +83,7 @@ pub(super) struct Machine {
     pub(super) link: Link,
     /// Transports asked for so far.
     pub(super) attempts: u32,
-    /// Failed streams in a row, none of which lasted long enough to be stable.
-    pub(super) failures: u32,
+    pub(super) pacing: Pacing,
     /// The end was asked for.
     pub(super) closing: bool,
     /// The resource to ask for: always the same, so that a new stream makes the
@@ -126,6 +126,7 @@ impl Machine {
         let resource =
             resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
         let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
+        let pacing = Pacing::new(now, &config.limits);
         let core = Core {
             config,
             now,
@@ -139,7 +140,7 @@ impl Machine {
             core,
             link: Link::Resting,
             attempts: 0,
-            failures: 0,
+            pacing,
             closing: false,
             resource,
             nick,
@@ -179,6 +180,9 @@ impl Machine {
             let pause = self.core.now.since(since);
             self.core.timers.shift_peer(pause);
             self.last_heard = self.last_heard.plus(pause);
+            for entry in self.rooms.values_mut() {
+                entry.room.deaf_for(pause);
+            }
         }
     }
 
@@ -308,10 +312,12 @@ impl Machine {
             Timer::Reconnect => self.connect(),
             Timer::Close => self.drain(),
             Timer::Keepalive => self.keepalive(),
-            Timer::Stable => self.failures = 0,
+            Timer::Stable => self.pacing.stable(),
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
-            Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
+            Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
+                self.room_timer(key);
+            }
             Timer::Parting => self.parted(key.owner),
             Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),

@@ -184,7 +184,11 @@ impl Machine {
                 self.fetches_heard(id);
             }
             RoomOutput::Entered(early) => {
+                let recreated = entry.room.take_recreated();
                 for log in entry.logs.values_mut() {
+                    if recreated {
+                        log.recreated(&mut self.core.cx());
+                    }
                     log.enter(
                         &mut self.core.cx(),
                         entry.room.jid().as_str(),
@@ -336,6 +340,13 @@ impl Machine {
                     self.follow(id, output);
                 }
             }
+            Purpose::SelfPing(id) => {
+                let answer = answer.map(drop);
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let output = entry.room.pinged(&mut self.core.cx(), serial, &answer);
+                    self.follow(id, output);
+                }
+            }
             Purpose::Destroy(id) => {
                 if let (Err(error), Some(entry)) = (answer, self.rooms.get(&id)) {
                     entry
@@ -395,6 +406,10 @@ impl Machine {
         let output = match key.why {
             Timer::Join => entry.room.join_expired(&mut cx),
             Timer::SelfPresence => entry.room.presume(&mut cx),
+            Timer::SelfPing => {
+                entry.room.self_ping(&mut cx);
+                RoomOutput::Nothing
+            }
             _ => {
                 entry.room.rejoin(&mut cx);
                 RoomOutput::Nothing

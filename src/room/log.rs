@@ -120,6 +120,15 @@ impl Log {
         }
     }
 
+    /// The room was lost and made anew: what was said after the cursor may be gone.
+    /// The cursor is kept, since there are servers whose archives outlive their rooms;
+    /// where it is unknown now, that shows when the archive is read.
+    pub(crate) fn recreated(&self, cx: &mut Cx<'_>) {
+        if self.cursor.is_some() {
+            self.gap(cx, GapReason::Recreated);
+        }
+    }
+
     /// We are in the room `at`.
     pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, at: &str, info: &RoomInfo) {
         let entered_before = core::mem::replace(&mut self.entered, true);

@@ -188,6 +188,13 @@ impl Client {
         self.link.send(Command::Reconnect);
     }
 
+    /// Goes offline in good order and stays so until [`Self::reconnect`] asks for a
+    /// connection. Rooms, subscriptions, fetches and posts end: nothing comes back
+    /// by itself.
+    pub fn disconnect(&self) {
+        self.link.send(Command::Disconnect);
+    }
+
     /// Ends the stream in good order, for every handle. Resolves when the
     /// connection is closed and the task has ended.
     ///

@@ -67,6 +67,7 @@ pub(super) enum Command {
         subscription: SubscriptionId,
     },
     Reconnect,
+    Disconnect,
     Close,
 }
 

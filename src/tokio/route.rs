@@ -173,6 +173,7 @@ impl Router {
                 engine.unsubscribe(now, subscription);
             }
             Command::Reconnect => engine.reconnect(now),
+            Command::Disconnect => engine.disconnect(now),
             Command::Close => engine.close(now),
         }
     }

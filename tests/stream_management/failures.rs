@@ -282,7 +282,7 @@ fn a_login_refused_while_it_is_broken_ends_it() {
     peer.say(peer::HEADER);
     peer.say(peer::PLAIN);
     peer.events();
-    peer.say("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
+    peer.say("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><account-disabled/></failure>");
     let events = peer.events();
     assert_eq!(
         outcomes(&events),

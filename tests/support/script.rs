@@ -70,6 +70,10 @@ pub(crate) const LINES: &[&str] = &[
     "<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
     "<failed xmlns='urn:xmpp:sm:3' h='{h}'/>",
     "<resumed xmlns='urn:xmpp:sm:3' previd='sm-2' h='{h}'/>",
+    "<iq type='error' id='{id}'{from}><error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    "<message from='{room}' type='error' id='{post}'><error type='modify'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
 ];
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream id='s' version='1.0' from='parley.local' \
@@ -374,6 +378,7 @@ impl World {
             }
             29 => engine.reconnect(now),
             30 if a < 50 => engine.close(now),
+            30 if a < 80 => engine.disconnect(now),
             31 | 32 => self.due(),
             33 => {
                 self.now = now.plus(Duration::from_millis(u64::from(a) * u64::from(b) * 10));

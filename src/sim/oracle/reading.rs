@@ -198,6 +198,7 @@ impl Follow {
             GapReason::NeverAnchored => found.count("gap: never anchored"),
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
+            GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
         self.gap = Some(at);
