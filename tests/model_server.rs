@@ -21,7 +21,7 @@ use model_world::{ROOM, Way, World, setup};
 use parley_xmpp::sim::server::{Note, Operation, Personality, Removal};
 use parley_xmpp::{
     AuthFailure, Cursor, Entry, Event, Fetch, FetchEvent, LeaveCause, Message, OfflineCause, Post,
-    PostOutcome, RoomEvent, RoomId, SaslCondition, Start, StreamCondition,
+    PostOutcome, RequestError, RoomEvent, RoomId, SaslCondition, Start, StreamCondition,
 };
 
 const BOTH: [Personality; 2] = [Personality::Prosody, Personality::Ejabberd];
@@ -242,7 +242,7 @@ fn an_occupant_that_is_put_out_hears_why() {
 }
 
 #[test]
-fn another_stream_of_the_same_resource_ends_the_older() {
+fn an_error_of_the_stream_is_heard_as_such() {
     for personality in BOTH {
         let mut world = World::personality(personality);
         let alice = world.client("alice");
@@ -264,5 +264,153 @@ fn another_stream_of_the_same_resource_ends_the_older() {
             )
         });
         assert!(conflict, "{events:?}");
+    }
+}
+
+/// What a subscription heard so far.
+fn entries(world: &mut World, client: usize) -> Vec<String> {
+    let events = world.events(client).into_iter();
+    events
+        .filter_map(|e| match e {
+            Event::Entry {
+                entry: Entry::Message(message),
+                ..
+            } => Some(message.body),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_follower_hears_everything_over_cuts_crashes_and_restarts() {
+    for personality in BOTH {
+        let mut world = World::personality(personality);
+        let alice = world.client("alice");
+        let room = world.join(alice, "ada");
+        let bob = world.client("bob");
+        let other = world.join(bob, "bob");
+        world.now_do(bob, |e, now| {
+            e.subscribe(now, other, Start::Now, u32::MAX).unwrap()
+        });
+        world.pass(Duration::from_secs(3));
+        post(&mut world, alice, room, "live");
+        world.cut(bob);
+        post(&mut world, alice, room, "while away");
+        world.pass(Duration::from_secs(20));
+        world.operate(&Operation::Crash {
+            lost_messages: 0,
+            lost_rooms: false,
+        });
+        world.pass(Duration::from_secs(2));
+        world.operate(&Operation::Start);
+        world.pass(Duration::from_secs(100));
+        world.events(alice);
+        post(&mut world, alice, room, "after the crash");
+        world.operate(&Operation::RestartRooms { told: true });
+        world.pass(Duration::from_secs(100));
+        world.events(alice);
+        post(&mut world, alice, room, "after the restart");
+        world.operate(&Operation::Stop);
+        world.pass(Duration::from_secs(2));
+        world.operate(&Operation::Start);
+        world.pass(Duration::from_secs(100));
+        world.events(alice);
+        post(&mut world, alice, room, "at last");
+        world.pass(Duration::from_secs(3));
+        assert_eq!(
+            entries(&mut world, bob),
+            [
+                "live",
+                "while away",
+                "after the crash",
+                "after the restart",
+                "at last"
+            ]
+        );
+        let notes = world.take_notes();
+        let of = |wanted: fn(&Note) -> bool| notes.iter().filter(|n| wanted(n)).count();
+        assert_eq!(of(|n| matches!(n, Note::Accepted { .. })), 5);
+        assert_eq!(of(|n| matches!(n, Note::Archived { .. })), 5);
+        assert_eq!(of(|n| matches!(n, Note::RoomCreated { .. })), 1);
+        let entered = of(|n| matches!(n, Note::Entered { .. }));
+        let left = of(|n| matches!(n, Note::Left { .. }));
+        assert_eq!(entered, left + 2, "two are in the room");
+    }
+}
+
+#[test]
+fn tombstones_are_passed_over() {
+    for personality in BOTH {
+        let mut world = World::personality(personality);
+        let alice = world.client("alice");
+        let room = world.join(alice, "ada");
+        for n in 0..4 {
+            post(&mut world, alice, room, &n.to_string());
+        }
+        world.operate(&Operation::Retract {
+            room: ROOM.into(),
+            from_end: 1,
+        });
+        let (left, _) = fetch(&mut world, alice, room, Fetch::newest(10));
+        assert_eq!(bodies(&left), ["0", "1", "3"]);
+    }
+}
+
+#[test]
+fn a_cursor_that_expired_is_told_by_prosody_alone() {
+    for personality in BOTH {
+        let mut world = World::personality(personality);
+        let alice = world.client("alice");
+        let room = world.join(alice, "ada");
+        let first = post(&mut world, alice, room, "first");
+        post(&mut world, alice, room, "second");
+        post(&mut world, alice, room, "third");
+        world.operate(&Operation::Expire {
+            room: ROOM.into(),
+            keep: 1,
+        });
+        let cursor = Cursor::parse(&first).expect("a cursor");
+        let (found, rest) = fetch(&mut world, alice, room, Fetch::since(cursor, 10));
+        let expired = rest.iter().any(|e| {
+            matches!(
+                e,
+                Event::Fetch {
+                    event: FetchEvent::Failed(RequestError::CursorExpired),
+                    ..
+                }
+            )
+        });
+        assert_eq!(expired, personality == Personality::Prosody, "{rest:?}");
+        assert_eq!(found.is_empty(), expired);
+    }
+}
+
+#[test]
+fn who_owns_a_room_can_destroy_it() {
+    for personality in BOTH {
+        let mut world = World::personality(personality);
+        let alice = world.client("alice");
+        let room = world.join(alice, "ada");
+        let bob = world.client("bob");
+        world.join(bob, "bob");
+        world.now_do(alice, |e, now| e.destroy(now, room));
+        let destroyed = |events: Vec<Event>| {
+            events.iter().any(|e| {
+                matches!(
+                    e,
+                    Event::Room {
+                        event: RoomEvent::Left {
+                            cause: LeaveCause::Destroyed { .. },
+                            ..
+                        },
+                        ..
+                    }
+                )
+            })
+        };
+        assert!(destroyed(world.events(alice)));
+        assert!(destroyed(world.events(bob)));
+        let gone = |n: &Note| matches!(n, Note::RoomGone { .. });
+        assert!(world.take_notes().iter().any(gone));
     }
 }

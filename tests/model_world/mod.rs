@@ -116,7 +116,10 @@ impl World {
     /// Hands everything over until nothing is left to hand over.
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
-            let busy = (0..self.clients.len()).fold(false, |busy, c| self.turn(c) || busy);
+            let mut busy = false;
+            for client in 0..self.clients.len() {
+                busy |= self.turn(client);
+            }
             if !busy {
                 self.notes
                     .extend(core::iter::from_fn(|| self.server.poll_note()));

@@ -50,6 +50,17 @@ impl Model {
         if let Some(older) = self.hub.bound.get(full.as_str()).copied() {
             self.close_session(older, Some(StreamCondition::Conflict));
         }
+        if self.hub.sessions.len() >= self.hub.setup.connections.saturating_mul(2) {
+            // RFC 6120 section 7.6.2.1: a limit on connected resources is reached.
+            return self.hub.say(id, |w| {
+                w.start("iq").attr("type", "error").attr("id", iq);
+                w.start("error").attr("type", "wait");
+                w.start("resource-constraint")
+                    .attr("xmlns", ns::STANZA_ERRORS)
+                    .end();
+                w.end().end();
+            });
+        }
         let session = self.hub.begin_session(account, full.as_str(), id);
         if let Some(connection) = self.hub.connections.get_mut(&id) {
             connection.stage = Stage::Bound(session);

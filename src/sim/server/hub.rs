@@ -307,6 +307,10 @@ impl Hub {
         let asks = state.keep(stanza);
         let overfull = state.is_overfull();
         let Some(id) = connection else {
+            if overfull {
+                // Too much was missed: it can no longer be resumed.
+                state.sm = None;
+            }
             return;
         };
         if let Some(connection) = self.connections.get_mut(&id) {

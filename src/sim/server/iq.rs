@@ -10,7 +10,7 @@ use crate::xml::Element;
 
 impl Model {
     /// Takes a stanza to the server, or to the client's own account.
-    pub(super) fn to_server(&mut self, session: SessionId, stanza: Element<'_>) {
+    pub(super) fn on_own(&mut self, session: SessionId, stanza: Element<'_>) {
         match stanza.name() {
             "presence" if stanza.attr("to").is_none() => self.on_presence(session, stanza),
             "iq" => self.on_request(session, stanza),
@@ -33,7 +33,7 @@ impl Model {
         self.hub.forward(session, stanza, &full, stanza.attr("id"));
         if !available {
             // RFC 6121 section 4.5.2: whoever got directed presence is told.
-            self.muc.leave_all(&mut self.hub, session, &full);
+            self.muc.leave_all(&mut self.hub, session);
         }
     }
 

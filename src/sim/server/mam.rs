@@ -262,7 +262,7 @@ impl Room {
         let stamp = stamp_of(prosody, message.micros);
         let muc = hub.muc.clone();
         let mut forwarded = Vec::new();
-        if !(message.tombstone && !prosody) {
+        if prosody || !message.tombstone {
             self.restore(&mut forwarded, message, moderator && !prosody);
         }
         let forwarded = String::from_utf8(forwarded).unwrap_or_default();

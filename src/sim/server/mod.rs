@@ -157,6 +157,9 @@ impl Server {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             if !self.model.hears(connection) {
+                // What comes between `<starttls/>` and TLS would go to the latter,
+                // which fails on it.
+                self.model.injected(connection);
                 break;
             }
             let (n, frame) = framer.push(rest);
@@ -164,11 +167,10 @@ impl Server {
             match frame {
                 None => {}
                 Some(Err(error)) => self.model.end(connection, Some(error.condition())),
-                Some(Ok(frame)) => {
-                    if self.model.on_frame(connection, frame) == Then::Restart {
-                        framer.restart();
-                    }
-                }
+                Some(Ok(frame)) => match self.model.on_frame(connection, frame) {
+                    Then::Continue => {}
+                    Then::Restart => framer.restart(),
+                },
             }
         }
         self.framers.insert(connection, framer);

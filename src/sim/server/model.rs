@@ -1,5 +1,8 @@
 //! The model without its framers: the hub and the rooms, and what concerns both.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
 use super::connection::Stage;
 use super::hub::{Due, Hub};
 use super::muc::Muc;
@@ -7,20 +10,21 @@ use super::session::SessionId;
 use super::{ConnectionId, Note, ServerSetup, ServerTransport};
 use crate::{ChannelBinding, Instant, Security, StreamCondition};
 
+/// Ended streams that are remembered.
+const EXPIRED: usize = 10_000;
+
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) hub: Hub,
     pub(super) muc: Muc,
     pub(super) up: bool,
     /// Passwords that are not those of the setup any more.
-    pub(super) passwords:
-        alloc::collections::BTreeMap<alloc::string::String, alloc::string::String>,
+    pub(super) passwords: BTreeMap<String, String>,
     /// Keys that were derived because nobody had done it ahead of time.
     pub(super) derived: super::stream::Derived,
     /// Streams that could be resumed and cannot any more: by token, who and how
     /// many stanzas of theirs were handled.
-    pub(super) expired:
-        alloc::collections::BTreeMap<alloc::string::String, (alloc::string::String, u32)>,
+    pub(super) expired: BTreeMap<String, (String, u32)>,
 }
 
 impl Model {
@@ -70,6 +74,15 @@ impl Model {
         }
     }
 
+    /// Bytes came that are not heard: on a connection that waits for TLS that is
+    /// the end of it.
+    pub(super) fn injected(&mut self, id: ConnectionId) {
+        let connection = self.hub.connections.get(&id);
+        if connection.is_some_and(|c| matches!(c.stage, Stage::Tls)) {
+            self.lost(id);
+        }
+    }
+
     /// The connection is gone; what of its session can be resumed hibernates.
     pub(super) fn lost(&mut self, id: ConnectionId) {
         let Some(connection) = self.hub.drop_connection(id) else {
@@ -97,15 +110,18 @@ impl Model {
     /// A session hibernated for too long. Both servers remember how much of it
     /// was handled, for `<failed h=…/>`.
     fn expire(&mut self, session: SessionId) {
-        if let Some(state) = self.hub.sessions.get_mut(&session) {
-            if let Some(sm) = &mut state.sm {
-                if let Some(token) = sm.token.take() {
-                    self.expired
-                        .insert(token, (state.account.clone(), sm.handled));
-                }
+        let Some(state) = self.hub.sessions.get_mut(&session) else {
+            return;
+        };
+        let sm = state.sm.as_mut();
+        if let Some((token, handled)) = sm.and_then(|sm| Some((sm.token.take()?, sm.handled))) {
+            if self.expired.len() >= EXPIRED {
+                self.expired.pop_first();
             }
-            self.end_session(session);
+            let account = state.account.clone();
+            self.expired.insert(token, (account, handled));
         }
+        self.end_session(session);
     }
 
     /// Ends a session: its occupants leave, its address is free.
@@ -121,7 +137,7 @@ impl Model {
                 .timers
                 .retain(|(_, due)| *due != Due::Hibernation(id));
         }
-        self.muc.leave_all(&mut self.hub, id, &session.full);
+        self.muc.leave_all(&mut self.hub, id);
         self.hub.note(Note::SessionEnded { jid: session.full });
     }
 

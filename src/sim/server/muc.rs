@@ -15,9 +15,6 @@ use crate::Condition;
 use crate::jid::Jid;
 use crate::xml::Element;
 
-/// How long Prosody keeps a room locked that its creator does not configure.
-const LOCK: Duration = Duration::from_secs(300);
-
 #[derive(Debug, Default)]
 pub(super) struct Muc {
     pub(super) rooms: BTreeMap<String, Room>,
@@ -167,6 +164,11 @@ impl Muc {
                     bare,
                     payload,
                 };
+                hub.note(Note::Entered {
+                    room: jid.into(),
+                    nick: occupant.nick.clone(),
+                    jid: occupant.jid.clone(),
+                });
                 let codes: &'static [&'static str] = if created { &["201"] } else { &[] };
                 room.enter(hub, occupant, stanza.attr("id"), codes);
                 room.introduce_history(hub, session, joins);
@@ -177,11 +179,9 @@ impl Muc {
     fn create(&mut self, hub: &mut Hub, jid: &str, owner: &str) {
         let mut room = Room::new(jid, hub);
         // XEP-0045 section 10.1.1: the creator is the owner, and the room locked
-        // until it is configured. Measured: ejabberd does not lock.
+        // until it is configured.
         room.affiliations.insert(owner.into(), Affiliation::Owner);
-        if hub.is_prosody() {
-            room.locked = Some(hub.now.plus(LOCK));
-        }
+        room.locked = hub.setup.room_lock.map(|time| hub.now.plus(time));
         self.rooms.insert(jid.into(), room);
         hub.note(Note::RoomCreated { room: jid.into() });
     }
@@ -195,7 +195,7 @@ impl Muc {
     }
 
     /// Takes a session out of all rooms.
-    pub(super) fn leave_all(&mut self, hub: &mut Hub, session: SessionId, _full: &str) {
+    pub(super) fn leave_all(&mut self, hub: &mut Hub, session: SessionId) {
         let inside = |room: &&Room| room.occupant(session).is_some();
         let rooms = self.rooms.values().filter(inside);
         let rooms: alloc::vec::Vec<_> = rooms.map(|room| room.jid.clone()).collect();
@@ -265,7 +265,7 @@ impl Muc {
             ..Parting::default()
         };
         room.put_out(hub, parting, true, |_| true);
-        if prosody {
+        if prosody && self.gone.len() < hub.setup.rooms {
             self.gone.insert(jid.into());
         }
         hub.note(Note::RoomGone { room: jid.into() });

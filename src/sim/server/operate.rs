@@ -20,6 +20,12 @@ impl Model {
             Operation::Stop => self.stop(),
             Operation::Start => self.up = true,
             Operation::Remove { room, account, how } => self.remove(room, account, *how),
+            Operation::Admit { room, account } => {
+                let bare = self.hub.bare(account);
+                let hub = &mut self.hub;
+                self.muc
+                    .affiliate(hub, room, &bare, Affiliation::Member, None);
+            }
             Operation::RestartRooms { told } => self.restart_rooms(*told),
             Operation::Destroy { room } => self.muc.destroy(&mut self.hub, room, None),
             Operation::ArchiveLag(lag) => self.muc.lag = *lag,
@@ -141,8 +147,12 @@ impl Model {
             Removal::Banned => muc.affiliate(hub, room, &bare, Affiliation::Outcast, None),
             Removal::NotMember => {
                 if let Some(room) = muc.rooms.get_mut(room) {
-                    room.affiliations.remove(&bare);
                     room.members_only = true;
+                    for (other, _) in &hub.setup.accounts {
+                        let member = room.affiliations.entry(hub.bare(other));
+                        member.or_insert(Affiliation::Member);
+                    }
+                    room.affiliations.remove(&bare);
                 }
                 muc.remove(hub, room, &bare, &["321"], None);
             }

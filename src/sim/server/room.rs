@@ -181,11 +181,6 @@ impl Room {
                 self.tell(hub, &occupant, &self.available(other), None);
             }
         }
-        hub.note(Note::Entered {
-            room: self.jid.clone(),
-            nick: occupant.nick.clone(),
-            jid: occupant.jid.clone(),
-        });
         if !hub.is_prosody() {
             self.introduce(hub, occupant.session);
         }
@@ -365,6 +360,12 @@ impl Room {
             ..Parting::default()
         };
         self.put_out(hub, parting, true, |o| o.session == session);
+        hub.note(Note::Renamed {
+            room: self.jid.clone(),
+            from: occupant.nick.clone(),
+            to: nick.into(),
+            jid: occupant.jid.clone(),
+        });
         let nick = nick.into();
         self.occupants.push(Occupant { nick, ..occupant });
         self.announce(hub, session, None, &[]);

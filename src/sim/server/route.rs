@@ -24,7 +24,7 @@ impl Model {
             }
         }
         let Some(to) = stanza.attr("to") else {
-            return self.to_server(session, stanza);
+            return self.on_own(session, stanza);
         };
         let Ok(to) = Jid::parse(to) else {
             let refusal = Refusal::modify(Condition::JidMalformed);
@@ -40,13 +40,13 @@ impl Model {
         let account = self.hub.sessions.get(&session).map(|s| s.account.as_str());
         let own = to.local().is_some() && to.local() == account;
         if to.local().is_none() || own && to.is_bare() {
-            return self.to_server(session, stanza);
+            return self.on_own(session, stanza);
         }
-        self.to_client(session, &to, stanza);
+        self.on_other(session, &to, stanza);
     }
 
     /// Takes what is for another client of this server.
-    fn to_client(&mut self, session: SessionId, to: &Jid, stanza: Element<'_>) {
+    fn on_other(&mut self, session: SessionId, to: &Jid, stanza: Element<'_>) {
         let target = match to.resource() {
             Some(_) => self.hub.bound.get(to.as_str()).copied(),
             None if stanza.name() == "message" => {

@@ -51,6 +51,10 @@ pub struct ServerSetup {
     pub rounds: u32,
     /// Whether rooms stay when nobody is in them. Default: yes.
     pub persistent_rooms: bool,
+    /// How long nobody may enter a new room that its creator does not configure.
+    /// Default: five minutes on Prosody; not at all on ejabberd, which was measured
+    /// not to lock.
+    pub room_lock: Option<Duration>,
     /// Whether rooms let members in only. Default: no.
     pub members_only: bool,
     /// Whether rooms archive what is said. Default: yes.
@@ -87,6 +91,10 @@ impl ServerSetup {
             },
             rounds: 4096,
             persistent_rooms: true,
+            room_lock: match personality {
+                Personality::Prosody => Some(Duration::from_secs(300)),
+                Personality::Ejabberd => None,
+            },
             members_only: false,
             archive: true,
             archive_limit: 100_000,
