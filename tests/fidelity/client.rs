@@ -21,6 +21,8 @@ pub(crate) struct Client {
     pub(crate) handled: u32,
     /// The full address, once bound.
     pub(crate) jid: String,
+    /// The server asked for an acknowledgement.
+    asked: bool,
     ended: bool,
 }
 
@@ -32,6 +34,7 @@ impl Client {
             items: Vec::new(),
             handled: 0,
             jid: String::new(),
+            asked: false,
             ended: false,
         }
     }
@@ -92,6 +95,13 @@ impl Client {
             seen.get() == count
         });
         assert!(reached, "{count} items: {:#?}", self.items);
+    }
+
+    /// Reads until the server has asked for an acknowledgement.
+    pub(crate) fn until_asked(&mut self) {
+        if !self.asked {
+            self.until_stanza("r");
+        }
     }
 
     /// Reads until the connection ends.
@@ -160,6 +170,7 @@ impl Client {
             {
                 self.handled += 1;
             }
+            self.asked |= matches!(&item, Item::Stanza(node) if node.name == "r");
             footer |= matches!(item, Item::Footer);
             self.items.push(item);
         }

@@ -12,6 +12,8 @@ const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+const FORMS: &str = "jabber:x:data";
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 
 /// Makes shapes of one scenario.
@@ -80,7 +82,6 @@ impl Shaper {
             let _ = write!(out, " \"{}\"", self.text(node, &text));
         }
         out.push('\n');
-        // A kept order has meaning only where there may be a second of a kind.
         let mut shapes: Vec<String> = Vec::new();
         for child in &node.children {
             if let Child::Node(child) = child {
@@ -89,8 +90,13 @@ impl Shaper {
                 shapes.push(shape);
             }
         }
-        if ["features", "mechanisms"].contains(&node.name.as_str()) || node.ns == DISCO_INFO {
+        if has_no_order(node) {
             shapes.sort();
+        }
+        if node.ns == MUC_USER {
+            // Prosody has no order for the sessions of one nick.
+            let is_item = |shape: &String| shape.trim_start().starts_with("item ");
+            sort_runs(&mut shapes, is_item);
         }
         out.extend(shapes);
     }
@@ -102,7 +108,8 @@ impl Shaper {
             "ver" => "{hash}".to_owned(),
             "label" => "{text}".to_owned(),
             "name" if node.name == "identity" => "{text}".to_owned(),
-            "id" | "queryid" | "previd" | "node" => self.id(value),
+            "previd" => format!("{{{}}}", kind(value)),
+            "id" | "queryid" | "node" => self.id(value),
             _ => self.words(value),
         }
     }
@@ -145,6 +152,22 @@ impl Shaper {
             shown = shown.replace(real, name);
         }
         shown
+    }
+}
+
+/// Whether the order of children is left to chance by a server.
+fn has_no_order(node: &Node) -> bool {
+    ["features", "mechanisms"].contains(&node.name.as_str())
+        || node.ns == DISCO_INFO
+        || (node.ns == FORMS && node.attr("type") == Some("result"))
+}
+
+/// Sorts those next to each other that have no order.
+pub(crate) fn sort_runs(shapes: &mut [String], has_no_order: impl Fn(&String) -> bool) {
+    for run in shapes.chunk_by_mut(|a, b| has_no_order(a) && has_no_order(b)) {
+        if run.len() > 1 {
+            run.sort();
+        }
     }
 }
 

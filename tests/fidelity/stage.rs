@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::client::Client;
 use crate::node::Item;
-use crate::shape::Shaper;
+use crate::shape::{Shaper, sort_runs};
 use crate::support::{DOMAIN, MUC};
 use crate::wire::Backend;
 
@@ -28,20 +28,19 @@ pub(crate) struct Stage<'a> {
     /// What `{name}` stands for in what clients say.
     values: BTreeMap<String, String>,
     syncs: u32,
-    /// Whether requests for acknowledgements are written down.
-    pub(crate) show_requests: bool,
     pub(crate) steps: Vec<Step>,
 }
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(backend: &'a dyn Backend, scenario: &str) -> Self {
+        let mut shaper = Shaper::default();
+        shaper.said("'bind' 'b'");
         let mut stage = Self {
             backend,
             clients: BTreeMap::new(),
-            shaper: Shaper::default(),
+            shaper,
             values: BTreeMap::new(),
             syncs: 0,
-            show_requests: false,
             steps: Vec::new(),
         };
         stage.name(DOMAIN, "domain");
@@ -125,6 +124,48 @@ impl<'a> Stage<'a> {
         let mut shown = String::new();
         self.say(who, template, &mut shown);
         self.client(who).until_count(count);
+        self.write_down(name, shown);
+    }
+
+    /// A client that is not bound says something, and sees so many elements or the end.
+    pub(crate) fn step_unbound(&mut self, name: &str, who: &str, template: &str, count: usize) {
+        let mut shown = String::new();
+        self.say(who, template, &mut shown);
+        self.client(who).until_count(count);
+        if self.client(who).was_told_the_end() {
+            self.client(who).until_end();
+        }
+        self.write_down(name, shown);
+    }
+
+    /// Waits until a room has ended: its service lists it no more. What is said to it
+    /// before that may be lost.
+    pub(crate) fn until_gone(&mut self, who: &str) {
+        let to = self.values["muc"].clone();
+        let room = self.values["room"].clone();
+        let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+        for _ in 0..10_000 {
+            self.syncs += 1;
+            let id = format!("sync-{}", self.syncs);
+            let client = self.client(who);
+            client.send(&format!("<iq type='get' id='{id}' to='{to}'>{items}</iq>"));
+            let answer = client.answer(&id).expect("an answer");
+            let list = answer.child("query").expect("a list");
+            if !list.nodes().any(|item| item.attr("jid") == Some(&room)) {
+                return;
+            }
+        }
+        panic!("{room} does not end");
+    }
+
+    /// A client says something that ends a room.
+    pub(crate) fn step_ending_room(&mut self, name: &str, who: &str, template: &str) {
+        let mut shown = String::new();
+        let text = self.say(who, template, &mut shown);
+        let id = request_id(&text).expect("a request");
+        self.client(who).until_answer(id);
+        self.until_gone(who);
+        self.sync_all();
         self.write_down(name, shown);
     }
 
@@ -247,18 +288,32 @@ impl<'a> Stage<'a> {
     fn write_down(&mut self, name: &str, shown: String) {
         let mut text = shown;
         for (who, client) in &mut self.clients {
+            let mut shapes = Vec::new();
             for item in client.take() {
                 if let Item::Stanza(node) = &item
                     && node.ns == MANAGEMENT
                 {
-                    if node.name == "r" && !self.show_requests {
+                    if node.name == "r" {
+                        // When it comes is a matter of time.
                         continue;
                     }
                     if let Some(id) = node.attr("id") {
                         self.values.insert("stream".to_owned(), id.to_owned());
                     }
                 }
-                let _ = write!(text, "{who} gets {}", self.shaper.item(&item));
+                if !is_sync(&item) {
+                    shapes.push(self.shaper.item(&item));
+                }
+            }
+            // Prosody has no order for the occupants that a newcomer is told of.
+            sort_runs(&mut shapes, |shape| {
+                let head = shape.lines().next().unwrap_or_default();
+                head.starts_with("presence ")
+                    && !head.contains(" type=")
+                    && !shape.contains("status code=110")
+            });
+            for shape in shapes {
+                let _ = write!(text, "{who} gets {shape}");
             }
         }
         self.steps.push(Step {
@@ -285,6 +340,12 @@ pub(crate) fn account(name: &str) -> &'static str {
         Some("u2") => "carol",
         _ => panic!("no account for {name}"),
     }
+}
+
+/// Whether this is an answer to a sync that a resumed stream brought again.
+fn is_sync(item: &Item) -> bool {
+    matches!(item, Item::Stanza(node)
+        if node.attr("id").is_some_and(|id| id.starts_with("sync-")))
 }
 
 /// The id of a request, which is due an answer.

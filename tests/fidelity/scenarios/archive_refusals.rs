@@ -87,8 +87,6 @@ fn outsider(stage: &mut Stage<'_>) {
     five(stage);
     stage.enter("u1");
     stage.step("not an occupant", &[("u1", &query("q1", "<max>1</max>"))]);
-    let occupant = query("q2", "<max>1</max>").replace("{room}", "{room}/u0");
-    stage.step("of an occupant's address", &[("u0", &occupant)]);
     let ban = super::administer("a1", "<item jid='{u1.bare}' affiliation='outcast'/>");
     stage.step("banned", &[("u0", &ban)]);
     stage.step("not an occupant, and banned", &[("u1", &query("q3", "<max>1</max>"))]);

@@ -64,8 +64,7 @@ fn acks(stage: &mut Stage<'_>) {
     stage.step("asked", &[("u0", ASK)]);
     stage.step("enters", &[("u0", &join("u0")), ("u0", &unlock())]);
     stage.step("asked again", &[("u0", ASK)]);
-    stage.client("u0").until_stanza("r");
-    stage.steps.clear();
+    stage.client("u0").until_asked();
     stage.step("acknowledged", &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")]);
     stage.step("acknowledged again", &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")]);
     stage.step("asked at last", &[("u0", ASK)]);

@@ -81,7 +81,7 @@ fn destroy(stage: &mut Stage<'_>) {
     in_room(stage, &["u0", "u1"]);
     stage.step("said", &[("u0", &post("m0", "before"))]);
     let with_reason = destruction("<reason>it is over</reason>");
-    stage.step("by the owner", &[("u0", &with_reason)]);
+    stage.step_ending_room("by the owner", "u0", &with_reason);
     stage.step("said to it", &[("u1", &post("m1", "hello"))]);
     let ping = get("p1", "{room}/u1", "<ping xmlns='urn:xmpp:ping'/>");
     stage.step("asked of it", &[("u1", &ping)]);

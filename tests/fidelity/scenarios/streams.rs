@@ -13,7 +13,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("stream-wrong-host", wrong_host),
     ("stream-wrong-namespace", wrong_namespace),
     ("stream-no-xml", no_xml),
-    ("stream-second-login", second_login),
+    ("stream-before-bind", before_bind),
     ("stream-other-sender", other_sender),
 ];
 
@@ -72,10 +72,10 @@ fn wrong_host(stage: &mut Stage<'_>) {
 fn wrong_namespace(stage: &mut Stage<'_>) {
     stage.connect("u0");
     let header = HEADER.replace("jabber:client", "jabber:server");
-    stage.step_until_end("a stream of servers", "u0", &header);
+    stage.step_unbound("a stream of servers", "u0", &header, 2);
     stage.connect("u1");
     let header = HEADER.replace("http://etherx.jabber.org/streams", "urn:example:streams");
-    stage.step_until_end("a stream of another kind", "u1", &header);
+    stage.step_unbound("a stream of another kind", "u1", &header, 2);
 }
 
 fn no_xml(stage: &mut Stage<'_>) {
@@ -83,10 +83,13 @@ fn no_xml(stage: &mut Stage<'_>) {
     stage.step_until_end("another protocol", "u0", "GET / HTTP/1.1\r\n\r\n");
 }
 
-fn second_login(stage: &mut Stage<'_>) {
+fn before_bind(stage: &mut Stage<'_>) {
     stage.log_in("u0");
-    let message = "<message to='bob@parley.local'><body>hello</body></message>";
-    stage.step_or_end("a message before a resource is bound", "u0", message);
+    let message = "<message to='{domain}' id='m'><body>hello</body></message>";
+    stage.say("u0", message, &mut String::new());
+    stage.client("u0").bind("b", Some("u0"));
+    stage.name("alice@parley.local/u0", "u0");
+    stage.step_done("a message to the server before a resource is bound");
 }
 
 fn other_sender(stage: &mut Stage<'_>) {
