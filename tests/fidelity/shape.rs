@@ -159,6 +159,7 @@ impl Shaper {
 fn has_no_order(node: &Node) -> bool {
     ["features", "mechanisms"].contains(&node.name.as_str())
         || node.ns == DISCO_INFO
+        || node.ns == RSM
         || (node.ns == FORMS && node.attr("type") == Some("result"))
 }
 
