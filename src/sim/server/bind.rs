@@ -18,8 +18,7 @@ impl Model {
             return self.resume(id, account, element);
         }
         if element.is("enable", ns::SM) && self.hub.setup.resumption.is_some() {
-            // Section 3: "The client MUST NOT attempt to negotiate stream
-            // management until it is authenticated", and bound.
+            // Section 3: not before a resource is bound.
             return self.failed(id, Condition::UnexpectedRequest, None);
         }
         let bind = element.child("bind", ns::BIND);

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::archive::Stored;
 use super::hub::{Due, Hub};
 use super::muc::{Muc, NO_SERVICE};
-use super::room::{Room, Subject};
+use super::room::{Occupant, Room, Subject};
 use super::session::SessionId;
 use super::stanza::{Refusal, inner};
 use super::{Note, ns, stamp};
@@ -89,7 +89,7 @@ impl Muc {
         };
         let room = self.rooms.get_mut(jid).ok_or(Refusal::cancel(missing))?;
         // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
-        // service SHOULD return a <not-acceptable/> error".
+        // service SHOULD return a <not-acceptable/> error to the sender".
         room.occupant(session).ok_or(NOT_INSIDE)?;
         let limit = self.limit.as_mut();
         if limit.is_some_and(|limit| !limit.passes(hub.now)) {
@@ -99,7 +99,8 @@ impl Muc {
         match (body, message.child("subject", ns::CLIENT)) {
             (None, Some(subject)) => room.change_subject(hub, session, message, subject.text()),
             (None, None) => {
-                room.reflect(hub, session, message, "", &room.contents(message));
+                let sender = room.occupant(session).ok_or(NOT_INSIDE)?;
+                room.reflect(hub, session, message, "", &room.contents(message, sender));
                 Ok(())
             }
             (Some(body), _) => {
@@ -125,13 +126,7 @@ impl Muc {
         let Some(sender) = room.occupant(session).cloned() else {
             return;
         };
-        let mut contents = room.contents(message);
-        if let Some(id) = &sender.occupant_id {
-            // XEP-0421 section 4: the room's, never the sender's.
-            contents.push_str("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='");
-            contents.push_str(id);
-            contents.push_str("'/>");
-        }
+        let contents = room.contents(message, &sender);
         let place = room.archives.then(|| hub.ids.archived(hub.wall_clock()));
         let (mut head, mut tail) = (String::new(), String::new());
         if let Some((id, _)) = &place {
@@ -256,18 +251,25 @@ impl Muc {
 
 impl Room {
     /// What of a message is the sender's to say. XEP-0359 section 3, rule 5: ids
-    /// that claim to be by the room are removed; so is what only a room says.
-    fn contents(&self, message: Element<'_>) -> String {
+    /// that claim to be by the room are removed; so is what only a room says. The
+    /// occupant's id is the room's to say (XEP-0421, section 4).
+    fn contents(&self, message: Element<'_>, sender: &Occupant) -> String {
         let is_ours = |by: Option<&str>| {
             let by = by.and_then(|by| Jid::parse(by).ok());
             by.is_some_and(|by| by.as_str() == self.jid)
         };
-        inner(message, |child| match (child.name(), child.ns()) {
+        let mut contents = inner(message, |child| match (child.name(), child.ns()) {
             ("stanza-id", ns::SID) | ("archived", ns::MAM_OLD) => !is_ours(child.attr("by")),
             ("delay", ns::DELAY) => !is_ours(child.attr("from")),
             ("occupant-id", ns::OCCUPANT_ID) | ("x", ns::MUC_USER) => false,
             _ => true,
-        })
+        });
+        if let Some(id) = &sender.occupant_id {
+            contents.push_str("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='");
+            contents.push_str(id);
+            contents.push_str("'/>");
+        }
+        contents
     }
 
     /// Sends a message of an occupant to all, itself included.
@@ -321,7 +323,10 @@ impl Room {
             text: text.into(),
             nick: sender.nick.clone(),
         });
-        self.reflect(hub, session, message, "", &self.contents(message));
+        let Some(sender) = self.occupant(session) else {
+            return Err(NOT_INSIDE);
+        };
+        self.reflect(hub, session, message, "", &self.contents(message, sender));
         Ok(())
     }
 

@@ -194,8 +194,8 @@ impl Hub {
         connection.stage = Stage::Over;
         connection.transport = ServerTransport::Shutdown;
         if !opened {
-            // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send an
-            // opening stream tag before sending the error".
+            // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send the
+            // opening <stream> tag".
             self.say_header(id);
         }
         if let Some(condition) = error {

@@ -1,13 +1,13 @@
 //! The model without its framers: the hub and the rooms, and what concerns both.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 
 use super::connection::Stage;
 use super::hub::{Due, Hub};
 use super::muc::Muc;
 use super::session::SessionId;
-use super::{ConnectionId, Note, ServerSetup, ServerTransport};
+use super::{ConnectionId, Note, ServerSetup, ServerTransport, ns};
 use crate::{ChannelBinding, Instant, Security, StreamCondition};
 
 /// Ended streams that are remembered.
@@ -143,9 +143,19 @@ impl Model {
 
     /// Ends a session together with its stream, if it has one.
     pub(super) fn close_session(&mut self, id: SessionId, error: Option<StreamCondition>) {
-        let connection = self.hub.sessions.get(&id).and_then(|s| s.connection);
+        let session = self.hub.sessions.get(&id);
+        let connection = session.and_then(|s| s.connection);
+        let handled = session.and_then(|s| s.sm.as_ref()).map(|sm| sm.handled);
         self.end_session(id);
         if let Some(connection) = connection {
+            // XEP-0198 section 4: "Either party MAY send an <a/> element at any time".
+            // Measured: Prosody does before it closes a stream.
+            if let Some(handled) = handled.filter(|_| self.hub.is_prosody()) {
+                let handled = handled.to_string();
+                self.hub.say(connection, |w| {
+                    w.start("a").attr("xmlns", ns::SM).attr("h", &handled).end();
+                });
+            }
             self.hub.end_stream(connection, error);
         }
     }

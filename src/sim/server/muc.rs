@@ -78,6 +78,10 @@ impl Muc {
                 // room where they mean their occupant.
                 let own = inside.map(|o| o.nick.clone());
                 let Some(nick) = nick.map(String::from).or(own) else {
+                    if hub.is_prosody() {
+                        // Measured: it says nothing.
+                        return;
+                    }
                     let refusal = Refusal::modify(Condition::JidMalformed);
                     return hub.refuse(session, stanza, refusal);
                 };
@@ -123,7 +127,7 @@ impl Muc {
         let taken = older.is_some_and(|o| o.bare != bare);
         let inside = room.occupant(session).map(|o| o.nick.clone());
         match inside {
-            // XEP-0045 section 7.6: "the nickname is already in use" is a conflict.
+            // XEP-0045 section 7.6: a nick that is in use is a conflict.
             Some(_) if taken => {
                 hub.refuse(session, stanza, Refusal::cancel(Condition::Conflict));
             }

@@ -73,7 +73,6 @@ impl Muc {
             return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
         };
         match (kind, payload.name(), payload.ns()) {
-            ("get", "ping", ns::PING) => hub.result(session, Some(jid), id, |_| {}),
             ("get", "query", ns::DISCO_INFO) => {
                 let prosody = hub.is_prosody();
                 hub.result(session, Some(jid), id, |w| room.describe(w, prosody));
@@ -181,7 +180,7 @@ impl Muc {
         let Some(target) = target else {
             return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
         };
-        // Section 8.2: "a user cannot be kicked by a moderator with a lower affiliation".
+        // Section 8.2: "A user cannot be kicked by a moderator with a lower affiliation".
         if room.affiliation(&target) > room.affiliation(&bare) {
             return hub.refuse(session, iq, Refusal::cancel(Condition::NotAllowed));
         }

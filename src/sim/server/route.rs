@@ -34,7 +34,12 @@ impl Model {
             return self.muc.on_stanza(&mut self.hub, session, &to, stanza);
         }
         if to.domain() != self.hub.setup.domain {
-            let refusal = Refusal::cancel(Condition::RemoteServerNotFound);
+            // Measured: without other servers Prosody forbids to try.
+            let refusal = Refusal::cancel(if self.hub.is_prosody() {
+                Condition::NotAllowed
+            } else {
+                Condition::RemoteServerNotFound
+            });
             return self.hub.refuse(session, stanza, refusal);
         }
         let account = self.hub.sessions.get(&session).map(|s| s.account.as_str());

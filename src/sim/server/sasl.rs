@@ -105,7 +105,7 @@ impl<'a> ClientFirst<'a> {
         let (authzid, bare) = rest.split_once(',').ok_or(malformed)?;
         match flag {
             "n" if !plus => {}
-            // RFC 5802 section 6: "If the flag is set to 'y' and the server
+            // RFC 5802 section 6: "If the flag is set to "y" and the server
             // supports channel binding, the server MUST fail authentication."
             "y" if !plus && !offered => {}
             "y" if !plus => return Err(SaslCondition::NotAuthorized),

@@ -45,8 +45,8 @@ pub(super) struct Managed {
 impl Managed {
     /// Takes the client's count; `false` if it is more than was sent.
     ///
-    /// Section 4 of the XEP: "the value of 'h' is … modulo 2^32". A count that
-    /// goes back looks like one too high.
+    /// Counts are of 32 bits and wrap (section 4). One that goes back looks like one
+    /// that is too high.
     pub(super) fn acknowledge(&mut self, h: u32) -> bool {
         let Ok(fresh) = usize::try_from(h.wrapping_sub(self.acked)) else {
             return false;

@@ -74,8 +74,8 @@ impl Refusal {
 impl Hub {
     /// Answers a stanza with an error, unless it is an answer itself.
     ///
-    /// RFC 6120 section 8.3.1: "An error stanza MUST NOT be sent in response to
-    /// another error stanza"; the same goes for results.
+    /// RFC 6120 section 8.3.1: "An entity that receives an error stanza MUST NOT
+    /// respond to the stanza with a further error stanza"; nor to a result.
     pub(super) fn refuse(&mut self, session: SessionId, stanza: Element<'_>, refusal: Refusal) {
         if matches!(stanza.attr("type"), Some("error" | "result")) {
             return;

@@ -182,8 +182,8 @@ impl Model {
             Stage::Open | Stage::Plain | Stage::Scram(_) if element.ns() == ns::SASL => {
                 return self.on_sasl(id, element);
             }
-            // RFC 6120 section 4.9.3.12: "the initiating entity … attempts to send
-            // data before the stream has been authenticated".
+            // RFC 6120 section 4.9.3.12: "The entity has attempted to send XML stanzas
+            // or other outbound data before the stream has been authenticated".
             _ => self.end(id, Some(StreamCondition::NotAuthorized)),
         }
         Then::Continue
