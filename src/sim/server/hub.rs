@@ -345,6 +345,10 @@ impl Hub {
         payload: impl FnOnce(&mut Writer<'_>),
     ) {
         let to = self.address(session);
+        // Measured: ejabberd names the account where nobody was asked in particular.
+        let own = to.split('/').next().filter(|_| !self.is_prosody());
+        let from = from.or(own);
+        let lang = (!self.is_prosody()).then_some("en");
         self.send(session, |w| {
             w.start("iq")
                 .attr("type", "result")
@@ -352,6 +356,9 @@ impl Hub {
                 .attr("to", &to);
             if let Some(from) = from {
                 w.attr("from", from);
+            }
+            if let Some(lang) = lang {
+                w.attr("xml:lang", lang);
             }
             payload(w);
             w.end();

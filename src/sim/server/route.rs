@@ -3,7 +3,8 @@
 
 use super::model::Model;
 use super::session::SessionId;
-use super::stanza::{Refusal, inner};
+use super::ns;
+use super::stanza::{Refusal, passed_on};
 use crate::Condition;
 use crate::jid::Jid;
 use crate::xml::Element;
@@ -87,12 +88,14 @@ impl super::hub::Hub {
             _ => "message",
         };
         let to = self.address(target);
-        let contents = inner(stanza, |_| true);
+        let contents = passed_on(self.is_prosody(), stanza, |_| true);
+        let lang = stanza.attr_ns("lang", ns::XML).unwrap_or("en");
         self.send_with(
             target,
             name,
             |w| {
                 w.start(name).attr("from", from).attr("to", &to);
+                w.attr("xml:lang", lang);
                 if let Some(kind) = stanza.attr("type") {
                     w.attr("type", kind);
                 }
