@@ -241,7 +241,7 @@ impl Muc {
                 let inside = room.occupants.iter().filter(|o| o.bare == bare);
                 for session in inside.map(|o| o.session).collect::<Vec<_>>() {
                     if let Some(room) = self.rooms.get(jid) {
-                        room.announce(hub, session, None, &[]);
+                        room.announce(hub, session, &[], None);
                     }
                 }
             }
