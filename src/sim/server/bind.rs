@@ -81,7 +81,7 @@ impl Model {
     pub(super) fn on_bound(&mut self, id: ConnectionId, session: SessionId, element: Element<'_>) {
         if element.ns() == ns::CLIENT {
             if !matches!(element.name(), "iq" | "message" | "presence") {
-                return self.end(id, Some(StreamCondition::UnsupportedStanzaType));
+                return self.unknown(id);
             }
             if let Some(sm) = self.managed(session) {
                 // Section 4: what is received is counted before it is handled.
@@ -94,8 +94,14 @@ impl Model {
             ("resume", ns::SM) => self.failed(id, Condition::UnexpectedRequest, None),
             ("r", ns::SM) => self.acknowledge(id, session),
             ("a", ns::SM) => self.acknowledged(id, session, element),
-            // RFC 6120 section 4.9.3.24.
-            _ => self.end(id, Some(StreamCondition::UnsupportedStanzaType)),
+            _ => self.unknown(id),
+        }
+    }
+
+    /// RFC 6120 section 4.9.3.24. Measured: ejabberd passes over it.
+    fn unknown(&mut self, id: ConnectionId) {
+        if self.hub.is_prosody() {
+            self.end(id, Some(StreamCondition::UnsupportedStanzaType));
         }
     }
 

@@ -9,7 +9,7 @@ use super::hub::{Due, Hub};
 use super::muc::{GONE, Muc, NO_ROOM, NO_SERVICE};
 use super::room::{Occupant, Room, Subject};
 use super::session::SessionId;
-use super::stanza::{By, Refusal, inner, markup, passed_on};
+use super::stanza::{By, Refusal, markup, passed_on};
 use super::{Note, ns, stamp};
 use crate::jid::Jid;
 use crate::xml::Element;
@@ -42,18 +42,18 @@ impl RateLimit {
     }
 }
 
-pub(super) const NOT_INSIDE: Refusal = Refusal::cancel(Condition::NotAcceptable)
-    .saying("You are not currently connected to this chat");
-
 /// What Prosody says of an occupant that is not there.
 pub(super) const NOT_THERE: &str = "Recipient not in room";
 
-/// Measured: the servers do not agree on what is to be done about it.
-pub(super) fn not_inside(hub: &Hub) -> Refusal {
-    if hub.is_prosody() {
-        NOT_INSIDE
+/// What who is not in a room is told. Measured: the servers do not agree on what is
+/// to be done about it.
+pub(super) const fn not_inside(prosody: bool) -> Refusal {
+    if prosody {
+        Refusal::cancel(Condition::NotAcceptable)
+            .saying("You are not currently connected to this chat")
     } else {
         Refusal::modify(Condition::NotAcceptable)
+            .saying("Only occupants are allowed to send messages to the conference")
     }
 }
 
@@ -74,6 +74,8 @@ impl Muc {
             Some("groupchat") => {}
             Some("error") if inside => return self.on_error(hub, session, jid, message),
             Some("error") => return,
+            // Measured: ejabberd says nothing.
+            _ if !hub.is_prosody() => return,
             _ => return hub.refuse(session, message, NO_SERVICE),
         }
         if let Err(refusal) = self.post(hub, session, jid, message) {
@@ -102,7 +104,7 @@ impl Muc {
         let room = self.rooms.get_mut(jid).ok_or(missing)?;
         // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
         // service SHOULD return a <not-acceptable/> error to the sender".
-        let sender = room.occupant(session).ok_or(not_inside(hub))?;
+        let sender = room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
         if !room.has_voice(sender) {
             let refusal = Refusal::auth(Condition::Forbidden);
             return Err(refusal.saying("You may not speak in this room"));
@@ -224,7 +226,7 @@ impl Muc {
         let jid = to.bare_str();
         let room = self.rooms.get(jid);
         let Some((room, from)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
-            return hub.refuse(session, message, not_inside(hub).by(By::Room));
+            return hub.refuse(session, message, not_inside(hub.is_prosody()).by(By::Room));
         };
         match message.attr("type") {
             Some("error") => return self.on_error(hub, session, jid, message),
@@ -342,7 +344,7 @@ impl Room {
         text: &str,
     ) -> Result<(), Refusal> {
         let Some(sender) = self.occupant(session) else {
-            return Err(not_inside(hub));
+            return Err(not_inside(hub.is_prosody()));
         };
         if hub.is_prosody() && !self.moderates(&sender.bare) {
             let refusal = Refusal::auth(Condition::Forbidden);

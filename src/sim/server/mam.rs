@@ -1,8 +1,8 @@
 //! Reading rooms' archives (XEP-0313 v1.1.3) page by page (XEP-0059 v1.0), as each
 //! server was measured to answer.
 //!
-//! Not heeded: `with`, which neither server applies to rooms' occupants here, and
-//! every optional field. Not offered: `flip-page`, metadata, preferences.
+//! Not heeded: `with`, which Prosody ignores in rooms and ejabberd compares with the
+//! senders' addresses, and every optional field. Not offered: `flip-page`, metadata, preferences.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -98,7 +98,8 @@ impl<'a> Query<'a> {
         }
         if let Some(before) = self.before.filter(|id| !id.is_empty()) {
             let position = position(archive, prosody, before, false)?;
-            to = position.map_or(to, |at| at.min(to)).max(from);
+            // Measured: nothing comes before an id that ejabberd cannot read.
+            to = position.map_or(from, |at| at.min(to)).max(from);
         }
         let max = self.max.unwrap_or(PAGE).min(cap);
         let max = usize::try_from(max).unwrap_or(usize::MAX);

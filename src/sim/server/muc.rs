@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use core::time::Duration;
 
-use super::groupchat::{NOT_INSIDE, RateLimit};
+use super::groupchat::{RateLimit, not_inside};
 use super::hub::Hub;
 use super::room::{Affiliation, Occupant, Parting, Room};
 use super::session::SessionId;
@@ -45,7 +45,7 @@ impl Muc {
                 "presence" if hub.is_prosody() => {}
                 "presence" => hub.refuse(session, stanza, NO_SERVICE),
                 // Measured.
-                _ if hub.is_prosody() => hub.refuse(session, stanza, NOT_INSIDE),
+                _ if hub.is_prosody() => hub.refuse(session, stanza, not_inside(true)),
                 _ => hub.refuse(session, stanza, Refusal::auth(Condition::Forbidden)),
             };
         }

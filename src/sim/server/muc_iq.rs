@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::groupchat::not_inside;
 use super::hub::Hub;
 use super::muc::{Muc, NO_SERVICE};
 use super::ns;
@@ -260,8 +261,7 @@ impl Muc {
         let room = self.rooms.get(to.bare_str());
         let Some((room, own)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
             // XEP-0410 section 3: an error other than a few means "not joined".
-            let refusal = Refusal::cancel(Condition::NotAcceptable);
-            return hub.refuse(session, iq, refusal);
+            return hub.refuse(session, iq, not_inside(hub.is_prosody()));
         };
         let id = iq.attr("id").unwrap_or_default();
         let pings = iq.attr("type") == Some("get") && iq.child("ping", ns::PING).is_some();

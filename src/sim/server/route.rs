@@ -28,7 +28,11 @@ impl Model {
             return self.on_own(session, stanza);
         };
         let Ok(to) = Jid::parse(to) else {
-            let refusal = Refusal::modify(Condition::JidMalformed);
+            let refusal = Refusal::modify(if self.hub.is_prosody() {
+                Condition::JidMalformed
+            } else {
+                Condition::BadRequest
+            });
             return self.hub.refuse(session, stanza, refusal);
         };
         if to.domain() == self.hub.muc {

@@ -19,6 +19,16 @@ pub(super) const ALL: &[Scenario] = &[
 
 const UUID: &str = "00000000-0000-4000-8000-000000000000";
 
+/// Ids of other makes, and what is almost a number.
+const FOREIGN: [&str; 6] = [
+    "9f1c2d3e-4b5a-4978-8695-a4b3c2d1e0f0",
+    "d41d8cd98f00b204",
+    "Zk3xQ-not_a_number-bWq2A",
+    "-5",
+    "1.5",
+    "0",
+];
+
 fn unknown_id(stage: &mut Stage<'_>) {
     five(stage);
     let of_prosody = format!("<max>2</max><after>{UUID}</after>");
@@ -36,6 +46,14 @@ fn unknown_id(stage: &mut Stage<'_>) {
     let new = query("q7", "<max>2</max><before>4000000000000000</before>");
     stage.step("before a number of the future", &[("u0", &new)]);
     stage.step("after a uuid, all", &[("u0", &query("q8", &format!("<after>{UUID}</after>")))]);
+    for (n, foreign) in FOREIGN.iter().enumerate() {
+        let after = format!("<max>2</max><after>{foreign}</after>");
+        let name = format!("after {foreign}");
+        stage.step(&name, &[("u0", &query(&format!("a{n}"), &after))]);
+        let before = format!("<max>2</max><before>{foreign}</before>");
+        let name = format!("before {foreign}");
+        stage.step(&name, &[("u0", &query(&format!("b{n}"), &before))]);
+    }
 }
 
 fn empty_after(stage: &mut Stage<'_>) {
