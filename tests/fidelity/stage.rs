@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::client::Client;
+use crate::client::{Client, HEADER};
 use crate::node::Item;
 use crate::shape::{Shaper, sort_runs};
 use crate::support::{DOMAIN, MUC};
@@ -70,6 +70,15 @@ impl<'a> Stage<'a> {
         let account = account(name);
         let client = self.client(name);
         client.log_in(account, &format!("secret-{account}"));
+        client.take();
+    }
+
+    /// Connects and has a stream, and writes nothing down.
+    pub(crate) fn open(&mut self, name: &str) {
+        self.connect(name);
+        let client = self.client(name);
+        client.send(HEADER);
+        client.until_count(2);
         client.take();
     }
 

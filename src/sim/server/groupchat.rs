@@ -318,6 +318,9 @@ impl Room {
         let from = [&self.jid, "/", &sender.nick].concat();
         let lang = message.attr_ns("lang", ns::XML).unwrap_or("en");
         let contents = [head, contents].concat();
+        // Measured: Prosody gives a message an id that has none.
+        let made = hub.is_prosody().then(|| hub.ids.token());
+        let id = message.attr("id").or(made.as_deref());
         for to in &self.occupants {
             hub.send_with(
                 to.session,
@@ -325,7 +328,7 @@ impl Room {
                 |w| {
                     w.start("message").attr("from", &from).attr("to", &to.jid);
                     w.attr("type", "groupchat").attr("xml:lang", lang);
-                    if let Some(id) = message.attr("id") {
+                    if let Some(id) = id {
                         w.attr("id", id);
                     }
                 },

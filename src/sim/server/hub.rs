@@ -199,11 +199,19 @@ impl Hub {
             self.say_header(id);
         }
         if let Some(condition) = error {
+            let prosody = self.is_prosody();
             self.say(id, |w| {
                 w.start("stream:error");
                 w.start(condition.as_str())
                     .attr("xmlns", ns::STREAM_ERRORS)
                     .end();
+                if explains(prosody, condition) {
+                    w.start("text").attr("xmlns", ns::STREAM_ERRORS);
+                    if !prosody {
+                        w.attr("xml:lang", "en");
+                    }
+                    w.text("The stream ends").end();
+                }
                 more(w);
                 w.end();
             });
@@ -382,6 +390,17 @@ impl Hub {
     /// A number as text, for an attribute.
     pub(super) fn decimal(number: usize) -> String {
         number.to_string()
+    }
+}
+
+/// Whether a server says in words why it ends a stream. Measured.
+const fn explains(prosody: bool, condition: StreamCondition) -> bool {
+    use StreamCondition as C;
+    match condition {
+        C::Conflict => true,
+        C::HostUnknown | C::InvalidXml => prosody,
+        C::NotWellFormed | C::InvalidFrom | C::ConnectionTimeout => !prosody,
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 //! v2.5.0), an empty contact list; and what it does with presence and the like.
 
 use super::model::Model;
-use super::ns;
+use super::{features, ns};
 use super::session::SessionId;
 use super::stanza::Refusal;
 use crate::Condition;
@@ -14,6 +14,10 @@ impl Model {
         match stanza.name() {
             "presence" if stanza.attr("to").is_none() => self.on_presence(session, stanza),
             "iq" => self.on_request(session, stanza),
+            "message" if self.hub.is_prosody() && stanza.attr("to").is_some() => {
+                let refusal = Refusal::cancel(Condition::ServiceUnavailable);
+                self.hub.refuse(session, stanza, refusal);
+            }
             _ => {}
         }
     }
@@ -30,7 +34,10 @@ impl Model {
         state.available = available;
         let full = state.full.clone();
         // RFC 6121 section 4.2.2: one's own available resources are told too.
-        self.hub.forward(session, stanza, &full, stanza.attr("id"));
+        // Measured: ejabberd tells only of the coming.
+        if available || self.hub.is_prosody() {
+            self.hub.forward(session, stanza, &full, stanza.attr("id"));
+        }
         if !available {
             // RFC 6121 section 4.5.2: whoever got directed presence is told.
             self.muc.leave_all(&mut self.hub, session);
@@ -69,11 +76,21 @@ impl Model {
                 let name = if prosody { "Prosody" } else { "ejabberd" };
                 w.start("identity")
                     .attr("category", category)
-                    .attr("type", kind)
-                    .attr("name", name)
-                    .end();
-                for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING] {
+                    .attr("type", kind);
+                if !to_account {
+                    w.attr("name", name);
+                }
+                w.end();
+                let features = if to_account {
+                    features::of_account(prosody)
+                } else {
+                    features::of_server(prosody)
+                };
+                for feature in features {
                     w.start("feature").attr("var", feature).end();
+                }
+                if !prosody && !to_account {
+                    features::server_info(w);
                 }
                 w.end();
             }),

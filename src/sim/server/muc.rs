@@ -277,6 +277,14 @@ impl Muc {
         }
     }
 
+    /// A room is no more, and nobody is told.
+    pub(super) fn forget(&mut self, hub: &mut Hub, jid: &str) {
+        if let Some(mut room) = self.rooms.remove(jid) {
+            room.put_out(hub, Parting::default(), false, |_| true);
+            hub.note(Note::RoomGone { room: jid.into() });
+        }
+    }
+
     /// Destroys a room (XEP-0045, section 10.9).
     pub(super) fn destroy(&mut self, hub: &mut Hub, jid: &str, reason: Option<&str>) {
         let Some(mut room) = self.rooms.remove(jid) else {

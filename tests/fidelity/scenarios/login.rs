@@ -1,7 +1,6 @@
 //! Streams up to the session.
 
 use super::Scenario;
-use crate::client::HEADER;
 use crate::stage::{Stage, account};
 
 pub(super) const ALL: &[Scenario] = &[
@@ -31,9 +30,8 @@ fn features(stage: &mut Stage<'_>) {
 }
 
 fn wrong_password(stage: &mut Stage<'_>) {
+    stage.open("u0");
     let (response, _) = {
-        stage.connect("u0");
-        stage.step_until_count("a stream", "u0", HEADER, 2);
         let initial = crate::scram::first("alice");
         let auth = format!("<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'>{initial}</auth>");
         let client = stage.client("u0");
@@ -54,8 +52,7 @@ fn wrong_password(stage: &mut Stage<'_>) {
 }
 
 fn unknown_account(stage: &mut Stage<'_>) {
-    stage.connect("u0");
-    stage.step_until_count("a stream", "u0", HEADER, 2);
+    stage.open("u0");
     let initial = crate::scram::first("nobody");
     let client = stage.client("u0");
     client.send(&format!(
@@ -66,15 +63,13 @@ fn unknown_account(stage: &mut Stage<'_>) {
 }
 
 fn unknown_mechanism(stage: &mut Stage<'_>) {
-    stage.connect("u0");
-    stage.step_until_count("a stream", "u0", HEADER, 2);
+    stage.open("u0");
     let auth = format!("<auth xmlns='{SASL}' mechanism='X-UNKNOWN'>eA==</auth>");
     stage.step_until_count("a mechanism that is not offered", "u0", &auth, 1);
 }
 
 fn abort(stage: &mut Stage<'_>) {
-    stage.connect("u0");
-    stage.step_until_count("a stream", "u0", HEADER, 2);
+    stage.open("u0");
     let initial = crate::scram::first("alice");
     let client = stage.client("u0");
     client.send(&format!(
@@ -118,8 +113,7 @@ fn bind_conflict(stage: &mut Stage<'_>) {
 }
 
 fn before_login(stage: &mut Stage<'_>) {
-    stage.connect("u0");
-    stage.step_until_count("a stream", "u0", HEADER, 2);
+    stage.open("u0");
     let message = "<message to='bob@parley.local'><body>hello</body></message>";
     stage.step_unbound("a message before the login", "u0", message, 1);
 }
