@@ -216,7 +216,10 @@ impl Client {
 
     /// Waits for an element of this name, and leaves it.
     pub(crate) fn until_stanza(&mut self, name: &str) -> Node {
-        self.until(name, |item| matches!(item, Item::Stanza(node) if node.name == name));
+        self.until(
+            name,
+            |item| matches!(item, Item::Stanza(node) if node.name == name),
+        );
         let found = self.items.iter().find_map(|item| match item {
             Item::Stanza(node) if node.name == name => Some(node.clone()),
             _ => None,

@@ -37,7 +37,10 @@ impl Node {
     }
 
     pub(crate) fn attr(&self, name: &str) -> Option<&str> {
-        let found = self.attrs.iter().find(|(ns, n, _)| ns.is_empty() && n == name);
+        let found = self
+            .attrs
+            .iter()
+            .find(|(ns, n, _)| ns.is_empty() && n == name);
         found.map(|(_, _, value)| value.as_str())
     }
 

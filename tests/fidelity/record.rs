@@ -9,7 +9,9 @@ use crate::support::Kind;
 const MARK: &str = "== ";
 
 pub(crate) fn directory() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fidelity"].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fidelity"]
+        .iter()
+        .collect()
 }
 
 /// The name of a server in paths and headings.

@@ -31,7 +31,8 @@ impl Shaper {
     /// From now on this address is shown as that name.
     pub(crate) fn name(&mut self, real: &str, name: &str) {
         self.names.push((real.to_owned(), format!("{{{name}}}")));
-        self.names.sort_by_key(|(real, _)| std::cmp::Reverse(real.len()));
+        self.names
+            .sort_by_key(|(real, _)| std::cmp::Reverse(real.len()));
     }
 
     /// Remembers what a client said.

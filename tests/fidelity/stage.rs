@@ -207,9 +207,10 @@ impl<'a> Stage<'a> {
         let id = request_id(&text).expect("a request");
         let client = self.client(who);
         client.until_answer(id);
-        let (messages, rest): (Vec<_>, Vec<_>) = client.take().into_iter().partition(
-            |item| matches!(item, Item::Stanza(node) if node.name == "message"),
-        );
+        let (messages, rest): (Vec<_>, Vec<_>) = client
+            .take()
+            .into_iter()
+            .partition(|item| matches!(item, Item::Stanza(node) if node.name == "message"));
         let _ = writeln!(shown, "{who} gets {} messages", messages.len());
         for message in &messages {
             // The places are counted all the same.
@@ -267,7 +268,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until the rooms handled all that a client said to them: one handles what
     /// it is sent in that order.
-    fn sync_rooms(&mut self, who: &str) {
+    pub(crate) fn sync_rooms(&mut self, who: &str) {
         for room in ["room", "room2"] {
             let to = self.values[room].clone();
             let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
@@ -289,7 +290,9 @@ impl<'a> Stage<'a> {
         let id = format!("sync-{}", self.syncs);
         let client = self.client(who);
         if client.is_online() {
-            client.send(&format!("<iq type='get' id='{id}' to='{to}'>{payload}</iq>"));
+            client.send(&format!(
+                "<iq type='get' id='{id}' to='{to}'>{payload}</iq>"
+            ));
             client.answer(&id);
         }
     }

@@ -54,7 +54,14 @@ impl Model {
         };
         // RFC 6120 section 7.7.2.2: the older stream of a resource may be ended
         // with a conflict, which is what both servers do.
-        if let Some(older) = self.hub.bound.get(full.as_str()).copied() {
+        let older = self.hub.bound.get(full.as_str()).copied();
+        // Measured: Prosody ends it at first, ejabberd at last.
+        let (first, last) = if self.hub.is_prosody() {
+            (older, None)
+        } else {
+            (None, older)
+        };
+        if let Some(older) = first {
             self.close_session(older, Some(StreamCondition::Conflict));
         }
         if self.hub.sessions.len() >= self.hub.setup.connections.saturating_mul(2) {
@@ -83,6 +90,9 @@ impl Model {
             jid: full.as_str().into(),
             resumed: false,
         });
+        if let Some(older) = last {
+            self.close_session(older, Some(StreamCondition::Conflict));
+        }
     }
 
     /// Takes what a client in a session says.
@@ -168,9 +178,7 @@ impl Model {
             }
             return self.failed(id, Condition::BadRequest, None);
         };
-        let sent = sm
-            .acked
-            .wrapping_add(u32::try_from(sm.unacked.len()).unwrap_or(0));
+        let handled = sm.handled;
         if sm.acknowledge(count) {
             sm.asked = false;
             if !sm.unacked.is_empty() {
@@ -182,19 +190,26 @@ impl Model {
             return;
         }
         self.end_session(session);
-        self.too_high(id, h, sent);
+        self.too_high(id, Some(handled));
     }
 
-    /// Section 4: "the local entity SHOULD generate an undefined-condition stream
-    /// error that includes a <handled-count-too-high/> element".
-    fn too_high(&mut self, id: ConnectionId, h: &str, sent: u32) {
+    /// Section 4 wants a `<handled-count-too-high/>` with it. Measured: neither server
+    /// says more than that it is over, and why in words.
+    fn too_high(&mut self, id: ConnectionId, handled: Option<u32>) {
+        if let Some(handled) = handled.filter(|_| self.hub.is_prosody()) {
+            let handled = handled.to_string();
+            self.hub.say(id, |w| {
+                w.start("a").attr("xmlns", ns::SM).attr("h", &handled).end();
+            });
+        }
         let condition = Some(StreamCondition::UndefinedCondition);
+        let lang = !self.hub.is_prosody();
         self.hub.end_stream_with(id, condition, |w| {
-            w.start("handled-count-too-high")
-                .attr("xmlns", ns::SM)
-                .attr("h", h)
-                .attr("send-count", &sent.to_string())
-                .end();
+            w.start("text").attr("xmlns", ns::STREAM_ERRORS);
+            if lang {
+                w.attr("xml:lang", "en");
+            }
+            w.text("More was acknowledged than was sent").end();
         });
     }
 
@@ -220,12 +235,9 @@ impl Model {
         let Some(sm) = state.sm.as_mut() else {
             return;
         };
-        let sent = sm
-            .acked
-            .wrapping_add(u32::try_from(sm.unacked.len()).unwrap_or(0));
         if !sm.acknowledge(h) {
             self.close_session(session, Some(StreamCondition::UndefinedCondition));
-            return self.too_high(id, element.attr("h").unwrap_or_default(), sent);
+            return self.too_high(id, None);
         }
         let (handled, missed) = (sm.handled.to_string(), sm.unacked.clone());
         sm.asked = !missed.is_empty();
@@ -279,7 +291,11 @@ impl Model {
         let micros = self.hub.wall_clock();
         let prosody = self.hub.is_prosody();
         let bare = full.split('/').next().unwrap_or_default();
-        let from = if prosody { bare } else { &self.hub.setup.domain };
+        let from = if prosody {
+            bare
+        } else {
+            &self.hub.setup.domain
+        };
         markup(|w| {
             w.start("delay")
                 .attr("xmlns", ns::DELAY)
@@ -321,9 +337,18 @@ fn late(stanza: &[u8], delay: &str, prosody: bool) -> Option<Vec<u8>> {
     if text.starts_with("<iq") {
         return None;
     }
-    let end = text.rfind("</message>").or_else(|| text.rfind("</presence>"))?;
+    let end = text
+        .rfind("</message>")
+        .or_else(|| text.rfind("</presence>"))?;
     let (contents, end) = text.split_at_checked(end)?;
-    let core = ["<body", "<subject", "<thread", "<show", "<status>", "<priority"];
+    let core = [
+        "<body",
+        "<subject",
+        "<thread",
+        "<show",
+        "<status>",
+        "<priority",
+    ];
     let at = core.iter().filter_map(|tag| contents.find(tag)).min();
     let at = at.filter(|_| !prosody).unwrap_or(contents.len());
     let (before, after) = contents.split_at_checked(at)?;

@@ -137,12 +137,24 @@ pub(super) fn room_info(w: &mut Writer<'_>, prosody: bool, occupants: &str) {
         field(w, "muc#roomconfig_changesubject", "boolean", false, None);
         field(w, "muc#roomconfig_roomname", "text-single", true, None);
         field(w, "muc#roominfo_lang", "text-single", false, Some("en"));
-        field(w, "muc#roominfo_occupants", "text-single", true, Some(occupants));
+        field(
+            w,
+            "muc#roominfo_occupants",
+            "text-single",
+            true,
+            Some(occupants),
+        );
         field(w, invites, "boolean", true, Some("0"));
         field(w, "muc#roomconfig_allowinvites", "boolean", true, Some("1"));
     } else {
         field(w, "muc#roomconfig_roomname", "text-single", true, None);
-        field(w, "muc#roominfo_occupants", "text-single", true, Some(occupants));
+        field(
+            w,
+            "muc#roominfo_occupants",
+            "text-single",
+            true,
+            Some(occupants),
+        );
         field(w, "muc#roomconfig_allowinvites", "boolean", true, Some("0"));
         w.start("field")
             .attr("var", "muc#roomconfig_allowpm")

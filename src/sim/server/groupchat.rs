@@ -246,9 +246,14 @@ impl Muc {
         let lang = message.attr_ns("lang", ns::XML).unwrap_or("en");
         let mark = "<x xmlns='http://jabber.org/protocol/muc#user'/>";
         let said = passed_on(prosody, message, |child| child.ns() != ns::MUC_USER);
-        let id = own_id.map(|id| markup(|w| {
-            w.start("occupant-id").attr("xmlns", ns::OCCUPANT_ID).attr("id", &id).end();
-        }));
+        let id = own_id.map(|id| {
+            markup(|w| {
+                w.start("occupant-id")
+                    .attr("xmlns", ns::OCCUPANT_ID)
+                    .attr("id", &id)
+                    .end();
+            })
+        });
         let contents = if prosody {
             [&*said, mark, &*id.unwrap_or_default()].concat()
         } else {
@@ -290,8 +295,6 @@ impl Room {
             ("stanza-id", ns::SID) | ("archived", ns::MAM_OLD) => !is_ours(child.attr("by")),
             ("delay", ns::DELAY) => !is_ours(child.attr("from")),
             ("occupant-id", ns::OCCUPANT_ID) => !prosody,
-            // Measured: ejabberd takes the wish for an order.
-            ("no-store" | "no-permanent-store", ns::HINTS) => prosody,
             _ => true,
         };
         let mut contents = passed_on(prosody, message, keep);

@@ -268,6 +268,15 @@ impl Hub {
         }
     }
 
+    /// The session that gets what is for this one. Measured: on ejabberd one that was
+    /// replaced is told that it left rooms when the new one has its address.
+    pub(super) fn heir(&self, id: SessionId, full: &str) -> SessionId {
+        if self.is_prosody() || self.sessions.contains_key(&id) {
+            return id;
+        }
+        self.bound.get(full).copied().unwrap_or(id)
+    }
+
     /// The full address of a session; empty if there is none.
     pub(super) fn address(&self, id: SessionId) -> String {
         self.sessions

@@ -2,9 +2,9 @@
 //! v2.5.0), an empty contact list; and what it does with presence and the like.
 
 use super::model::Model;
-use super::{features, ns};
 use super::session::SessionId;
 use super::stanza::Refusal;
+use super::{features, ns};
 use crate::Condition;
 use crate::xml::Element;
 
@@ -40,7 +40,7 @@ impl Model {
         }
         if !available {
             // RFC 6121 section 4.5.2: whoever got directed presence is told.
-            self.muc.leave_all(&mut self.hub, session);
+            self.muc.leave_all(&mut self.hub, session, |_| false);
         }
     }
 
@@ -57,7 +57,15 @@ impl Model {
         let from = stanza.attr("to");
         let to_account = from.is_none_or(|from| from.contains('@'));
         let prosody = self.hub.is_prosody();
+        let domain = self.hub.setup.domain.clone();
         match (kind, payload.name(), payload.ns()) {
+            // Measured: who answers differs where nobody in particular is asked.
+            ("set", "session", ns::SESSION) if !prosody => {
+                self.hub.result(session, Some(&domain), id, |_| {});
+            }
+            ("get", "ping", ns::PING) if prosody && to_account => {
+                self.hub.result(session, None, id, |_| {});
+            }
             ("get", "ping", ns::PING) | ("set", "session", ns::SESSION) => {
                 self.hub.result(session, from, id, |_| {});
             }

@@ -69,9 +69,9 @@ impl<'a> Query<'a> {
             // Prosody wants it but takes any field, ejabberd the other way round.
             let right = field(form, "FORM_TYPE").map(|kind| kind == ns::MAM);
             let known = ["FORM_TYPE", "start", "end", "with", "withtext"];
-            let unknown = form.children().any(|f| {
-                f.attr("var").is_some_and(|name| !known.contains(&name))
-            });
+            let unknown = form
+                .children()
+                .any(|f| f.attr("var").is_some_and(|name| !known.contains(&name)));
             if right == Some(false) || (prosody && right.is_none()) || (!prosody && unknown) {
                 return Err(bad);
             }

@@ -171,7 +171,9 @@ impl Server {
                     // Measured: neither server tells what is not XML from what XMPP
                     // does not allow.
                     let condition = match error.condition() {
-                        crate::StreamCondition::RestrictedXml => crate::StreamCondition::NotWellFormed,
+                        crate::StreamCondition::RestrictedXml => {
+                            crate::StreamCondition::NotWellFormed
+                        }
                         other => other,
                     };
                     self.model.end(connection, Some(condition));

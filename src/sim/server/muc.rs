@@ -83,11 +83,12 @@ impl Muc {
                 // room where they mean their occupant.
                 let own = inside.map(|o| o.nick.clone());
                 let Some(nick) = nick.map(String::from).or(own) else {
-                    if hub.is_prosody() {
-                        // Measured: it says nothing.
-                        return;
-                    }
-                    let refusal = Refusal::modify(Condition::JidMalformed);
+                    // Measured.
+                    let refusal = if hub.is_prosody() {
+                        NO_SERVICE
+                    } else {
+                        Refusal::modify(Condition::JidMalformed)
+                    };
                     return hub.refuse(session, stanza, refusal);
                 };
                 self.on_available(hub, session, room, &nick, stanza);
@@ -211,7 +212,13 @@ impl Muc {
     }
 
     /// Takes a session out of all rooms.
-    pub(super) fn leave_all(&mut self, hub: &mut Hub, session: SessionId) {
+    /// `bounced`: the room gets back what it said.
+    pub(super) fn leave_all(
+        &mut self,
+        hub: &mut Hub,
+        session: SessionId,
+        bounced: impl Fn(&str) -> bool,
+    ) {
         let inside = |room: &&Room| room.occupant(session).is_some();
         let rooms = self.rooms.values().filter(inside);
         let rooms: alloc::vec::Vec<_> = rooms.map(|room| room.jid.clone()).collect();
@@ -220,7 +227,12 @@ impl Muc {
                 relayed: false,
                 ..OWN
             };
-            self.leave(hub, session, &jid, unasked);
+            let parting = if bounced(&jid) {
+                by_error(hub.is_prosody())
+            } else {
+                unasked
+            };
+            self.leave(hub, session, &jid, parting);
         }
     }
 
@@ -244,12 +256,7 @@ impl Muc {
         stanza: Element<'_>,
     ) {
         if !hub.is_prosody() {
-            let parting = Parting {
-                relayed: false,
-                status: Some("This participant sent an error"),
-                ..OWN
-            };
-            return self.leave(hub, session, room, parting);
+            return self.leave(hub, session, room, by_error(false));
         }
         let error = stanza.child("error", ns::CLIENT);
         let conditions = error.into_iter().flat_map(|e| e.children());
@@ -267,13 +274,7 @@ impl Muc {
             "service-unavailable",
         ];
         if kicks.contains(&condition) {
-            let parting = Parting {
-                codes: &["333"],
-                own: true,
-                status: Some("Kicked: an error was sent"),
-                ..Parting::default()
-            };
-            self.leave(hub, session, room, parting);
+            self.leave(hub, session, room, by_error(true));
         }
     }
 
@@ -306,6 +307,16 @@ impl Muc {
     }
 }
 
+/// Put out because of an error. Measured: ejabberd does not say so with a code.
+const fn by_error(prosody: bool) -> Parting<'static> {
+    Parting {
+        codes: if prosody { &["333"] } else { &[] },
+        relayed: false,
+        status: Some("Put out: an error was sent"),
+        ..OWN
+    }
+}
+
 /// Leaving as one asked to.
 const OWN: Parting<'static> = Parting {
     codes: &[],
@@ -321,10 +332,9 @@ const OWN: Parting<'static> = Parting {
 pub(super) const NO_SERVICE: Refusal = Refusal::cancel(Condition::ServiceUnavailable);
 
 /// What Prosody says to a presence that neither joins nor is from an occupant.
-const NOT_CONNECTED: Refusal =
-    Refusal::cancel(Condition::ItemNotFound)
-        .saying("You are not currently connected to this chat")
-        .by(By::Room);
+const NOT_CONNECTED: Refusal = Refusal::cancel(Condition::ItemNotFound)
+    .saying("You are not currently connected to this chat")
+    .by(By::Room);
 
 /// What Prosody says of a room that was destroyed.
 pub(super) const GONE: Refusal = Refusal::cancel(Condition::Gone)

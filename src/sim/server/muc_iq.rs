@@ -146,10 +146,20 @@ impl Muc {
         match form.and_then(|form| form.attr("type")) {
             // XEP-0045 section 10.1.2: an empty form takes the room as it is.
             Some("submit") => {
-                if !room.configure(hub, form) {
+                let Some(changed) = room.configure(hub, form) else {
                     return hub.refuse(session, iq, Refusal::modify(Condition::BadRequest));
+                };
+                // Measured: Prosody answers first.
+                let prosody = hub.is_prosody();
+                if prosody {
+                    hub.result(session, Some(jid), id, |_| {});
                 }
-                hub.result(session, Some(jid), id, |_| {});
+                if changed {
+                    room.tell_change(hub);
+                }
+                if !prosody {
+                    hub.result(session, Some(jid), id, |_| {});
+                }
                 if room.members_only {
                     self.put_out_strangers(hub, jid);
                 }
@@ -298,7 +308,9 @@ impl Muc {
         let members_only = room.members_only;
         match new {
             Affiliation::Outcast => self.remove(hub, jid, bare, &["301"], reason, actor),
-            Affiliation::None if members_only => self.remove(hub, jid, bare, &["321"], reason, actor),
+            Affiliation::None if members_only => {
+                self.remove(hub, jid, bare, &["321"], reason, actor)
+            }
             _ => {
                 let inside = room.occupants.iter().filter(|o| o.bare == bare);
                 for session in inside.map(|o| o.session).collect::<Vec<_>>() {
@@ -405,13 +417,14 @@ impl Room {
         w.end();
     }
 
-    /// Takes what of a configuration the model heeds; `false`: the form is refused.
-    fn configure(&mut self, hub: &mut Hub, form: Option<Element<'_>>) -> bool {
+    /// Takes what of a configuration the model heeds, and says whether it changes
+    /// anything; `None`: the form is refused.
+    fn configure(&mut self, hub: &Hub, form: Option<Element<'_>>) -> Option<bool> {
         let prosody = hub.is_prosody();
         let value = |name| form.and_then(|form| field(form, name));
         let is = |name| value(name).map(|flag| matches!(flag, "1" | "true"));
         if !prosody && value("muc#roomconfig_membersbydefault").is_some() {
-            return false;
+            return None;
         }
         self.locked = None;
         let before = (self.members_only, self.persistent, self.mutes_strangers);
@@ -429,10 +442,7 @@ impl Room {
             self.password = Some(password.into()).filter(|p: &String| !p.is_empty());
         }
         let after = (self.members_only, self.persistent, self.mutes_strangers);
-        if before != after || secret != self.password {
-            self.tell_change(hub);
-        }
-        true
+        Some(before != after || secret != self.password)
     }
 
     /// XEP-0045 section 10.2.1: everybody is told that something changed (104).
@@ -457,7 +467,9 @@ impl Room {
                 if prosody && new == Affiliation::Outcast {
                     w.start("status").attr("code", "301").end();
                 }
-                w.start("item").attr("affiliation", new.as_str()).attr("jid", bare);
+                w.start("item")
+                    .attr("affiliation", new.as_str())
+                    .attr("jid", bare);
                 if !prosody {
                     w.attr("role", "none");
                 }
@@ -476,7 +488,9 @@ impl Room {
     ) {
         let id = (!hub.is_prosody()).then(|| hub.ids.stream());
         hub.send(to.session, |w| {
-            w.start("message").attr("from", &self.jid).attr("to", &to.jid);
+            w.start("message")
+                .attr("from", &self.jid)
+                .attr("to", &to.jid);
             if to_all {
                 w.attr("type", "groupchat");
             }

@@ -284,7 +284,7 @@ impl Room {
     /// And takes its leave when the occupant does.
     fn bow_out(&self, hub: &mut Hub, to: &Occupant) {
         let id = hub.ids.stream();
-        hub.send(to.session, |w| {
+        hub.send(hub.heir(to.session, &to.jid), |w| {
             w.start("presence")
                 .attr("to", &to.jid)
                 .attr("from", &self.jid)
@@ -314,23 +314,20 @@ impl Room {
         told: bool,
         leaves: impl Fn(&Occupant) -> bool,
     ) {
-        let leaving: Vec<SessionId> = self
+        // Whoever shares a nick is told of all that did.
+        let shared: Vec<Vec<String>> = self
             .occupants
             .iter()
             .filter(|o| leaves(o))
-            .map(|o| o.session)
+            .map(|o| self.jids(hub, o))
             .collect();
-        for session in leaving {
-            let Some(at) = self.occupants.iter().position(|o| o.session == session) else {
-                continue;
-            };
-            let Some(about) = self.occupants.get(at).cloned() else {
-                continue;
-            };
-            let jids = self.jids(hub, &about);
-            self.occupants.remove(at);
+        let (gone, stay): (Vec<_>, Vec<_>) = core::mem::take(&mut self.occupants)
+            .into_iter()
+            .partition(leaves);
+        self.occupants = stay;
+        for (about, jids) in gone.iter().zip(&shared) {
             if told {
-                self.tell_parting(hub, parting, &about, &jids);
+                self.tell_parting(hub, parting, about, jids);
             }
             if parting.new_nick.is_none() {
                 hub.note(Note::Left {
@@ -343,13 +340,7 @@ impl Room {
         }
     }
 
-    fn tell_parting(
-        &self,
-        hub: &mut Hub,
-        parting: Parting<'_>,
-        about: &Occupant,
-        jids: &[String],
-    ) {
+    fn tell_parting(&self, hub: &mut Hub, parting: Parting<'_>, about: &Occupant, jids: &[String]) {
         let prosody = hub.is_prosody();
         let affiliation = self.affiliation(&about.bare);
         let shared = self.by_nick(&about.nick).is_some();
@@ -430,7 +421,7 @@ impl Room {
             telling.write(w, prosody, sees, moderates, shares, about.role(self));
         });
         hub.send_with(
-            to.session,
+            hub.heir(to.session, &to.jid),
             "presence",
             |w| {
                 w.start("presence")

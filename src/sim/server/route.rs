@@ -2,12 +2,12 @@
 //! the rooms, to another client. There are no other servers.
 
 use super::model::Model;
-use super::session::SessionId;
 use super::ns;
+use super::session::SessionId;
 use super::stanza::{Refusal, passed_on};
-use crate::Condition;
 use crate::jid::Jid;
 use crate::xml::Element;
+use crate::{Condition, StreamCondition};
 
 impl Model {
     pub(super) fn on_stanza(&mut self, session: SessionId, stanza: Element<'_>) {
@@ -23,6 +23,15 @@ impl Model {
                 let refusal = Refusal::modify(Condition::BadRequest);
                 return self.hub.refuse(session, stanza, refusal);
             }
+        }
+        let own = self.hub.address(session);
+        let bare = own.split('/').next().unwrap_or_default();
+        let forged = stanza
+            .attr("from")
+            .is_some_and(|from| from != own && from != bare);
+        if forged && !self.hub.is_prosody() {
+            // RFC 6120 section 8.1.2.1. Measured: Prosody puts the right one there.
+            return self.close_session(session, Some(StreamCondition::InvalidFrom));
         }
         let Some(to) = stanza.attr("to") else {
             return self.on_own(session, stanza);

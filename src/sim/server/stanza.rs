@@ -144,7 +144,9 @@ impl Hub {
                 core_of(stanza, |_| true),
             )
         };
-        let room = stanza.attr("to").map(|to| to.split('/').next().unwrap_or(to));
+        let room = stanza
+            .attr("to")
+            .map(|to| to.split('/').next().unwrap_or(to));
         let by = match refusal.by {
             By::Room if prosody => room,
             By::Service if prosody => Some(self.muc.as_str()),

@@ -140,7 +140,11 @@ fn page_cap(stage: &mut Stage<'_>) {
     said(stage, 60);
     stage.summary("no size asked for", "u0", &query("q1", ""));
     stage.summary("a hundred asked for", "u0", &query("q2", "<max>100</max>"));
-    stage.summary("the last hundred", "u0", &query("q3", "<max>100</max><before/>"));
+    stage.summary(
+        "the last hundred",
+        "u0",
+        &query("q3", "<max>100</max><before/>"),
+    );
     let rest = query("q4", "<max>100</max><after>{archive-id 2}</after>");
     stage.summary("a hundred after the second", "u0", &rest);
 }

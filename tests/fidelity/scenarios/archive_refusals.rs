@@ -32,7 +32,10 @@ const FOREIGN: [&str; 6] = [
 fn unknown_id(stage: &mut Stage<'_>) {
     five(stage);
     let of_prosody = format!("<max>2</max><after>{UUID}</after>");
-    stage.step("after a uuid of elsewhere", &[("u0", &query("q1", &of_prosody))]);
+    stage.step(
+        "after a uuid of elsewhere",
+        &[("u0", &query("q1", &of_prosody))],
+    );
     let old = query("q2", "<max>2</max><after>1000000000000000</after>");
     stage.step("after a number of long ago", &[("u0", &old)]);
     let new = query("q3", "<max>2</max><after>4000000000000000</after>");
@@ -45,7 +48,10 @@ fn unknown_id(stage: &mut Stage<'_>) {
     stage.step("before a number of long ago", &[("u0", &old)]);
     let new = query("q7", "<max>2</max><before>4000000000000000</before>");
     stage.step("before a number of the future", &[("u0", &new)]);
-    stage.step("after a uuid, all", &[("u0", &query("q8", &format!("<after>{UUID}</after>")))]);
+    stage.step(
+        "after a uuid, all",
+        &[("u0", &query("q8", &format!("<after>{UUID}</after>")))],
+    );
     for (n, foreign) in FOREIGN.iter().enumerate() {
         let after = format!("<max>2</max><after>{foreign}</after>");
         let name = format!("after {foreign}");
@@ -58,7 +64,10 @@ fn unknown_id(stage: &mut Stage<'_>) {
 
 fn empty_after(stage: &mut Stage<'_>) {
     five(stage);
-    stage.step("after nothing", &[("u0", &query("q1", "<max>2</max><after/>"))]);
+    stage.step(
+        "after nothing",
+        &[("u0", &query("q1", "<max>2</max><after/>"))],
+    );
 }
 
 fn odd_max(stage: &mut Stage<'_>) {
@@ -66,7 +75,10 @@ fn odd_max(stage: &mut Stage<'_>) {
     stage.step("less than none", &[("u0", &query("q1", "<max>-1</max>"))]);
     stage.step("a word", &[("u0", &query("q2", "<max>many</max>"))]);
     stage.step("nothing", &[("u0", &query("q3", "<max/>"))]);
-    stage.step("an index", &[("u0", &query("q4", "<max>2</max><index>2</index>"))]);
+    stage.step(
+        "an index",
+        &[("u0", &query("q4", "<max>2</max><index>2</index>"))],
+    );
 }
 
 fn odd_window(stage: &mut Stage<'_>) {
@@ -107,7 +119,10 @@ fn outsider(stage: &mut Stage<'_>) {
     stage.step("not an occupant", &[("u1", &query("q1", "<max>1</max>"))]);
     let ban = super::administer("a1", "<item jid='{u1.bare}' affiliation='outcast'/>");
     stage.step("banned", &[("u0", &ban)]);
-    stage.step("not an occupant, and banned", &[("u1", &query("q3", "<max>1</max>"))]);
+    stage.step(
+        "not an occupant, and banned",
+        &[("u1", &query("q3", "<max>1</max>"))],
+    );
 }
 
 fn members_only(stage: &mut Stage<'_>) {

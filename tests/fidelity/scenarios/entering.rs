@@ -72,7 +72,10 @@ fn second_session(stage: &mut Stage<'_>) {
     stage.enter("u0b");
     stage.step("the same account and nick", &[("u0b", &join("u0"))]);
     stage.step("the first speaks", &[("u0", &post("m1", "from the first"))]);
-    stage.step("the second speaks", &[("u0b", &post("m2", "from the second"))]);
+    stage.step(
+        "the second speaks",
+        &[("u0b", &post("m2", "from the second"))],
+    );
     stage.step("the second leaves", &[("u0b", &leave("u0"))]);
     stage.enter("u0c");
     stage.step("the same account, another nick", &[("u0c", &join("u0c"))]);
@@ -180,5 +183,6 @@ fn lost_link(stage: &mut Stage<'_>) {
     in_room(stage, &["u0", "u1"]);
     stage.client("u1").cut();
     stage.client("u0").until_stanza("presence");
+    stage.sync_rooms("u0");
     stage.step_done("the second is gone without a word");
 }

@@ -13,6 +13,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("bind-chosen", bind_chosen),
     ("bind-again", bind_again),
     ("bind-conflict", bind_conflict),
+    ("bind-conflict-in-room", bind_conflict_in_room),
     ("before-login", before_login),
     ("session", session),
 ];
@@ -112,6 +113,21 @@ fn bind_conflict(stage: &mut Stage<'_>) {
     stage.step_done("the resource of another stream");
 }
 
+fn bind_conflict_in_room(stage: &mut Stage<'_>) {
+    super::in_room(stage, &["u0", "u1"]);
+    stage.log_in("u1b");
+    stage.client("u1b").bind("b", Some("u1"));
+    stage.client("u1").until_end();
+    stage.client("u0").until_stanza("presence");
+    stage.sync_rooms("u0");
+    stage.step_done("the resource of an occupant");
+    stage.step("said then", &[("u0", &super::post("m1", "who is there?"))]);
+    stage.step(
+        "the new stream speaks",
+        &[("u1b", &super::post("m2", "am I in?"))],
+    );
+}
+
 fn before_login(stage: &mut Stage<'_>) {
     stage.open("u0");
     let message = "<message to='bob@parley.local'><body>hello</body></message>";
@@ -120,6 +136,7 @@ fn before_login(stage: &mut Stage<'_>) {
 
 fn session(stage: &mut Stage<'_>) {
     stage.enter("u0");
-    let session = "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>";
+    let session =
+        "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>";
     stage.step("a session as of old", &[("u0", session)]);
 }

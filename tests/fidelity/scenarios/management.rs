@@ -46,7 +46,10 @@ fn enable(stage: &mut Stage<'_>) {
 
 fn not_resumable(stage: &mut Stage<'_>) {
     stage.enter("u0");
-    stage.step("without resumption", &[("u0", "<enable xmlns='urn:xmpp:sm:3'/>")]);
+    stage.step(
+        "without resumption",
+        &[("u0", "<enable xmlns='urn:xmpp:sm:3'/>")],
+    );
     stage.enter("u1");
     let short = "<enable xmlns='urn:xmpp:sm:3' resume='true' max='10'/>";
     stage.step("for ten seconds", &[("u1", short)]);
@@ -58,7 +61,10 @@ fn too_early(stage: &mut Stage<'_>) {
     stage.enter("u1");
     stage.step_or_end("asked before it is enabled", "u1", ASK);
     stage.enter("u2");
-    stage.step("a resumption on a bound stream", &[("u2", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>")]);
+    stage.step(
+        "a resumption on a bound stream",
+        &[("u2", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>")],
+    );
 }
 
 fn acks(stage: &mut Stage<'_>) {
@@ -67,14 +73,24 @@ fn acks(stage: &mut Stage<'_>) {
     stage.step("enters", &[("u0", &join("u0")), ("u0", &unlock())]);
     stage.step("asked again", &[("u0", ASK)]);
     stage.client("u0").until_asked();
-    stage.step("acknowledged", &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")]);
-    stage.step("acknowledged again", &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")]);
+    stage.step(
+        "acknowledged",
+        &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")],
+    );
+    stage.step(
+        "acknowledged again",
+        &[("u0", "<a xmlns='urn:xmpp:sm:3' h='{h}'/>")],
+    );
     stage.step("asked at last", &[("u0", ASK)]);
 }
 
 fn ack_too_high(stage: &mut Stage<'_>) {
     managed(stage, "u0");
-    stage.step_or_end("more than was sent", "u0", "<a xmlns='urn:xmpp:sm:3' h='99'/>");
+    stage.step_or_end(
+        "more than was sent",
+        "u0",
+        "<a xmlns='urn:xmpp:sm:3' h='99'/>",
+    );
     managed(stage, "u1");
     stage.step_or_end("no number", "u1", "<a xmlns='urn:xmpp:sm:3' h='many'/>");
     managed(stage, "u2");
@@ -150,7 +166,11 @@ fn resume_ended(stage: &mut Stage<'_>) {
     stage.client("u0").close();
     stage.step_done("ended in good order");
     stage.log_in("u0");
-    stage.say("u0", "<resume xmlns='urn:xmpp:sm:3' previd='{stream}' h='0'/>", &mut String::new());
+    stage.say(
+        "u0",
+        "<resume xmlns='urn:xmpp:sm:3' previd='{stream}' h='0'/>",
+        &mut String::new(),
+    );
     stage.client("u0").until_count(1);
     stage.step_done("a stream that was ended");
 }
@@ -161,8 +181,10 @@ fn bind_instead(stage: &mut Stage<'_>) {
     stage.step("enters", &[("u1", &join("u1"))]);
     stage.client("u1").cut();
     stage.steps.clear();
-    stage.enter("u1");
+    stage.log_in("u1");
+    stage.client("u1").bind("b", Some("u1"));
     stage.client("u0").until_stanza("presence");
+    stage.sync_rooms("u0");
     stage.step_done("the same resource bound after the link broke");
     stage.step("speaks", &[("u1", &post("m1", "am I in?"))]);
     enable_now(stage, "u1");

@@ -80,9 +80,7 @@ fn get(id: &str, to: &str, payload: &str) -> String {
 }
 
 fn administer(id: &str, item: &str) -> String {
-    format!(
-        "<iq type='set' id='{id}' to='{{room}}'><query xmlns='{ADMIN}'>{item}</query></iq>"
-    )
+    format!("<iq type='set' id='{id}' to='{{room}}'><query xmlns='{ADMIN}'>{item}</query></iq>")
 }
 
 /// These enter the room, the first as its owner; nothing of that is written down.

@@ -15,7 +15,10 @@ pub(super) const ALL: &[Scenario] = &[
 
 fn kick(stage: &mut Stage<'_>) {
     in_room(stage, &["u0", "u1", "u2"]);
-    let kick = administer("a1", "<item nick='u1' role='none'><reason>noise</reason></item>");
+    let kick = administer(
+        "a1",
+        "<item nick='u1' role='none'><reason>noise</reason></item>",
+    );
     stage.step("with a reason", &[("u0", &kick)]);
     stage.step("speaks all the same", &[("u1", &post("m1", "what?"))]);
     stage.step("comes back", &[("u1", &join("u1"))]);
@@ -87,11 +90,18 @@ fn destroy(stage: &mut Stage<'_>) {
     stage.step("asked of it", &[("u1", &ping)]);
     let archive = "<iq type='set' id='q1' to='{room}'><query xmlns='urn:xmpp:mam:2'/></iq>";
     stage.step("its archive", &[("u1", archive)]);
-    let info = get("d1", "{room}", "<query xmlns='http://jabber.org/protocol/disco#info'/>");
+    let info = get(
+        "d1",
+        "{room}",
+        "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+    );
     stage.step("its features", &[("u1", &info)]);
     stage.step("made anew by the other", &[("u1", &join("u1"))]);
     stage.step("taken as it is", &[("u1", &super::unlock())]);
-    stage.step("the archive of the new one", &[("u1", &archive.replace("q1", "q2"))]);
+    stage.step(
+        "the archive of the new one",
+        &[("u1", &archive.replace("q1", "q2"))],
+    );
 }
 
 fn destroy_refused(stage: &mut Stage<'_>) {

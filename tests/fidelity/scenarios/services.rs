@@ -24,7 +24,10 @@ fn ping(stage: &mut Stage<'_>) {
     stage.step("nobody in particular", &[("u0", nobody)]);
     stage.step("the own account", &[("u0", &get("p3", "{u0.bare}", PING))]);
     stage.step("the room service", &[("u0", &get("p4", "{muc}", PING))]);
-    stage.step("a room that is not there", &[("u0", &get("p5", "{room}", PING))]);
+    stage.step(
+        "a room that is not there",
+        &[("u0", &get("p5", "{room}", PING))],
+    );
     let nobody = get("p6", "{room}/nobody", PING);
     stage.step("an occupant of that", &[("u0", &nobody)]);
     let nobody = get("p7", "nobody@{domain}/x", PING);
@@ -35,14 +38,20 @@ fn disco_info(stage: &mut Stage<'_>) {
     stage.enter("u0");
     stage.step("the domain", &[("u0", &get("d1", "{domain}", INFO))]);
     stage.step("the room service", &[("u0", &get("d2", "{muc}", INFO))]);
-    stage.step("a room that is not there", &[("u0", &get("d3", "{room}", INFO))]);
+    stage.step(
+        "a room that is not there",
+        &[("u0", &get("d3", "{room}", INFO))],
+    );
     stage.step("the own account", &[("u0", &get("d4", "{u0.bare}", INFO))]);
 }
 
 fn disco_items(stage: &mut Stage<'_>) {
     stage.enter("u0");
     stage.step("the domain", &[("u0", &get("d1", "{domain}", ITEMS))]);
-    stage.step("a room that is not there", &[("u0", &get("d3", "{room}", ITEMS))]);
+    stage.step(
+        "a room that is not there",
+        &[("u0", &get("d3", "{room}", ITEMS))],
+    );
 }
 
 fn disco_room(stage: &mut Stage<'_>) {
@@ -50,8 +59,14 @@ fn disco_room(stage: &mut Stage<'_>) {
     stage.enter("u2");
     stage.step("an occupant asks", &[("u0", &get("d1", "{room}", INFO))]);
     stage.step("somebody else asks", &[("u2", &get("d2", "{room}", INFO))]);
-    stage.step("items, an occupant asks", &[("u0", &get("d3", "{room}", ITEMS))]);
-    stage.step("items, somebody else asks", &[("u2", &get("d4", "{room}", ITEMS))]);
+    stage.step(
+        "items, an occupant asks",
+        &[("u0", &get("d3", "{room}", ITEMS))],
+    );
+    stage.step(
+        "items, somebody else asks",
+        &[("u2", &get("d4", "{room}", ITEMS))],
+    );
 }
 
 fn unknown_requests(stage: &mut Stage<'_>) {
@@ -61,7 +76,10 @@ fn unknown_requests(stage: &mut Stage<'_>) {
     stage.step("nobody in particular", &[("u0", nobody)]);
     stage.step("the room service", &[("u0", &get("q3", "{muc}", UNKNOWN))]);
     stage.step("a room", &[("u0", &get("q4", "{room}", UNKNOWN))]);
-    stage.step("a room that is not there", &[("u0", &get("q5", "{room2}", UNKNOWN))]);
+    stage.step(
+        "a room that is not there",
+        &[("u0", &get("q5", "{room2}", UNKNOWN))],
+    );
     let set = "<iq type='set' id='q6' to='{room}'><query xmlns='urn:example:unknown'/></iq>";
     stage.step("a room, to be changed", &[("u0", set)]);
     stage.step("nothing asked", &[("u0", &get("q7", "{domain}", ""))]);

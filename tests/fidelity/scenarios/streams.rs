@@ -35,7 +35,11 @@ fn unexpected(stage: &mut Stage<'_>) {
     stage.enter("u0");
     stage.step_or_end("an unknown element", "u0", "<unknown/>");
     stage.enter("u1");
-    stage.step_or_end("an element of elsewhere", "u1", "<unknown xmlns='urn:example:unknown'/>");
+    stage.step_or_end(
+        "an element of elsewhere",
+        "u1",
+        "<unknown xmlns='urn:example:unknown'/>",
+    );
     stage.enter("u2");
     let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>";
     stage.step_or_end("another login", "u2", auth);
@@ -93,6 +97,7 @@ fn before_bind(stage: &mut Stage<'_>) {
 
 fn other_sender(stage: &mut Stage<'_>) {
     stage.enter("u0");
-    let other = "<message from='bob@parley.local/x' to='{domain}' id='m'><body>hello</body></message>";
+    let other =
+        "<message from='bob@parley.local/x' to='{domain}' id='m'><body>hello</body></message>";
     stage.step_or_end("in another's name", "u0", other);
 }

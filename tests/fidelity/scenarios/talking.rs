@@ -49,16 +49,28 @@ fn posted_twice(stage: &mut Stage<'_>) {
 fn posted_forged(stage: &mut Stage<'_>) {
     in_room(stage, &["u0", "u1"]);
     let forged = "<body>hello</body><stanza-id xmlns='urn:xmpp:sid:0' id='f' by='{room}'/>";
-    stage.step("a place of the own choice", &[("u0", &message("m1", forged))]);
+    stage.step(
+        "a place of the own choice",
+        &[("u0", &message("m1", forged))],
+    );
     let forged = "<body>hello</body><stanza-id xmlns='urn:xmpp:sid:0' id='f' by='else.where'/>";
     stage.step("a place elsewhere", &[("u0", &message("m2", forged))]);
     let forged = "<body>hello</body><delay xmlns='urn:xmpp:delay' stamp='2001-01-01T00:00:00Z'/>";
-    stage.step("a time of the own choice", &[("u0", &message("m3", forged))]);
+    stage.step(
+        "a time of the own choice",
+        &[("u0", &message("m3", forged))],
+    );
     let forged = "<body>hello</body><x xmlns='http://jabber.org/protocol/muc#user'>\
                   <item affiliation='owner' jid='root@example'/></x>";
-    stage.step("a role of the own choice", &[("u0", &message("m4", forged))]);
+    stage.step(
+        "a role of the own choice",
+        &[("u0", &message("m4", forged))],
+    );
     let forged = "<body>hello</body><occupant-id xmlns='urn:xmpp:occupant-id:0' id='f'/>";
-    stage.step("an occupant of the own choice", &[("u0", &message("m5", forged))]);
+    stage.step(
+        "an occupant of the own choice",
+        &[("u0", &message("m5", forged))],
+    );
 }
 
 fn posted_not_in(stage: &mut Stage<'_>) {
@@ -80,7 +92,10 @@ fn posted_odd(stage: &mut Stage<'_>) {
     let active = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
     stage.step("a state of the chat", &[("u0", &message("m3", active))]);
     let store = "<x xmlns='urn:example:x'/><store xmlns='urn:xmpp:hints'/>";
-    stage.step("to be kept, without a body", &[("u0", &message("m4", store))]);
+    stage.step(
+        "to be kept, without a body",
+        &[("u0", &message("m4", store))],
+    );
     let no_store = "<body>hello</body><no-store xmlns='urn:xmpp:hints'/>";
     stage.step("not to be kept", &[("u0", &message("m5", no_store))]);
     let marker = "<displayed xmlns='urn:xmpp:chat-markers:0' id='m5'/>";
@@ -98,7 +113,10 @@ fn subject(stage: &mut Stage<'_>) {
     in_room(stage, &["u0", "u1"]);
     let change = message("s1", "<subject>cats</subject>");
     stage.step("by the owner", &[("u0", &change)]);
-    stage.step("by another", &[("u1", &message("s2", "<subject>dogs</subject>"))]);
+    stage.step(
+        "by another",
+        &[("u1", &message("s2", "<subject>dogs</subject>"))],
+    );
     let both = message("s3", "<subject>birds</subject><body>and a text</body>");
     stage.step("with a body", &[("u0", &both)]);
     stage.step("taken away", &[("u0", &message("s4", "<subject/>"))]);
@@ -141,14 +159,23 @@ fn self_ping(stage: &mut Stage<'_>) {
     };
     in_room(stage, &["u0", "u1"]);
     stage.step("in", &[("u0", &ping("p1", "u0"))]);
-    stage.step("the room itself", &[("u0", &get("p2", "{room}", "<ping xmlns='urn:xmpp:ping'/>"))]);
+    stage.step(
+        "the room itself",
+        &[("u0", &get("p2", "{room}", "<ping xmlns='urn:xmpp:ping'/>"))],
+    );
     stage.step("in, a nick of nobody", &[("u0", &ping("p3", "nobody"))]);
     stage.enter("u2");
     stage.step("not in, a nick of nobody", &[("u2", &ping("p4", "u2"))]);
     stage.step("not in, the nick of another", &[("u2", &ping("p5", "u1"))]);
-    stage.step("not in, the room itself", &[("u2", &get("p6", "{room}", "<ping xmlns='urn:xmpp:ping'/>"))]);
+    stage.step(
+        "not in, the room itself",
+        &[("u2", &get("p6", "{room}", "<ping xmlns='urn:xmpp:ping'/>"))],
+    );
     stage.enter("u0b");
-    stage.step("another session of an occupant", &[("u0b", &ping("p7", "u0"))]);
+    stage.step(
+        "another session of an occupant",
+        &[("u0b", &ping("p7", "u0"))],
+    );
     stage.step("leaves", &[("u0", &leave("u0"))]);
     stage.step("after leaving", &[("u0", &ping("p8", "u0"))]);
 }
