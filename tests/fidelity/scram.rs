@@ -11,9 +11,12 @@ use sha1::{Digest as _, Sha1};
 
 const NONCE: &str = "a+nonce+of+the+client";
 
+/// By password, salt and rounds.
+type Salted = BTreeMap<(String, Vec<u8>, u32), Vec<u8>>;
+
 thread_local! {
     /// Salted passwords: servers ask for ten thousand rounds at each login.
-    static SALTED: RefCell<BTreeMap<(String, Vec<u8>, u32), Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+    static SALTED: RefCell<Salted> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// The text of `<auth mechanism='SCRAM-SHA-1'/>`.

@@ -105,7 +105,7 @@ impl Muc {
         // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
         // service SHOULD return a <not-acceptable/> error to the sender".
         let sender = room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
-        if !room.has_voice(sender) {
+        if sender.muted {
             let refusal = Refusal::auth(Condition::Forbidden);
             return Err(refusal.saying("You may not speak in this room"));
         }

@@ -527,10 +527,9 @@ impl Room {
 
     /// Measured: on Prosody who now moderates is told the others' addresses.
     fn show_addresses(&self, hub: &mut Hub, session: SessionId, new: Affiliation) {
-        if hub.is_prosody() && new >= Affiliation::Admin {
-            if let Some(to) = self.occupant(session) {
-                self.introduce_others(hub, to);
-            }
+        let promoted = hub.is_prosody() && new >= Affiliation::Admin;
+        if let Some(to) = self.occupant(session).filter(|_| promoted) {
+            self.introduce_others(hub, to);
         }
     }
 

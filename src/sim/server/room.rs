@@ -1,7 +1,7 @@
 //! A room and who is in it (XEP-0045 v1.35.5): entering, leaving, being put out.
 //!
 //! An occupant here is one session; sessions of one account may share a nick, as
-//! both servers let them. Rooms are semi-anonymous, nobody is without voice.
+//! both servers let them. Rooms are semi-anonymous.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -472,20 +472,12 @@ impl Room {
 
 impl Occupant {
     /// The role that it has (XEP-0045, section 5.1).
-    pub(super) fn role(&self, room: &Room) -> &'static str {
-        let affiliation = room.affiliation(&self.bare);
-        if !room.has_voice(self) {
+    fn role(&self, room: &Room) -> &'static str {
+        if self.muted {
             "visitor"
         } else {
-            affiliation.role()
+            room.affiliation(&self.bare).role()
         }
-    }
-}
-
-impl Room {
-    /// Whether an occupant may speak.
-    pub(super) fn has_voice(&self, occupant: &Occupant) -> bool {
-        !occupant.muted
     }
 }
 
