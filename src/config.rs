@@ -103,6 +103,9 @@ pub struct Config {
     pub plaintext: Plaintext,
     /// Whether PLAIN may be used, over TLS, where the server offers no SCRAM. Default: no.
     pub allow_plain: bool,
+    /// Whether streams are managed where the server offers it (XEP-0198): stanzas
+    /// acknowledged, and a broken stream resumed. Default: yes.
+    pub stream_management: bool,
     /// Every bound.
     pub limits: Limits,
     /// Every waiting time.
@@ -123,6 +126,7 @@ impl Config {
             resource: None,
             plaintext: Plaintext::default(),
             allow_plain: false,
+            stream_management: true,
             limits: Limits::default(),
             timing: Timing::default(),
         })

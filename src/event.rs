@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::error::{AuthFailure, StanzaError, StreamCondition};
+use crate::error::{AuthFailure, Condition, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::{BareJid, Jid};
 use crate::time::{Instant, Timer};
@@ -15,7 +15,7 @@ use crate::xml::XmlError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A stream is ready: logged in and bound.
+    /// A stream is ready: logged in and bound, or resumed ([`Login::resumed`]).
     Online {
         /// The address the server gave us.
         jid: Jid,
@@ -24,6 +24,10 @@ pub enum Event {
     },
     /// A stream, or the attempt at one, ended: exactly once for each
     /// [`Transport::Connect`](crate::Transport::Connect).
+    ///
+    /// Where the stream can be resumed (XEP-0198), what lives on it is not over
+    /// yet: rooms are [`Left`](RoomEvent::Left) and posts
+    /// [`Unknown`](PostOutcome::Unknown) only when it turns out that it cannot.
     Offline {
         /// Why.
         cause: OfflineCause,
@@ -86,6 +90,9 @@ pub struct Login {
     pub announced_bindings: Vec<String>,
     /// The server offers stream management (XEP-0198).
     pub stream_management: bool,
+    /// The stream before this one was resumed: rooms, posts and subscriptions go
+    /// on as if nothing had happened.
+    pub resumed: bool,
     /// The largest stanza the server takes, in bytes (XEP-0478).
     pub max_bytes: Option<u64>,
     /// Silence after which the server closes the stream, in seconds (XEP-0478).
@@ -141,6 +148,19 @@ pub enum PeerMisbehaved {
     MalformedBind,
     /// White space without end before the login.
     IdleFlood,
+    /// It says that it handled more stanzas than it was sent (XEP-0198).
+    HandledCountTooHigh {
+        /// How many it says.
+        h: u32,
+        /// How many it was sent.
+        sent: u32,
+    },
+    /// It says that it handled fewer stanzas than it said before (XEP-0198).
+    HandledCountBackwards,
+    /// A count of handled stanzas that is missing or no number (XEP-0198).
+    MalformedHandledCount,
+    /// It resumed another stream than the one it was asked to (XEP-0198).
+    ResumedAnother,
 }
 
 /// What the peer cannot do, although we need it.
@@ -320,7 +340,7 @@ pub enum LeaveCause {
         /// The reason given, hostile until escaped.
         reason: Option<String>,
     },
-    /// The stream under it ended.
+    /// The stream under it ended, and was not resumed.
     Offline,
 }
 
@@ -382,6 +402,9 @@ pub enum Source {
 pub enum Entry {
     /// A message, in the order of the archive, once.
     Message(Box<Message>),
+    /// A message that the archive did not show when it was its turn: it lies before
+    /// one that was delivered already. Once, like all others.
+    Late(Box<Message>),
     /// All that the archive held when asked has been delivered; what follows is
     /// live. Comes again after each interruption.
     CaughtUp {
@@ -419,6 +442,9 @@ pub enum GapReason {
     Overflow,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
+    /// The archive did not show in time what the room said: what was said before
+    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all.
+    Unsettled,
 }
 
 /// What became of a post.
@@ -502,6 +528,13 @@ pub enum RequestError {
     TimedOut,
     /// The stream ended for good.
     Offline,
+}
+
+impl RequestError {
+    /// Whether somebody refused with `<item-not-found/>`.
+    pub(crate) fn is_item_not_found(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.condition == Condition::ItemNotFound)
+    }
 }
 
 impl fmt::Display for RequestError {

@@ -42,6 +42,13 @@ pub struct Limits {
     /// their turn. At twice as many reading stops, since the peer makes us write
     /// more than it reads.
     pub write_bytes: usize,
+    /// Stanzas kept until the server says that it handled them (XEP-0198). Default
+    /// 1024. At it: posts wait for their turn. At twice as many what is kept is
+    /// let go, so that the stream cannot be resumed until the server has caught up.
+    pub unacked_stanzas: usize,
+    /// Bytes of stanzas kept until the server says that it handled them. Default
+    /// 1 MiB. At it, likewise.
+    pub unacked_bytes: usize,
     /// Live messages of one room held back while its archive is read. Default
     /// 256. At it: they are dropped and read from the archive instead.
     pub held_messages: usize,
@@ -67,6 +74,8 @@ impl Default for Limits {
             events: 1024,
             event_bytes: 8 * 1024 * 1024,
             write_bytes: 1024 * 1024,
+            unacked_stanzas: 1024,
+            unacked_bytes: 1024 * 1024,
             held_messages: 256,
             held_bytes: 1024 * 1024,
             page: 100,
@@ -87,6 +96,8 @@ impl Limits {
         self.events = self.events.max(1);
         self.event_bytes = self.event_bytes.max(1);
         self.write_bytes = self.write_bytes.max(1);
+        self.unacked_stanzas = self.unacked_stanzas.max(1);
+        self.unacked_bytes = self.unacked_bytes.max(1);
         self.scram_iterations_per_call = self.scram_iterations_per_call.max(1);
         self.page = self.page.max(1);
         // What is held back and what a page brings have to be told apart.
@@ -116,9 +127,20 @@ impl Limits {
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
             .saturating_add(remembered);
-        let subscription = page.saturating_add(held).saturating_add(remembered);
+        // Two pages: one that is delivered, one that is compared; and what was told late.
+        let subscription = page
+            .saturating_mul(2)
+            .saturating_add(held)
+            .saturating_add(remembered.saturating_mul(2));
+        // As they are kept, and once more as they are sent again.
+        let unacked = wide(self.unacked_bytes)
+            .saturating_mul(2)
+            .saturating_add(stanza)
+            .saturating_mul(2)
+            .saturating_add(times(self.unacked_stanzas, 128));
         [
             xml,
+            unacked,
             times(self.rooms, room),
             times(self.subscriptions, subscription),
             times(self.queries, page),
@@ -207,6 +229,12 @@ pub struct Timing {
     pub backoff_max: Duration,
     /// How long a stream must last for the backoff to start afresh. Default 60 s.
     pub stable: Duration,
+    /// For an archive to show what its room said, at most; some lag behind. Default 5 s.
+    pub settle: Duration,
+    /// Between two comparisons of what a subscription delivered with the archive. The
+    /// first two after each catch-up come after [`settle`](Self::settle) and half a
+    /// minute. Default 10 min.
+    pub audit: Duration,
     /// For a post to reach its outcome, unless the post says otherwise. Default 60 s.
     pub post: Duration,
 }
@@ -227,6 +255,8 @@ impl Default for Timing {
             backoff_min: Duration::from_millis(500),
             backoff_max: secs(60),
             stable: secs(60),
+            settle: secs(5),
+            audit: secs(600),
             post: secs(60),
         }
     }

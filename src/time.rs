@@ -69,6 +69,10 @@ pub enum Timer {
     Reconnect,
     /// The closing of the stream is not answered.
     Close,
+    /// The server does not say which stanzas it handled, although it was asked to.
+    Ack,
+    /// A broken stream can no longer be resumed.
+    Session,
     /// Nothing was heard for a while: time to ask the server for a sign of life.
     Keepalive,
     /// The sign of life that was asked for has not come.
@@ -97,6 +101,10 @@ pub enum Timer {
     FetchStalled,
     /// Reading an archive for a subscription failed for now and is tried again.
     LogRetry,
+    /// An archive that lags behind what its room says is looked at again.
+    LogSettle,
+    /// A subscription compares what it delivered with the archive.
+    LogAudit,
     /// Computation in slices (PBKDF2): call again at once.
     Work,
     /// Reading was refused for a while and may go on: call again at once.
@@ -145,11 +153,34 @@ impl TimerKey {
                 | Timer::Login
                 | Timer::Keepalive
                 | Timer::KeepaliveReply
+                | Timer::Ack
                 | Timer::Iq
                 | Timer::Join
                 | Timer::FetchStalled
                 | Timer::SelfPresence
                 | Timer::Parting
+                // These accuse nobody, but ask for what we would not read.
+                | Timer::LogSettle
+                | Timer::LogAudit
+        )
+    }
+}
+
+impl TimerKey {
+    /// Whether this timer belongs to a session rather than to a stream: it stands
+    /// still while a broken stream waits to be resumed, since nobody can answer.
+    const fn is_of_session(self) -> bool {
+        matches!(
+            self.why,
+            Timer::Iq
+                | Timer::Join
+                | Timer::SelfPresence
+                | Timer::Parting
+                | Timer::Rejoin
+                | Timer::LogRetry
+                | Timer::LogSettle
+                | Timer::LogAudit
+                | Timer::FetchRecheck
         )
     }
 }
@@ -159,6 +190,15 @@ impl TimerKey {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Instant, TimerKey)>,
+    at: BTreeMap<TimerKey, Instant>,
+    frozen: Option<Frozen>,
+}
+
+/// Timers of a session while there is no stream.
+#[derive(Debug)]
+struct Frozen {
+    since: Instant,
+    /// As they would have been at `since`.
     at: BTreeMap<TimerKey, Instant>,
 }
 
@@ -170,7 +210,43 @@ impl Timers {
         self.queue.insert((at, key));
     }
 
+    /// Arms `key` to go off so long after `now`.
+    pub(crate) fn arm_after(&mut self, key: TimerKey, now: Instant, after: Duration) {
+        match &mut self.frozen {
+            Some(frozen) if key.is_of_session() => {
+                frozen.at.insert(key, frozen.since.plus(after));
+            }
+            _ => self.arm(key, now.plus(after)),
+        }
+    }
+
+    /// From now on the timers of the session stand still.
+    pub(crate) fn freeze(&mut self, now: Instant) {
+        if self.frozen.is_some() {
+            return;
+        }
+        let of_session = self.at.iter().filter(|(key, _)| key.is_of_session());
+        let at: BTreeMap<_, _> = of_session.map(|(key, at)| (*key, *at)).collect();
+        for key in at.keys() {
+            self.disarm(*key);
+        }
+        self.frozen = Some(Frozen { since: now, at });
+    }
+
+    /// They go on where they stood.
+    pub(crate) fn thaw(&mut self, now: Instant) {
+        if let Some(frozen) = self.frozen.take() {
+            let pause = now.since(frozen.since);
+            for (key, at) in frozen.at {
+                self.arm(key, at.plus(pause));
+            }
+        }
+    }
+
     pub(crate) fn disarm(&mut self, key: TimerKey) {
+        if let Some(frozen) = &mut self.frozen {
+            frozen.at.remove(&key);
+        }
         if let Some(at) = self.at.remove(&key) {
             self.queue.remove(&(at, key));
         }
@@ -178,6 +254,11 @@ impl Timers {
 
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
         self.at.contains_key(&key)
+    }
+
+    /// What `key` is armed for, if it is.
+    pub(crate) fn armed_for(&self, key: TimerKey) -> Option<Instant> {
+        self.at.get(&key).copied()
     }
 
     /// The earliest timer; those that accuse the peer only `with_peer`.
@@ -244,6 +325,28 @@ mod tests {
         assert!(timers.take_due(key, Instant::from_millis(9)));
         assert!(!timers.take_due(key, Instant::from_millis(9)));
         assert_eq!(timers.due(Instant::from_millis(99), true), []);
+    }
+
+    #[test]
+    fn timers_of_a_session_stand_still_without_a_stream() {
+        let (secs, at) = (Duration::from_secs, Instant::from_millis);
+        let mut timers = Timers::default();
+        let iq = |n| TimerKey::of(Timer::Iq, n);
+        timers.arm(iq(1), at(5000));
+        timers.arm(iq(2), at(5000));
+        timers.arm(TimerKey::of(Timer::Post, 1), at(6000));
+        timers.freeze(at(2000));
+        timers.freeze(at(3000));
+        timers.disarm(iq(2));
+        timers.arm_after(iq(3), at(4000), secs(30));
+        assert_eq!(timers.next(true).unwrap().why, Timer::Post);
+        timers.thaw(at(100_000));
+        timers.disarm(TimerKey::of(Timer::Post, 1));
+        assert_eq!(timers.next(true).unwrap().at, at(103_000));
+        timers.disarm(iq(1));
+        assert_eq!(timers.next(true).unwrap().at, at(130_000));
+        timers.disarm(iq(3));
+        assert_eq!(timers.next(true), None);
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Machine {
         let entry = self.rooms.get(&room).ok_or(QueryError::UnknownRoom)?;
         let id = QueryId(self.ids.next());
         let mut fetching = Fetching::new(&mut self.core.cx(), id, room, fetch);
-        if entry.room.is_in() {
+        if entry.room.is_in() && !self.management.is_suspended() {
             fetching.enter(&mut self.core.cx(), &entry.room);
         }
         if !fetching.is_over() {
@@ -162,7 +162,9 @@ impl Machine {
         if let Some(mut fetching) = self.fetches.remove(&id) {
             fetching.disarm(&mut self.core.cx());
         }
-        self.discos.remove(&id);
+        if self.discos.remove(&id) {
+            self.core.cx().disarm(Timer::FetchStalled, id.0);
+        }
     }
 
     pub(super) fn subscribe(
@@ -181,7 +183,7 @@ impl Machine {
         let id = SubscriptionId(self.ids.next());
         let limits = &self.core.config.limits;
         let mut log = Log::new(id, start, credit, limits.remembered_ids, limits.page);
-        if entry.room.is_in() {
+        if entry.room.is_in() && !self.management.is_suspended() {
             log.enter(
                 &mut self.core.cx(),
                 entry.room.jid().as_str(),

@@ -5,7 +5,7 @@ use super::machine::Machine;
 use crate::event::{Event, RequestError, Retry};
 use crate::ids::{QueryId, RoomId};
 use crate::mam::Fin;
-use crate::time::TimerKey;
+use crate::time::{Timer, TimerKey};
 
 impl Machine {
     /// The page of a fetch was answered.
@@ -61,10 +61,35 @@ impl Machine {
         }
     }
 
-    /// The stream ended: for now, and fetches wait; or for good.
+    /// The stream broke and may be resumed.
+    pub(super) fn fetches_suspended(&mut self) {
+        for fetching in self.fetches.values_mut() {
+            fetching.suspend(&mut self.core.cx());
+        }
+        for id in &self.discos {
+            let patience = self.core.config.timing.post;
+            self.core.cx().arm(Timer::FetchStalled, id.0, patience);
+        }
+    }
+
+    /// The stream was resumed.
+    pub(super) fn fetches_resumed(&mut self) {
+        for fetching in self.fetches.values_mut() {
+            if let Some(entry) = self.rooms.get(&fetching.room) {
+                fetching.resume(&mut self.core.cx(), &entry.room);
+            }
+        }
+        for id in &self.discos {
+            self.core.cx().disarm(Timer::FetchStalled, id.0);
+        }
+        self.sweep();
+    }
+
+    /// The session ended: for now, and fetches wait; or for good.
     pub(super) fn fetches_offline(&mut self, retry: Retry) {
         for id in core::mem::take(&mut self.discos) {
             let result = Err(RequestError::Offline);
+            self.core.cx().disarm(Timer::FetchStalled, id.0);
             self.core.cx().tell(Event::Disco { id, result });
         }
         if retry == Retry::Never {
@@ -83,7 +108,12 @@ impl Machine {
     }
 
     pub(super) fn fetch_timer(&mut self, key: TimerKey) {
-        let Some(fetching) = self.fetches.get_mut(&QueryId(key.owner)) else {
+        let id = QueryId(key.owner);
+        if self.discos.remove(&id) {
+            let result = Err(RequestError::TimedOut);
+            self.core.cx().tell(Event::Disco { id, result });
+        }
+        let Some(fetching) = self.fetches.get_mut(&id) else {
             return;
         };
         let room = self.rooms.get(&fetching.room).map(|entry| &entry.room);

@@ -109,6 +109,22 @@ impl Fetching {
         cx.arm(Timer::FetchStalled, self.id.0, cx.timing.post);
     }
 
+    /// The stream broke and may be resumed: whoever asked does not wait for ever.
+    pub(super) fn suspend(&mut self, cx: &mut Cx<'_>) {
+        if self.phase != Phase::Away {
+            cx.arm(Timer::FetchStalled, self.id.0, cx.timing.post);
+        }
+    }
+
+    /// The stream was resumed: it goes on, or begins if it was asked for meanwhile.
+    pub(super) fn resume(&mut self, cx: &mut Cx<'_>, room: &Room) {
+        if self.phase != Phase::Away {
+            cx.disarm(Timer::FetchStalled, self.id.0);
+        } else if room.is_in() {
+            self.enter(cx, room);
+        }
+    }
+
     /// Lets go of its timers and its question.
     pub(super) fn disarm(&mut self, cx: &mut Cx<'_>) {
         cx.forget(self.asked.take());
@@ -183,6 +199,7 @@ impl Fetching {
             mut complete,
             newest,
             doubtful,
+            ..
         } = page;
         if doubtful {
             return self.ask(cx, room);

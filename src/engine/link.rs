@@ -1,22 +1,20 @@
 //! Bringing a stream up, noticing when it is dead, ending it, trying again.
 //!
-//! Every end of a stream goes through [`Machine::end_stream`], where one match
-//! says what the peer is told and another whether there will be a next attempt.
+//! Every end of a stream goes through [`Machine::end_stream`]; what it means is
+//! decided in [`ending`](super::ending), and what outlives it in
+//! [`session`](super::session).
 
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use super::ending::{Class, class, may_resume, stream_condition};
 use super::machine::{Machine, Then};
 use crate::config::{ChannelBinding, Security};
 use crate::cx::Purpose;
-use crate::error::{AuthFailure, SaslCondition, StreamCondition};
-use crate::event::{
-    Event, Login, OfflineCause, PeerIncompatible, PeerMisbehaved, Retry, TransportFailure,
-    TransportFailureKind,
-};
-use crate::jid::Jid;
+use crate::event::{Event, OfflineCause, PeerMisbehaved, Retry, TransportFailure};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::stanza::presence;
 use crate::stream::{self, Channel, Negotiation, Setting, Step};
@@ -205,6 +203,11 @@ impl Machine {
 
     fn negotiate(&mut self, negotiation: Box<Negotiation>, frame: Frame<'_>) -> Then {
         let next = self.with_setting(|cx, setting| negotiation.on_frame(cx, setting, frame));
+        self.negotiated(next)
+    }
+
+    /// Does what follows from a step of the negotiation.
+    pub(super) fn negotiated(&mut self, next: Result<(Negotiation, Step), OfflineCause>) -> Then {
         let (negotiation, step) = match next {
             Ok(next) => next,
             Err(cause) => {
@@ -236,6 +239,11 @@ impl Machine {
                 self.online(jid, login);
                 Then::Continue
             }
+            Step::Resumed(h, login) => {
+                self.resumed(h, login);
+                Then::Continue
+            }
+            Step::NotResumed(h) => self.not_resumed(h),
         }
     }
 
@@ -268,32 +276,10 @@ impl Machine {
         }
     }
 
-    fn online(&mut self, jid: Jid, login: Box<Login>) {
-        self.link = Link::Online;
-        self.login = (*login).clone();
-        self.last_heard = self.core.now;
-        self.last_sent = self.core.now;
-        let due = self.keepalive_due();
-        let mut cx = self.core.cx();
-        cx.disarm(Timer::Negotiation, 0);
-        cx.disarm(Timer::Login, 0);
-        cx.arm(Timer::Stable, 0, cx.timing.stable);
-        cx.timers.arm(TimerKey::single(Timer::Keepalive), due);
-        cx.out.write(presence::write_initial);
-        cx.tell(Event::Online {
-            jid: jid.clone(),
-            login,
-        });
-        self.us = Some(jid);
-        for entry in self.rooms.values_mut() {
-            entry.room.enter(&mut self.core.cx());
-        }
-    }
-
     /// When the server is to be asked for a sign of life: when it was silent for
     /// long, or when we were for half of what it bears. XEP-0478 v0.2.0 section 3:
     /// `<idle-seconds/>` is about traffic "from the initiating entity".
-    fn keepalive_due(&self) -> Instant {
+    pub(super) fn keepalive_due(&self) -> Instant {
         let heard = self.last_heard.plus(self.core.config.timing.keepalive);
         match self.login.idle_seconds {
             Some(seconds) if seconds > 0 => {
@@ -306,7 +292,7 @@ impl Machine {
 
     /// The server may have been silent for long enough to be asked.
     pub(super) fn keepalive(&mut self) {
-        if !matches!(self.link, Link::Online) {
+        if !matches!(self.link, Link::Online) || planted(Bug::NoKeepalive) {
             return;
         }
         let due = self.keepalive_due();
@@ -317,6 +303,14 @@ impl Machine {
                 .timers
                 .arm(TimerKey::single(Timer::Keepalive), due);
             return;
+        }
+        // XEP-0198 section 8: to request acknowledgements "in lieu of a whitespace
+        // keepalive or XMPP ping" costs no more, and tells more.
+        if self.management.ask(&mut self.core.cx()) {
+            let pause = self.core.config.timing.keepalive;
+            let reply = self.core.config.timing.keepalive_reply;
+            let after = pause.saturating_add(reply);
+            return self.core.cx().arm(Timer::Keepalive, 0, after);
         }
         let domain = self.core.config.account.domain().to_owned();
         let mut cx = self.core.cx();
@@ -337,6 +331,9 @@ impl Machine {
             Link::Connecting => Ending::Dead,
             // Who does not read will not read our farewell either.
             Link::Negotiating(_) | Link::Online if why == Timer::Write => Ending::Dead,
+            // XEP-0198 section 7: "If the stream is not cleanly closed then the server
+            // SHOULD consider the stream to be unfinished": only so it can be resumed.
+            Link::Negotiating(_) | Link::Online if self.management.resumable() => Ending::Dead,
             Link::Negotiating(_) | Link::Online => Ending::Ours,
             _ => return,
         };
@@ -358,19 +355,20 @@ impl Machine {
         }
         match self.link {
             Link::Online => {
-                self.core.out.write(presence::write_final);
+                self.core.out.stanza(presence::write_final);
+                self.management.take_leave(&mut self.core.cx());
                 self.end_stream(OfflineCause::Closed, Ending::Ours);
             }
             Link::Negotiating(_) => self.end_stream(OfflineCause::Closed, Ending::Ours),
             Link::Connecting => self.end_stream(OfflineCause::Closed, Ending::Dead),
             Link::Resting => {
                 self.core.cx().disarm(Timer::Reconnect, 0);
-                self.session_over(Retry::Never, u64::MAX);
+                self.session_over(Retry::Never, None);
                 self.finish();
             }
             Link::Parting | Link::Draining => {
                 self.core.cx().disarm(Timer::Reconnect, 0);
-                self.session_over(Retry::Never, u64::MAX);
+                self.session_over(Retry::Never, None);
             }
             Link::Closed => {}
         }
@@ -383,6 +381,7 @@ impl Machine {
         let awaits_tls =
             matches!(&self.link, Link::Negotiating(negotiation) if negotiation.awaits_tls());
         for timer in [
+            Timer::Ack,
             Timer::Connect,
             Timer::Negotiation,
             Timer::Login,
@@ -398,18 +397,17 @@ impl Machine {
         } else {
             self.backoff(class)
         };
-        self.core.cx().tell(Event::Offline {
-            cause: cause.clone(),
-            retry,
-        });
+        let times = 1 + usize::from(planted(Bug::OfflineTwice));
+        for _ in usize::from(planted(Bug::OfflineUntold))..times {
+            let cause = cause.clone();
+            self.core.cx().tell(Event::Offline { cause, retry });
+        }
         let writable = ending != Ending::Dead && !awaits_tls;
-        // What is written and not yet sent will be, if the transport lives on.
-        let sent = if writable {
-            u64::MAX
-        } else {
-            self.core.out.sent()
-        };
-        self.session_over(retry, sent);
+        if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
+            // What is written and not yet sent will be, if the transport lives on.
+            let all = writable && !self.management.is_suspended();
+            self.session_over(retry, all.then_some(u64::MAX));
+        }
         if !writable {
             self.core.out.reset();
             // Somebody may still hold the transport; it is let go with the next
@@ -417,7 +415,11 @@ impl Machine {
             self.link = Link::Resting;
             return self.finish();
         }
-        stream::write_end(&mut self.core.cx(), condition);
+        let detail = match cause {
+            OfflineCause::PeerMisbehaved(what) => Some(what),
+            _ => None,
+        };
+        stream::write_end(&mut self.core.cx(), condition, detail);
         let patience = self.core.config.timing.close;
         self.core.cx().arm(Timer::Close, 0, patience);
         self.link = if cause == OfflineCause::Closed {
@@ -441,21 +443,14 @@ impl Machine {
         }
     }
 
-    /// Everything that lived on the stream learns that it is over.
-    fn session_over(&mut self, retry: Retry, sent: u64) {
-        self.us = None;
-        for serial in self.core.requests.clear() {
-            self.core.timers.disarm(TimerKey::of(Timer::Iq, serial));
-        }
-        self.rooms_offline(retry, sent);
-        self.fetches_offline(retry);
-    }
-
     /// Decides on the next attempt, and arms it: full jitter below a ceiling that
     /// doubles until a stream has been stable.
     fn backoff(&mut self, class: Class) -> Retry {
         let timing = &self.core.config.timing;
         let (min, max) = match class {
+            Class::Attention if planted(Bug::NeverIgnored) => {
+                (timing.backoff_min, timing.backoff_max)
+            }
             Class::Attention => return Retry::Never,
             Class::Transient => (timing.backoff_min, timing.backoff_max),
             Class::Slow => (
@@ -471,6 +466,11 @@ impl Machine {
         } else {
             pause
         };
+        let pause = if planted(Bug::NoBackoff) {
+            Duration::ZERO
+        } else {
+            pause
+        };
         self.core.cx().arm(Timer::Reconnect, 0, pause);
         Retry::At(self.core.now.plus(pause))
     }
@@ -480,12 +480,16 @@ impl Machine {
         self.core.cx().arm(Timer::Negotiation, 0, after);
     }
 
-    fn with_setting<T>(&mut self, f: impl FnOnce(&mut crate::cx::Cx<'_>, &Setting<'_>) -> T) -> T {
+    pub(super) fn with_setting<T>(
+        &mut self,
+        f: impl FnOnce(&mut crate::cx::Cx<'_>, &Setting<'_>) -> T,
+    ) -> T {
         let (mut cx, config) = self.core.split();
         let setting = Setting {
             config,
             resource: &self.resource,
             keys: self.keys.as_deref(),
+            resume: self.management.resume(),
         };
         f(&mut cx, &setting)
     }
@@ -500,94 +504,4 @@ pub(super) enum Ending {
     Theirs,
     /// We end it.
     Ours,
-}
-
-/// What the peer is told about the end of the stream: RFC 6120, section 4.9.3.
-const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondition> {
-    match cause {
-        OfflineCause::Xml(error) => Some(error.condition()),
-        OfflineCause::TimedOut(_) => Some(StreamCondition::ConnectionTimeout),
-        OfflineCause::PeerMisbehaved(what) => Some(match what {
-            PeerMisbehaved::UnexpectedElement => StreamCondition::UnsupportedStanzaType,
-            PeerMisbehaved::WrongStreamHeader => StreamCondition::InvalidFrom,
-            PeerMisbehaved::DataAfterProceed | PeerMisbehaved::IdleFlood => {
-                StreamCondition::PolicyViolation
-            }
-            PeerMisbehaved::BoundToAnotherAccount | PeerMisbehaved::MalformedBind => {
-                StreamCondition::UndefinedCondition
-            }
-        }),
-        OfflineCause::PeerIncompatible(what) => Some(match what {
-            PeerIncompatible::LegacyStream => StreamCondition::UnsupportedVersion,
-            PeerIncompatible::NoTls | PeerIncompatible::TlsRefused => {
-                StreamCondition::PolicyViolation
-            }
-            PeerIncompatible::NoBind => StreamCondition::UnsupportedFeature,
-        }),
-        OfflineCause::Internal(_) => Some(StreamCondition::UndefinedCondition),
-        OfflineCause::Transport(_)
-        | OfflineCause::PeerClosed
-        | OfflineCause::StreamError { .. }
-        | OfflineCause::Auth(_)
-        | OfflineCause::Bind(_)
-        | OfflineCause::Closed => None,
-    }
-}
-
-/// What the end of a stream means for the next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// It may be better in a moment.
-    Transient,
-    /// It may be better in some minutes.
-    Slow,
-    /// It will not be better until somebody changes something.
-    Attention,
-}
-
-/// One exhaustive match, so that a new cause asks to be decided on.
-const fn class(cause: &OfflineCause) -> Class {
-    match cause {
-        OfflineCause::Transport(failure) => match failure.kind {
-            TransportFailureKind::Certificate => Class::Attention,
-            TransportFailureKind::Resolve
-            | TransportFailureKind::Connect
-            | TransportFailureKind::Tls
-            | TransportFailureKind::Io => Class::Transient,
-        },
-        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed => Class::Transient,
-        OfflineCause::StreamError { condition, .. } => match condition {
-            // Somebody else took our place: to take it back would be a see-saw.
-            StreamCondition::Conflict
-            | StreamCondition::HostUnknown
-            | StreamCondition::HostGone
-            | StreamCondition::NotAuthorized
-            | StreamCondition::InvalidFrom
-            | StreamCondition::InvalidNamespace
-            | StreamCondition::UnsupportedVersion
-            | StreamCondition::UnsupportedFeature
-            | StreamCondition::UnsupportedEncoding
-            | StreamCondition::UnsupportedStanzaType
-            | StreamCondition::SeeOtherHost => Class::Attention,
-            StreamCondition::PolicyViolation | StreamCondition::ResourceConstraint => Class::Slow,
-            _ => Class::Transient,
-        },
-        OfflineCause::Auth(failure) => match failure {
-            AuthFailure::Rejected {
-                condition: SaslCondition::TemporaryAuthFailure,
-                ..
-            } => Class::Slow,
-            _ => Class::Attention,
-        },
-        OfflineCause::Bind(error) => match error.condition {
-            crate::error::Condition::ResourceConstraint
-            | crate::error::Condition::InternalServerError => Class::Slow,
-            _ => Class::Attention,
-        },
-        OfflineCause::PeerIncompatible(_) | OfflineCause::Closed => Class::Attention,
-        // A peer that garbles its XML may have been restarted in the middle.
-        OfflineCause::Xml(_) | OfflineCause::PeerMisbehaved(_) | OfflineCause::Internal(_) => {
-            Class::Slow
-        }
-    }
 }

@@ -14,6 +14,7 @@ use crate::ids::{IdSource, Label, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
 use crate::room::{Log, Room};
 use crate::sasl::ScramKeys;
+use crate::sm::Management;
 use crate::time::{Deadline, Instant, Timer, TimerKey, Timers};
 
 /// What the reader of the byte stream is to do after a frame.
@@ -91,6 +92,7 @@ pub(super) struct Machine {
     /// The nick for rooms that do not care.
     pub(super) nick: String,
     pub(super) keys: Option<Box<ScramKeys>>,
+    pub(super) management: Management,
     pub(super) us: Option<Jid>,
     pub(super) login: Login,
     pub(super) last_heard: Instant,
@@ -142,6 +144,7 @@ impl Machine {
             resource,
             nick,
             keys: None,
+            management: Management::default(),
             us: None,
             login: Login::default(),
             last_heard: now,
@@ -181,6 +184,7 @@ impl Machine {
 
     /// Ends every call: what was filled or emptied by it has its consequences.
     pub(super) fn settle(&mut self) {
+        self.manage();
         if self.paused.is_none() && self.is_full() {
             self.paused = Some(self.core.now);
         }
@@ -266,11 +270,10 @@ impl Machine {
             self.core.cx().disarm(Timer::Write, 0);
             self.last_sent = self.core.now;
         }
-        if matches!(self.link, Link::Online) {
-            for entry in self.rooms.values_mut() {
-                entry.room.flush(&mut self.core.cx());
-            }
+        if n > 0 && matches!(self.link, Link::Online) {
+            self.management.written(&mut self.core.cx());
         }
+        self.flush_rooms();
     }
 
     /// Does what is due: everything that was due when the call began, but no
@@ -298,6 +301,7 @@ impl Machine {
             | Timer::Negotiation
             | Timer::Login
             | Timer::KeepaliveReply
+            | Timer::Ack
             | Timer::Write => {
                 self.silent_for_too_long(key.why);
             }
@@ -309,8 +313,9 @@ impl Machine {
             Timer::Post => self.post_expired(key.owner),
             Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
             Timer::Parting => self.parted(key.owner),
-            Timer::LogRetry => self.log_timer(key.owner),
+            Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
+            Timer::Session => self.end_lost_session(),
             Timer::Work | Timer::Resume => {}
         }
     }

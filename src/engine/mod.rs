@@ -1,16 +1,19 @@
 //! The engine: everything composed, the only owner of timers and queues.
 //!
 //! [`Engine`] is the surface. Behind it stands the `Machine`: [`link`] brings the
-//! stream up and keeps it up, [`route`] takes stanzas to whom they concern,
-//! [`command`] takes what the host asks for, [`fetching`] reads archives.
+//! stream up and keeps it up, [`session`] knows what outlives it, [`route`] takes
+//! stanzas to whom they concern, [`command`] takes what the host asks for,
+//! [`fetching`] reads archives.
 
 mod command;
+mod ending;
 mod fetches;
 mod fetching;
 mod link;
 mod machine;
 mod refusal;
 mod route;
+mod session;
 
 use core::fmt;
 
@@ -59,9 +62,18 @@ pub use refusal::{JoinError, PostError, QueryError};
 /// - **Back-pressure is not death.** While `wants().read` is false no timer that
 ///   accuses the peer of silence fires.
 ///
-/// It does not resume streams (XEP-0198), and does not look for the posts of a
-/// broken stream in the archive: their outcome is
-/// [`Unknown`](crate::PostOutcome::Unknown).
+/// # Broken streams
+///
+/// Where the server manages streams (XEP-0198), a broken one is resumed by the
+/// next: [`Event::Offline`] is told as ever, but rooms stay joined and posts in
+/// flight stay so, and go on after the next [`Event::Online`], whose
+/// [`Login::resumed`](crate::Login::resumed) is then true. Only where the server
+/// cannot resume it, or the time for that is over, rooms are left and joined anew.
+///
+/// It does not look for the posts of a stream that was not resumed in the archive:
+/// if they can have been handled, their outcome is
+/// [`Unknown`](crate::PostOutcome::Unknown). It does not keep a session beyond its
+/// own life, so that another process cannot resume it.
 pub struct Engine {
     framer: Framer,
     machine: Machine,
@@ -169,6 +181,8 @@ impl Engine {
                     if self.machine.on_frame(frame) == Then::Restart {
                         self.framer.restart();
                     }
+                    // Not at the end of the call: pieces must make no difference.
+                    self.machine.manage();
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! of a room from that room.
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::link::Link;
@@ -18,6 +18,7 @@ use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::room::{Log, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
 use crate::stanza::{self, RawJid, presence};
@@ -33,9 +34,16 @@ impl Machine {
     pub(super) fn on_stanza(&mut self, element: Element<'_>) {
         self.last_heard = self.core.now;
         self.core.cx().disarm(Timer::KeepaliveReply, 0);
+        if element.ns() == ns::SM {
+            return self.on_management(element);
+        }
         if element.ns() != ns::CLIENT {
-            // Features, acknowledgements, whatever else: nothing that was asked for.
+            // Features, whatever else: nothing that was asked for.
             return;
+        }
+        if matches!(element.name(), "message" | "presence" | "iq") {
+            // Whatever is made of it, and be it nothing: it is ours now.
+            self.management.handled();
         }
         match element.name() {
             "message" => self.on_message(element),
@@ -64,6 +72,15 @@ impl Machine {
             && let Some(archived) = Archived::read(element)
         {
             return self.on_archived(from.bare, &archived);
+        }
+        if element.child("body", ns::CLIENT).is_none() && planted(Bug::ErrorForMessage) {
+            let to = String::from(from.bare);
+            self.core.out.stanza(|w| {
+                w.start("message")
+                    .attr("to", &to)
+                    .attr("type", "error")
+                    .end();
+            });
         }
         self.in_room(from, None, |entry, cx| {
             let followed = !entry.logs.is_empty();
@@ -202,14 +219,16 @@ impl Machine {
         self.fail_fetches(|fetch| fetch.room == id, why);
     }
 
-    /// The stream is over, for now or for good.
-    pub(super) fn rooms_offline(&mut self, retry: Retry, sent: u64) {
+    /// The session is over, for now or for good.
+    pub(super) fn rooms_offline(&mut self, retry: Retry, doubtful: u64) {
         for (_, serial) in core::mem::take(&mut self.partings).into_values() {
             self.core.cx().disarm(Timer::Parting, serial);
         }
         let mut dead = Vec::new();
         for (id, entry) in &mut self.rooms {
-            entry.room.stream_ended(&mut self.core.cx(), sent, retry);
+            entry
+                .room
+                .session_ended(&mut self.core.cx(), doubtful, retry);
             for log in entry.logs.values_mut() {
                 log.away(&mut self.core.cx());
             }
@@ -231,7 +250,7 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        let pagers = entry.logs.values_mut().map(Log::pager).chain(
+        let pagers = entry.logs.values_mut().flat_map(Log::pagers).chain(
             self.fetches
                 .values_mut()
                 .filter(|fetch| fetch.room == id)
@@ -273,7 +292,7 @@ impl Machine {
             && iq
                 .payload()
                 .is_some_and(|payload| payload.is("ping", ns::PING));
-        self.core.out.write(|w| {
+        self.core.out.stanza(|w| {
             if is_ping {
                 iq::write_result(w, iq.from, iq.id);
             } else {
@@ -384,15 +403,15 @@ impl Machine {
         self.follow(id, output);
     }
 
-    pub(super) fn log_timer(&mut self, owner: u64) {
-        let id = SubscriptionId(owner);
+    pub(super) fn log_timer(&mut self, key: TimerKey) {
+        let id = SubscriptionId(key.owner);
         if let Some(entry) = self
             .subscriptions
             .get(&id)
             .and_then(|room| self.rooms.get_mut(room))
             && let Some(log) = entry.logs.get_mut(&id)
         {
-            log.retry(&mut self.core.cx(), entry.room.jid().as_str());
+            log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
         }
     }
 

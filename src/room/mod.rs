@@ -2,6 +2,7 @@
 //! there ([`reading`]), its posts until their outcome is known ([`outbox`]), and
 //! its messages as one sequence ([`log`]).
 
+mod audit;
 pub(crate) mod log;
 pub(crate) mod outbox;
 mod reading;
@@ -78,7 +79,7 @@ impl Nickname {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Not in, and nothing under way: the stream is down.
+    /// Not in, and nothing under way: there is no session.
     Out,
     /// The join was sent.
     Joining,
@@ -157,6 +158,11 @@ impl Room {
 
     pub(crate) fn is_in(&self) -> bool {
         self.standing == Standing::In
+    }
+
+    /// Whether we were in before.
+    pub(crate) const fn was_in(&self) -> bool {
+        self.entered
     }
 
     pub(crate) fn is_dead(&self) -> bool {

@@ -1,9 +1,10 @@
 //! Posts of one room until their outcome is known.
 //!
 //! A post is resolved by its reflection (XEP-0045 v1.35.5 section 7.4), by an
-//! error that names it, by its deadline, or by the end of the stream. Which posts
-//! an ended stream may have delivered is decided by bytes: a stanza of which the
-//! transport did not take the last byte was never whole at the other end.
+//! error that names it, by its deadline, or by the end of the session. Which posts
+//! an ended session may have delivered is decided by the numbers of their stanzas:
+//! from some number on none was ever handled, be it that no transport had it whole
+//! or that the server counts fewer (XEP-0198 v1.6.3, section 5).
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -15,6 +16,7 @@ use crate::error::{Condition, StanzaError};
 use crate::event::{Event, NotSent, PostOutcome, Via};
 use crate::ids::{ArchiveId, Label, PostId};
 use crate::jid::BareJid;
+use crate::planted::{Bug, planted};
 use crate::stanza::message;
 use crate::time::Timer;
 
@@ -32,8 +34,8 @@ struct Pending {
     origin_id: String,
     body: String,
     reply_to: Option<String>,
-    /// Where its last byte lies in the stream, once it is written.
-    end: Option<u64>,
+    /// The number of its stanza, once it is written.
+    number: Option<u64>,
 }
 
 impl Outbox {
@@ -52,26 +54,29 @@ impl Outbox {
     pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Post) {
         let origin_id = cx.ids.token(Label::OriginId);
         self.own.insert(origin_id.clone());
-        cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        if !planted(Bug::NoDeadline) {
+            cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        }
         self.posts.push_back(Pending {
             id,
             origin_id,
             body: post.body,
             reply_to: post.reply_to,
-            end: None,
+            number: None,
         });
     }
 
     /// Writes what is not written yet, in order, as far as there is room.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, room: &BareJid) {
-        for post in self.posts.iter_mut().filter(|post| post.end.is_none()) {
-            if cx.out.waiting().len() >= cx.limits.write_bytes {
+        for post in self.posts.iter_mut().filter(|post| post.number.is_none()) {
+            if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
                 break;
             }
-            post.end = Some(cx.out.write(|w| {
+            post.number = Some(cx.out.stanza(|w| {
                 let reply_to = post.reply_to.as_deref();
                 message::write_post(w, room.as_str(), &post.origin_id, &post.body, reply_to);
             }));
+            cx.out.urge();
         }
     }
 
@@ -117,7 +122,7 @@ impl Outbox {
         let at = self
             .posts
             .iter()
-            .position(|p| p.end.is_some() && is_it(&p.origin_id))?;
+            .position(|p| p.number.is_some() && is_it(&p.origin_id))?;
         self.posts.remove(at)
     }
 
@@ -128,7 +133,7 @@ impl Outbox {
         };
         if let Some(post) = self.posts.remove(at) {
             // What is written cannot be taken back, even if it still waits here.
-            let outcome = match post.end {
+            let outcome = match post.number {
                 Some(_) => PostOutcome::Unknown {
                     origin_id: post.origin_id,
                 },
@@ -138,11 +143,13 @@ impl Outbox {
         }
     }
 
-    /// The stream ended after the transport took `sent` bytes of it.
-    pub(crate) fn stream_ended(&mut self, cx: &mut Cx<'_>, sent: u64) {
+    /// The session ended. Stanzas numbered from `doubtful` on were never handled, so
+    /// that these posts are sent again, under the same ids; the others may be there.
+    pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         for mut post in core::mem::take(&mut self.posts) {
-            match post.end {
-                Some(end) if end <= sent => {
+            match post.number {
+                // To find out in the archive which of these are there belongs here.
+                Some(number) if number < doubtful && !planted(Bug::ResendUnseen) => {
                     resolve(
                         cx,
                         post.id,
@@ -152,7 +159,7 @@ impl Outbox {
                     );
                 }
                 _ => {
-                    post.end = None;
+                    post.number = None;
                     self.posts.push_back(post);
                 }
             }
@@ -162,13 +169,13 @@ impl Outbox {
     /// We are out of the room although the stream stands: what was written may
     /// have reached it before.
     pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
-        self.stream_ended(cx, u64::MAX);
+        self.session_ended(cx, u64::MAX);
     }
 
     /// Nothing will be sent any more.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
         for post in core::mem::take(&mut self.posts) {
-            let outcome = match post.end {
+            let outcome = match post.number {
                 Some(_) => PostOutcome::Unknown {
                     origin_id: post.origin_id,
                 },
@@ -180,6 +187,20 @@ impl Outbox {
 }
 
 fn resolve(cx: &mut Cx<'_>, id: PostId, outcome: PostOutcome) {
+    let outcome = match outcome {
+        PostOutcome::Unknown { .. } if planted(Bug::NotSentThoughSent) => {
+            PostOutcome::NotSent(NotSent::Offline)
+        }
+        PostOutcome::Unknown { .. } if planted(Bug::UnknownIsCommitted) => {
+            let via = Via::Reflection;
+            PostOutcome::Committed { id: None, via }
+        }
+        outcome => outcome,
+    };
+    if planted(Bug::OutcomeTwice) {
+        let outcome = outcome.clone();
+        cx.tell(Event::Post { id, outcome });
+    }
     cx.disarm(Timer::Post, id.0);
     cx.tell(Event::Post { id, outcome });
 }

@@ -2,7 +2,7 @@
 //! (XEP-0045 v1.35.5, sections 7.2, 7.14, 8.2, 9.1 and 10).
 //!
 //! ```text
-//! Out --> Joining --> [Unlocking] --> Examining --> In --> Out (stream ended)
+//! Out --> Joining --> [Unlocking] --> Examining --> In --> Out (session ended)
 //!            |                                      |
 //!            +--> Waiting --> Joining               +--> Waiting | Dead (removed)
 //!            +--> Dead (refused)
@@ -55,7 +55,7 @@ impl Room {
         self.join_id = cx.ids.token(Label::IqId);
         let occupant = format!("{}/{}", self.jid, self.current);
         cx.out
-            .write(|w| muc::write_join(w, &occupant, &self.join_id));
+            .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
         self.ask(cx);
     }
 
@@ -109,16 +109,16 @@ impl Room {
         );
         if known {
             let occupant = format!("{}/{}", self.jid, self.current);
-            cx.out.write(|w| muc::write_leave(w, &occupant));
+            cx.out.stanza(|w| muc::write_leave(w, &occupant));
         }
         known
     }
 
-    /// The stream ended after the transport took `sent` bytes of it; `retry`
-    /// says whether there will be another.
-    pub(crate) fn stream_ended(&mut self, cx: &mut Cx<'_>, sent: u64, retry: Retry) {
+    /// The session ended, no stanza from the number `doubtful` on having been
+    /// handled; `retry` says whether there will be another.
+    pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64, retry: Retry) {
         self.disarm(cx);
-        self.outbox.stream_ended(cx, sent);
+        self.outbox.session_ended(cx, doubtful);
         if retry == Retry::Never {
             self.outbox.give_up(cx, NotSent::Offline);
         }

@@ -1,9 +1,11 @@
 //! From a fresh transport to a bound stream: header, STARTTLS, SASL, bind
-//! (RFC 6120, sections 4 to 7).
+//! (RFC 6120, sections 4 to 7), or the stream before resumed (XEP-0198, section 5).
 //!
 //! ```text
 //! opened --> AwaitHeader --> AwaitFeatures --+--> AwaitProceed --> AwaitTls --> AwaitHeader
 //!                                            +--> Authenticating ------------> AwaitHeader
+//!                                            +--> AwaitResume --+--> online (resumed)
+//!                                            |                  +--> Unbound --> AwaitBind
 //!                                            +--> AwaitBind --+--> online
 //!                                                             +--> AwaitSession --> online
 //! ```
@@ -13,6 +15,7 @@
 //! an authenticated server, is a matter of types: a login needs a `LoginPermit`,
 //! binding needs the proof that the login succeeded.
 
+mod entry;
 mod features;
 mod negotiation;
 

@@ -3,16 +3,17 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
+use super::entry::{AwaitBind, AwaitResume, AwaitSession, Unbound, enter};
 use super::features::Features;
 use crate::config::{ChannelBinding, Config, Plaintext};
-use crate::cx::{Cx, Purpose};
+use crate::cx::Cx;
 use crate::error::StreamCondition;
 use crate::event::{Login, OfflineCause, PeerIncompatible, PeerMisbehaved};
 use crate::ids::Label;
 use crate::jid::Jid;
 use crate::ns;
 use crate::sasl::{self, Authenticated, Exchange, ScramKeys};
-use crate::stanza::iq::{Iq, Kind};
+use crate::sm;
 use crate::xml::{Element, Frame};
 
 /// How the transport under a negotiation is protected.
@@ -30,6 +31,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) resource: &'a str,
     /// Keys derived at an earlier login.
     pub(crate) keys: Option<&'a ScramKeys>,
+    /// The broken stream to resume, if there is one.
+    pub(crate) resume: Option<sm::Resume<'a>>,
 }
 
 /// A negotiation under way.
@@ -40,52 +43,42 @@ pub(crate) struct Negotiation {
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Header(AwaitHeader),
     Features(AwaitFeatures),
     Proceed(AwaitProceed),
     Tls(AwaitTls),
     Authenticating(Authenticating),
+    Resume(AwaitResume),
+    Unbound(Unbound),
     Bind(AwaitBind),
     Session(AwaitSession),
 }
 
 /// The stream was opened by us and not yet by the server.
 #[derive(Debug)]
-struct AwaitHeader {
+pub(super) struct AwaitHeader {
     stage: Stage,
 }
 
 /// The server opened its side; its features come next.
 #[derive(Debug)]
-struct AwaitFeatures {
+pub(super) struct AwaitFeatures {
     stage: Stage,
 }
 
 /// `<starttls/>` was sent.
 #[derive(Debug)]
-struct AwaitProceed;
+pub(super) struct AwaitProceed;
 
 /// The host is setting up TLS.
 #[derive(Debug)]
-struct AwaitTls;
+pub(super) struct AwaitTls;
 
 /// A SASL exchange is under way.
 #[derive(Debug)]
-struct Authenticating {
+pub(super) struct Authenticating {
     exchange: Exchange,
-}
-
-/// A resource was asked for.
-#[derive(Debug)]
-struct AwaitBind {
-    session: bool,
-}
-
-/// The legacy session was asked for.
-#[derive(Debug)]
-struct AwaitSession {
-    jid: Jid,
 }
 
 /// How far a stream has come when it is (re)started.
@@ -110,11 +103,16 @@ pub(crate) enum Step {
     /// The XML stream starts anew with the next byte (RFC 6120, section 4.3.3);
     /// the keys of this login are for the next one.
     LoggedIn(Option<Box<ScramKeys>>),
+    /// The stream before this one goes on; so many of our stanzas were handled.
+    Resumed(u32, Box<Login>),
+    /// It does not, with the number of stanzas that were handled where the server
+    /// still knows: [`Negotiation::bind`] is next.
+    NotResumed(Option<u32>),
     /// Ready.
     Online(Jid, Box<Login>),
 }
 
-type Next = Result<(State, Step), OfflineCause>;
+pub(super) type Next = Result<(State, Step), OfflineCause>;
 
 /// The right to log in over this channel: made only where the configuration
 /// allows it.
@@ -182,13 +180,33 @@ impl Negotiation {
                 State::Features(state) => state.on_features(cx, setting, element, &mut login),
                 State::Proceed(state) => state.on_answer(element),
                 State::Authenticating(state) => state.on_answer(cx, setting, element),
+                State::Resume(state) => state.on_answer(setting, element, &mut login),
                 State::Bind(state) => state.on_stanza(cx, setting, element, &mut login),
                 State::Session(state) => state.on_stanza(cx, element, &mut login),
-                State::Header(_) | State::Tls(_) => Err(OfflineCause::PeerMisbehaved(
-                    PeerMisbehaved::UnexpectedElement,
-                )),
+                State::Header(_) | State::Tls(_) | State::Unbound(_) => Err(
+                    OfflineCause::PeerMisbehaved(PeerMisbehaved::UnexpectedElement),
+                ),
             },
         }?;
+        Ok((Self { state, login }, step))
+    }
+
+    /// Whether the server has been asked to resume a stream and has not answered.
+    pub(crate) const fn awaits_resumption(&self) -> bool {
+        matches!(self.state, State::Resume(_))
+    }
+
+    /// Binds a resource, all that was before being settled.
+    pub(crate) fn bind(
+        self,
+        cx: &mut Cx<'_>,
+        setting: &Setting<'_>,
+    ) -> Result<(Self, Step), OfflineCause> {
+        let login = self.login;
+        let (state, step) = match self.state {
+            State::Unbound(unbound) => unbound.bind(cx, setting)?,
+            state => (state, Step::Wait),
+        };
         Ok((Self { state, login }, step))
     }
 
@@ -271,7 +289,7 @@ impl AwaitFeatures {
                     Ok((State::Proceed(AwaitProceed), Step::Continue))
                 }
             },
-            Stage::LoggedIn(authenticated) => bind(cx, setting, authenticated, &features, login),
+            Stage::LoggedIn(authenticated) => enter(cx, setting, authenticated, &features, login),
         }
     }
 }
@@ -419,105 +437,6 @@ impl Authenticating {
     }
 }
 
-/// Asks for a resource; takes the proof that the server is authenticated.
-fn bind(
-    cx: &mut Cx<'_>,
-    setting: &Setting<'_>,
-    _proof: Authenticated,
-    features: &Features<'_>,
-    login: &mut Login,
-) -> Next {
-    if !features.bind {
-        return Err(OfflineCause::PeerIncompatible(PeerIncompatible::NoBind));
-    }
-    login.stream_management = features.stream_management;
-    login.max_bytes = features.max_bytes;
-    login.idle_seconds = features.idle_seconds;
-    cx.request(Kind::Set, None, Purpose::Bind, |w| {
-        w.start("bind").attr("xmlns", ns::BIND);
-        w.start("resource").text(setting.resource).end();
-        w.end();
-    });
-    Ok((
-        State::Bind(AwaitBind {
-            session: features.session,
-        }),
-        Step::Continue,
-    ))
-}
-
-impl AwaitBind {
-    fn on_stanza(
-        self,
-        cx: &mut Cx<'_>,
-        setting: &Setting<'_>,
-        element: Element<'_>,
-        login: &mut Login,
-    ) -> Next {
-        let account = Jid::from(setting.config.account.clone());
-        let Some(answer) = answer(cx, element, &account)? else {
-            return Ok((State::Bind(self), Step::Wait));
-        };
-        let bound = answer
-            .payload()
-            .and_then(|bind| bind.child("jid", ns::BIND))
-            .and_then(|jid| Jid::parse(jid.text()).ok())
-            .filter(|jid| jid.resource().is_some())
-            .ok_or(OfflineCause::PeerMisbehaved(PeerMisbehaved::MalformedBind))?;
-        // RFC 6120 section 7.6.1: another resource than asked for is the server's
-        // right. Another account never is.
-        if bound.bare_str() != setting.config.account.as_str() {
-            return Err(OfflineCause::PeerMisbehaved(
-                PeerMisbehaved::BoundToAnotherAccount,
-            ));
-        }
-        if self.session {
-            cx.request(Kind::Set, None, Purpose::Session, |w| {
-                w.start("session").attr("xmlns", ns::SESSION).end();
-            });
-            return Ok((State::Session(AwaitSession { jid: bound }), Step::Continue));
-        }
-        let login = Box::new(core::mem::take(login));
-        Ok((State::Bind(self), Step::Online(bound, login)))
-    }
-}
-
-impl AwaitSession {
-    fn on_stanza(self, cx: &mut Cx<'_>, element: Element<'_>, login: &mut Login) -> Next {
-        if answer(cx, element, &self.jid)?.is_none() {
-            return Ok((State::Session(self), Step::Wait));
-        }
-        let jid = self.jid.clone();
-        Ok((
-            State::Session(self),
-            Step::Online(jid, Box::new(core::mem::take(login))),
-        ))
-    }
-}
-
-/// The answer to our one request; `None` for a stanza that came too early and is
-/// of no use yet.
-fn answer<'a>(
-    cx: &mut Cx<'_>,
-    element: Element<'a>,
-    us: &Jid,
-) -> Result<Option<Iq<'a>>, OfflineCause> {
-    if element.ns() != ns::CLIENT {
-        return Ok(None);
-    }
-    let Some(iq) = Iq::parse(element).filter(|iq| matches!(iq.kind, Kind::Result | Kind::Error))
-    else {
-        return Ok(None);
-    };
-    if cx.answered(&iq, us).is_none() {
-        return Ok(None);
-    }
-    match iq.kind {
-        Kind::Error => Err(OfflineCause::Bind(crate::stanza::error::parse(element))),
-        _ => Ok(Some(iq)),
-    }
-}
-
 fn unexpected(_element: Element<'_>) -> Next {
     Err(OfflineCause::PeerMisbehaved(
         PeerMisbehaved::UnexpectedElement,
@@ -541,14 +460,22 @@ pub(crate) fn stream_error(error: Element<'_>) -> OfflineCause {
     OfflineCause::StreamError { condition, text }
 }
 
-/// Ends our side of a stream, saying why if it is the peer's doing.
-pub(crate) fn write_end(cx: &mut Cx<'_>, condition: Option<StreamCondition>) {
+/// Ends our side of a stream, saying why if it is the peer's doing, and what
+/// exactly where `detail` has a word for that.
+pub(crate) fn write_end(
+    cx: &mut Cx<'_>,
+    condition: Option<StreamCondition>,
+    detail: Option<PeerMisbehaved>,
+) {
     if let Some(condition) = condition {
         cx.out.write(|w| {
             w.start("stream:error");
             w.start(condition.as_str())
                 .attr("xmlns", ns::STREAM_ERRORS)
                 .end();
+            if let Some(PeerMisbehaved::HandledCountTooHigh { h, sent }) = detail {
+                sm::write_too_high(w, h, sent);
+            }
             w.end();
         });
     }

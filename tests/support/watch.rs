@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     pub(crate) queries: Vec<String>,
     /// Ids of posts.
     pub(crate) posts: Vec<String>,
+    /// Stanzas since management was asked for, as a server counts them.
+    pub(crate) sent: u32,
     /// The mechanism and text of the last `<auth/>`.
     pub(crate) auth: Option<(String, String)>,
     /// The text of the last `<response/>`.
@@ -40,6 +42,7 @@ impl Default for Watch {
             requests: Vec::new(),
             queries: Vec::new(),
             posts: Vec::new(),
+            sent: 0,
             auth: None,
             response: None,
         }
@@ -111,6 +114,9 @@ impl Watch {
 
     fn note(&mut self, element: Element<'_>) {
         let attr = |name| element.attr(name).unwrap_or_default().to_owned();
+        if matches!(element.name(), "iq" | "message" | "presence") {
+            self.sent += 1;
+        }
         match element.name() {
             "iq" if matches!(element.attr("type"), Some("get" | "set")) => {
                 self.requests.push((attr("id"), attr("to")));
@@ -118,6 +124,7 @@ impl Watch {
                 self.queries.extend(query.map(str::to_owned));
             }
             "message" => self.posts.push(attr("id")),
+            "enable" => self.sent = 0,
             "auth" if attr("mechanism").starts_with("SCRAM") => {
                 self.auth = Some((attr("mechanism"), element.text().to_owned()));
             }

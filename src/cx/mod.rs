@@ -1,10 +1,11 @@
 //! The only door from a part of the engine to the world: what it may write, arm,
 //! draw and tell. Parts own no queues and do not know each other.
 
+mod outbound;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::event::{Entry, Event, FetchEvent, Message, RoomEvent};
 use crate::ids::{IdSource, Label, QueryId, RoomId, SubscriptionId};
@@ -13,6 +14,7 @@ use crate::limits::{Limits, Timing};
 use crate::stanza::iq::{Iq, Kind};
 use crate::time::{Instant, Timer, TimerKey, Timers};
 use crate::xml::Writer;
+pub(crate) use outbound::Outbound;
 
 /// Everything a part of the engine may use while it handles one input.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Cx<'_> {
 
     pub(crate) fn arm(&mut self, why: Timer, owner: u64, after: core::time::Duration) {
         self.timers
-            .arm(TimerKey::of(why, owner), self.now.plus(after));
+            .arm_after(TimerKey::of(why, owner), self.now, after);
     }
 
     pub(crate) fn disarm(&mut self, why: Timer, owner: u64) {
@@ -55,7 +57,7 @@ impl Cx<'_> {
     ) -> u64 {
         let id = self.ids.token(Label::IqId);
         let kind = if kind == Kind::Set { "set" } else { "get" };
-        self.out.write(|w| {
+        self.out.stanza(|w| {
             w.start("iq").attr("type", kind).attr("id", &id);
             if let Some(to) = to {
                 w.attr("to", to);
@@ -116,7 +118,7 @@ impl EventQueue {
 fn weight(event: &Event) -> usize {
     let messages = match event {
         Event::Entry {
-            entry: Entry::Message(message),
+            entry: Entry::Message(message) | Entry::Late(message),
             ..
         } => message.weight(),
         Event::Fetch {
@@ -133,67 +135,6 @@ fn weight(event: &Event) -> usize {
         _ => 0,
     };
     messages.saturating_add(size_of::<Event>())
-}
-
-/// Bytes on their way to the transport.
-#[derive(Debug, Default)]
-pub(crate) struct Outbound {
-    bytes: Vec<u8>,
-    /// How many of `bytes` the transport has taken.
-    taken: usize,
-    /// How many the transport has taken of all bytes of this stream.
-    sent: u64,
-}
-
-impl Outbound {
-    /// Appends what `write` writes, all of it or, if it holds a character that
-    /// XML cannot carry, nothing.
-    ///
-    /// Returns where the last of the bytes lies in the stream: the position behind it.
-    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> u64 {
-        let mut writer = Writer::new(&mut self.bytes);
-        write(&mut writer);
-        let written = writer.finish();
-        // Data is checked before it gets here; names and ids are our own.
-        debug_assert!(written.is_ok(), "unchecked data was written: {written:?}");
-        self.end()
-    }
-
-    pub(crate) fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
-    }
-
-    /// The stream position behind the last byte written.
-    fn end(&self) -> u64 {
-        self.sent
-            .saturating_add(u64::try_from(self.waiting().len()).unwrap_or(u64::MAX))
-    }
-
-    /// The stream position behind the last byte the transport has taken.
-    pub(crate) const fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    pub(crate) fn advance(&mut self, n: usize) {
-        let n = n.min(self.waiting().len());
-        self.taken = self.taken.saturating_add(n);
-        self.sent = self
-            .sent
-            .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.taken = 0;
-        } else if self.taken > self.bytes.len() / 2 {
-            // Moves at most as many bytes as were taken since the last move.
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
-
-    /// Forgets everything: a new stream begins.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::default();
-    }
 }
 
 /// What an answer is wanted for.

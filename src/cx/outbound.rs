@@ -1,0 +1,248 @@
+//! Bytes on their way to the transport, and stanzas until the peer handled them.
+//!
+//! Every stanza has a number, which goes on over all streams of an engine. Which
+//! stanzas can have arrived is decided by it: at first by bytes, a stanza of
+//! which the transport did not take the last byte was never whole at the other
+//! end; and where the peer acknowledges (XEP-0198), by what it says. What it has
+//! not acknowledged is kept as it was written, to be sent again.
+//!
+//! What an acknowledgement looks like is no matter of this file, but of `sm`.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::limits::Limits;
+use crate::xml::Writer;
+
+/// Bytes on their way to the transport.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the transport has taken.
+    taken: usize,
+    /// How many the transport has taken of all bytes of this stream.
+    sent: u64,
+    /// Where the stanzas end of which the transport has not taken all, in the stream.
+    ends: VecDeque<u64>,
+    /// Stanzas written so far, on all streams: the number of the next.
+    count: u64,
+    /// The number of the first stanza that no transport has had whole.
+    whole: u64,
+    kept: Option<Kept>,
+    /// Something was written of which it is to be known soon whether it arrived.
+    urgent: bool,
+}
+
+/// The newest stanzas as they were written, without a hole, until the peer
+/// handled them.
+#[derive(Debug)]
+struct Kept {
+    stanzas: VecDeque<Box<[u8]>>,
+    bytes: usize,
+    /// There is no stream: what is written waits here for the next one.
+    parked: bool,
+    /// The most stanzas and bytes before posts wait.
+    most: (usize, usize),
+}
+
+impl Kept {
+    fn reaches(&self, times: usize) -> bool {
+        self.stanzas.len() >= self.most.0.saturating_mul(times)
+            || self.bytes >= self.most.1.saturating_mul(times)
+    }
+
+    fn push(&mut self, stanza: &[u8]) {
+        if self.reaches(2) {
+            // Who makes us write that much and acknowledges none of it does not
+            // make us keep it: the stream goes on, only resumed it cannot be.
+            self.stanzas.clear();
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(stanza.len());
+        self.stanzas.push_back(stanza.into());
+    }
+}
+
+impl Outbound {
+    /// Appends what `write` writes, all of it or, if it holds a character that
+    /// XML cannot carry, nothing. For what is no stanza.
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        into(&mut self.bytes, write);
+    }
+
+    /// Appends a stanza, likewise; returns its number.
+    pub(crate) fn stanza(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> u64 {
+        let number = self.count;
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.parked) {
+            let mut stanza = Vec::new();
+            into(&mut stanza, write);
+            kept.push(&stanza);
+        } else {
+            let start = self.bytes.len();
+            into(&mut self.bytes, write);
+            if let Some(kept) = &mut self.kept {
+                kept.push(self.bytes.get(start..).unwrap_or_default());
+            }
+            self.ends.push_back(self.end());
+        }
+        self.count = self.count.saturating_add(1);
+        number
+    }
+
+    /// It is to be known soon whether what was just written arrived.
+    pub(crate) const fn urge(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Whether anything is, and was not yet asked about.
+    pub(crate) const fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// It is being asked about.
+    pub(crate) const fn asked(&mut self) {
+        self.urgent = false;
+    }
+
+    pub(crate) fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    /// The stream position behind the last byte written.
+    pub(crate) fn end(&self) -> u64 {
+        self.sent
+            .saturating_add(u64::try_from(self.waiting().len()).unwrap_or(u64::MAX))
+    }
+
+    /// The stream position behind the last byte the transport has taken.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The number that the next stanza will have.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The number of the first stanza that no transport has had whole.
+    pub(crate) const fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    pub(crate) fn advance(&mut self, n: usize) {
+        let n = n.min(self.waiting().len());
+        self.taken = self.taken.saturating_add(n);
+        self.sent = self
+            .sent
+            .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        while self.ends.front().is_some_and(|end| *end <= self.sent) {
+            self.ends.pop_front();
+            self.whole = self.whole.saturating_add(1);
+        }
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.taken = 0;
+        } else if self.taken > self.bytes.len() / 2 {
+            // Moves at most as many bytes as were taken since the last move.
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Forgets what waits: the stream it was for is gone.
+    pub(crate) fn reset(&mut self) {
+        self.bytes = Vec::new();
+        self.taken = 0;
+        self.sent = 0;
+        self.ends.clear();
+    }
+
+    /// Begins to keep stanzas, from the next one on.
+    pub(crate) fn keep(&mut self, limits: &Limits) {
+        self.kept = Some(Kept {
+            stanzas: VecDeque::new(),
+            bytes: 0,
+            parked: false,
+            most: (limits.unacked_stanzas, limits.unacked_bytes),
+        });
+    }
+
+    /// Keeps nothing any more.
+    pub(crate) fn keep_nothing(&mut self) {
+        self.kept = None;
+    }
+
+    /// What was written so far is over and done with.
+    pub(crate) fn forget(&mut self) {
+        self.keep_nothing();
+        self.urgent = false;
+        self.ends.clear();
+        self.whole = self.count;
+    }
+
+    /// Whether so much is kept that posts have to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.reaches(1))
+    }
+
+    /// Whether every stanza from that number on is kept.
+    pub(crate) fn keeps_from(&self, number: u64) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| self.first(kept) <= number)
+    }
+
+    /// The peer handled all stanzas below that number.
+    pub(crate) fn handled(&mut self, below: u64) {
+        while let Some(kept) = &self.kept
+            && self.first(kept) < below
+            && let Some(kept) = &mut self.kept
+            && let Some(stanza) = kept.stanzas.pop_front()
+        {
+            kept.bytes = kept.bytes.saturating_sub(stanza.len());
+        }
+    }
+
+    /// There is no stream: stanzas are kept for the next, after those that are.
+    pub(crate) fn park(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.parked = true;
+        }
+    }
+
+    /// Writes all that is kept, in order, before anything new: the very bytes
+    /// that were written before.
+    pub(crate) fn unpark(&mut self) {
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        kept.parked = false;
+        self.whole = self
+            .count
+            .saturating_sub(u64::try_from(kept.stanzas.len()).unwrap_or(u64::MAX));
+        self.ends.clear();
+        let waiting = self.bytes.len().saturating_sub(self.taken);
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+        let mut end = self.sent.saturating_add(waiting);
+        for stanza in &kept.stanzas {
+            self.bytes.extend_from_slice(stanza);
+            end = end.saturating_add(u64::try_from(stanza.len()).unwrap_or(u64::MAX));
+            self.ends.push_back(end);
+        }
+    }
+
+    /// The number of the first stanza that is kept.
+    fn first(&self, kept: &Kept) -> u64 {
+        self.count
+            .saturating_sub(u64::try_from(kept.stanzas.len()).unwrap_or(u64::MAX))
+    }
+}
+
+fn into(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)) {
+    let mut writer = Writer::new(bytes);
+    write(&mut writer);
+    let written = writer.finish();
+    // Data is checked before it gets here; names and ids are our own.
+    debug_assert!(written.is_ok(), "unchecked data was written: {written:?}");
+}
