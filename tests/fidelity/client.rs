@@ -122,6 +122,14 @@ impl Client {
         }
     }
 
+    /// Whether a request was refused so far.
+    pub(crate) fn was_refused(&self, id: &str) -> bool {
+        self.items.iter().any(|item| {
+            is_answer(item, id)
+                && matches!(item, Item::Stanza(node) if node.attr("type") == Some("error"))
+        })
+    }
+
     /// Waits for the answer to a request and leaves it.
     pub(crate) fn until_answer(&mut self, id: &str) -> bool {
         self.until(&format!("the answer to {id}"), |item| is_answer(item, id))

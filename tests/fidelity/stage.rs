@@ -147,24 +147,21 @@ impl<'a> Stage<'a> {
         self.write_down(name, shown);
     }
 
-    /// Waits until a room has ended: its service lists it no more. What is said to it
-    /// before that may be lost.
+    /// Waits until a room has ended: until it is said that it is not there. What is
+    /// said to it while it ends may be lost for ever on ejabberd, so asking goes on
+    /// while pings are answered.
     pub(crate) fn until_gone(&mut self, who: &str) {
-        let to = self.values["muc"].clone();
-        let room = self.values["room"].clone();
-        let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+        let to = self.values["room"].clone();
+        let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
         for _ in 0..10_000 {
-            self.syncs += 1;
-            let id = format!("sync-{}", self.syncs);
-            let client = self.client(who);
-            client.send(&format!("<iq type='get' id='{id}' to='{to}'>{items}</iq>"));
-            let answer = client.answer(&id).expect("an answer");
-            let list = answer.child("query").expect("a list");
-            if !list.nodes().any(|item| item.attr("jid") == Some(&room)) {
+            let ask = format!("<iq type='get' id='sync-gone' to='{to}'>{query}</iq>");
+            self.client(who).send(&ask);
+            self.sync(who, DOMAIN, PING);
+            if self.client(who).was_refused("sync-gone") {
                 return;
             }
         }
-        panic!("{room} does not end");
+        panic!("{to} does not end");
     }
 
     /// A client says something that ends a room.
