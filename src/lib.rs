@@ -119,23 +119,26 @@ mod sm;
 mod stanza;
 mod stream;
 mod time;
+mod token;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 pub mod topic;
 pub mod xml;
 
-pub use command::{Fetch, JoinRoom, Nick, Post, Start};
+pub use command::{Fetch, Forbidden, JoinRoom, Nick, OnDoubt, Post, Start};
 pub use config::{ChannelBinding, Config, ConfigError, Credentials, Plaintext, Security};
 pub use engine::{Engine, JoinError, PostError, QueryError, Transport, Wants};
 pub use error::{AuthFailure, Condition, ErrorType, SaslCondition, StanzaError, StreamCondition};
 pub use event::{
-    DiscoInfo, Entry, Event, FetchEvent, GapReason, JoinFailure, Joined, LeaveCause, Login,
-    Message, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved, PostOutcome, RequestError,
-    Retry, RoomEvent, RoomInfo, Source, TransportFailure, TransportFailureKind, Via,
+    CannotTell, DiscoInfo, Entry, Event, FetchEvent, GapReason, JoinFailure, Joined, LeaveCause,
+    Login, Message, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved, PostOutcome,
+    RequestError, Resolution, Retry, RoomEvent, RoomInfo, Source, TransportFailure,
+    TransportFailureKind, Via,
 };
 pub use ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, Seed, SubscriptionId};
 pub use limits::{Limits, Timing, XmlLimits};
 pub use time::{Deadline, Instant, Timer};
+pub use token::{PostToken, TokenError};
 
 /// The README's program compiles.
 #[cfg(all(doctest, feature = "tokio"))]

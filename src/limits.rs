@@ -126,7 +126,9 @@ impl Limits {
         let remembered = times(self.remembered_ids, 2048);
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
-            .saturating_add(remembered);
+            .saturating_add(remembered)
+            // Ids of one page of the archive, while posts are searched in it.
+            .saturating_add(u64::from(self.page).saturating_mul(4096));
         let subscription = page.saturating_add(held).saturating_add(remembered);
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
@@ -227,6 +229,9 @@ pub struct Timing {
     pub stable: Duration,
     /// For a post to reach its outcome, unless the post says otherwise. Default 60 s.
     pub post: Duration,
+    /// Before an archive that does not have a post in doubt is believed: it is asked
+    /// again after that long. Default 5 s, more than known servers take to write.
+    pub settle: Duration,
 }
 
 impl Default for Timing {
@@ -246,6 +251,7 @@ impl Default for Timing {
             backoff_max: secs(60),
             stable: secs(60),
             post: secs(60),
+            settle: secs(5),
         }
     }
 }

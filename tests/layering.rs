@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["error", "ids", "limits", "ns", "prep", "time"],
     &["jid"],
-    &["topic", "command", "config"],
+    &["topic", "command", "config", "token"],
     &["xml"],
     &["event"],
     &["stanza"],
@@ -43,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["xml"]),
     ("hmac", &["ids", "sasl"]),
     ("sha1", &["sasl", "topic"]),
-    ("sha2", &["ids", "sasl", "tokio"]),
+    ("sha2", &["ids", "sasl", "token", "tokio"]),
     ("stringprep", &["prep"]),
     ("rustls", &["tokio"]),
     ("tokio_rustls", &["tokio"]),

@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use super::echo::Echoes;
 use super::recent::Recent;
 use crate::command::Start;
 use crate::cx::{Cx, Purpose};
@@ -33,6 +34,7 @@ pub(crate) struct Log {
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
     delivered: Recent<ArchiveId>,
+    echoes: Echoes,
     credit: u32,
     /// The request for the page being received.
     asked: Option<u64>,
@@ -73,6 +75,7 @@ impl Log {
         start: Start,
         credit: u32,
         remembered: usize,
+        drop_repeats: bool,
         page: u32,
     ) -> Self {
         Self {
@@ -88,6 +91,7 @@ impl Log {
             held_bytes: 0,
             overflowed: false,
             delivered: Recent::new(remembered),
+            echoes: Echoes::new(remembered, drop_repeats),
             credit,
             asked: None,
             failures: 0,
@@ -335,6 +339,9 @@ impl Log {
                 return;
             }
             self.cursor = Some(Cursor::After(id.clone()));
+        }
+        if self.echoes.repeats(&message) {
+            return;
         }
         self.credit = self.credit.saturating_sub(1);
         self.tell(cx, Entry::Message(message));

@@ -1,11 +1,14 @@
 //! One room: getting in and staying in ([`supervisor`]), reading what is said
-//! there ([`reading`]), its posts until their outcome is known ([`outbox`]), and
-//! its messages as one sequence ([`log`]).
+//! there ([`reading`]), its posts until their outcome is known ([`outbox`], and
+//! [`inquiry`] after a break), and its messages as one sequence ([`log`]).
 
+mod echo;
+mod inquiry;
 pub(crate) mod log;
 pub(crate) mod outbox;
 mod reading;
 pub(crate) mod recent;
+pub(crate) mod search;
 mod supervisor;
 
 use alloc::boxed::Box;
@@ -121,8 +124,15 @@ pub(crate) enum RoomOutput {
 const OWN_NICKS: usize = 16;
 
 impl Room {
-    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
+    pub(crate) fn new(
+        id: RoomId,
+        jid: BareJid,
+        nick: Nickname,
+        near: bool,
+        remembered: usize,
+    ) -> Self {
         Self {
+            outbox: Outbox::new(id, jid.clone(), near, remembered),
             id,
             jid,
             standing: Standing::Out,
@@ -143,7 +153,6 @@ impl Room {
             failures: 0,
             conflicts: 0,
             last_refusal: None,
-            outbox: Outbox::new(remembered),
         }
     }
 

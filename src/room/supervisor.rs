@@ -15,6 +15,7 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
+use super::outbox::Us;
 use super::{Asked, Nickname, Room, RoomOutput, Standing};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
@@ -56,6 +57,7 @@ impl Room {
         let occupant = format!("{}/{}", self.jid, self.current);
         cx.out
             .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
+        self.outbox.ask_anchor(cx);
         self.ask(cx);
     }
 
@@ -74,7 +76,11 @@ impl Room {
     /// Writes the posts that wait, as far as there is room.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
         if self.is_in() {
-            self.outbox.flush(cx, &self.jid);
+            let us = Us {
+                nick: &self.current,
+                occupant_id: self.occupant_id.as_deref(),
+            };
+            self.outbox.flush(cx, us);
         }
     }
 
@@ -534,13 +540,19 @@ impl Room {
             info: self.info,
         };
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
-        self.outbox.flush(cx, &self.jid);
         let mut early = core::mem::take(&mut self.early);
         for message in &mut early {
             if !self.info.stanza_ids {
                 message.id = None;
             }
         }
+        if self.info.archive
+            && let Some(id) = early.iter().rev().find_map(|message| message.id.as_ref())
+        {
+            self.outbox.heard(id);
+        }
+        self.outbox.entered(cx, &self.info);
+        self.flush(cx);
         RoomOutput::Entered(early)
     }
 

@@ -280,7 +280,17 @@ impl World {
             },
             22 => {
                 if let Some(room) = room {
-                    let post = Post::new(text).within(Duration::from_secs(u64::from(a) * 9 + 9));
+                    let mut post =
+                        Post::new(text).within(Duration::from_secs(u64::from(a) * 9 + 9));
+                    if b >= 64 {
+                        post = post.in_reply_to("7").by("bob").quoting(text);
+                    }
+                    if b >= 128 {
+                        post = post.or_resend().replacing_forbidden();
+                    }
+                    if b >= 192 {
+                        post = post.unordered();
+                    }
                     if let Ok(post) = engine.post(now, room, post) {
                         self.ledger.post(post);
                     }

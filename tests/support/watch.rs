@@ -236,7 +236,7 @@ impl Ledger {
                 assert!(!page.is_empty());
                 assert!(self.queries.contains(id) || self.cancelled.contains(id));
             }
-            Event::Fetch { id, .. } | Event::Disco { id, .. } => {
+            Event::Fetch { id, .. } | Event::Disco { id, .. } | Event::Resolved { id, .. } => {
                 assert!(
                     self.queries.remove(id) || self.cancelled.remove(id),
                     "{event:?}"
