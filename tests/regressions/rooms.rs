@@ -99,7 +99,7 @@ fn an_occupant_id_outweighs_the_nick() {
     let occupant = |id: &str| format!("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='{id}'/>");
     let proof = presence("ada", "<status code='110'/>");
     peer.say(&proof.replace("<x ", &format!("{}<x ", occupant("us"))));
-    peer.say(&features(iq(requests(&sent)[0]), ROOM_FEATURES));
+    peer.say(&features(iq(requests(&sent)[1]), ROOM_FEATURES));
     peer.engine
         .subscribe(peer.now, room, Start::Now, 99)
         .unwrap();
