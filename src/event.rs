@@ -348,7 +348,7 @@ pub enum LeaveCause {
         /// The reason given, hostile until escaped.
         reason: Option<String>,
     },
-    /// The stream under it ended.
+    /// The stream under it ended, and was not resumed.
     Offline,
 }
 

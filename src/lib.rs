@@ -45,14 +45,18 @@
 //!   looks whole.
 //! - A **stream** that ends says why, once, and whether the engine tries again. It
 //!   does not try again where that cannot help: wrong password, another client
-//!   in our place, a certificate that cannot be trusted.
+//!   in our place, a certificate that cannot be trusted. Where the server manages
+//!   streams (XEP-0198), the next one resumes it: rooms stay joined, and posts in
+//!   flight are sent again exactly if the server did not handle them.
 //!
 //! # What is not
 //!
 //! - `Committed` is no promise of durability. Servers may lose what they
 //!   accepted when they crash: ejabberd's default archive was measured to.
-//! - Posts in flight when a stream breaks are `Unknown`: the archive is not yet
-//!   searched for them, streams are not yet resumed (XEP-0198).
+//! - Posts in flight when a stream breaks are `Unknown` where the server does not
+//!   let the next one resume it (XEP-0198), and does not say that it never handled
+//!   them: the archive is not yet searched for them. A session is not kept beyond
+//!   the life of its engine.
 //! - A room that drops us without a word is not noticed until something fails
 //!   (XEP-0410 is not implemented yet), nor are messages that appear late in the
 //!   archive.
@@ -77,15 +81,16 @@
 //!
 //! ```text
 //! time ids limits error ns prep <- jid <- topic command config <- xml <- event <- stanza
-//!   <- cx <- { sasl  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
+//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
 //! ```
 //!
 //! [`xml`] is the only place that sees `<`. `command` and `event` are the
 //! vocabulary between host and engine. `cx` is the one door from a part of the engine to what it may
-//! write, arm, draw and tell. `stream` brings a connection to life, `room` keeps
+//! write, arm, draw and tell. `sm` counts stanzas, and knows what a broken stream
+//! takes to be resumed. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
-//! sequence. `engine` composes them. Places are kept for `sm` (stream management)
-//! beside `sasl`, and for `sim` (a simulated world) beside `tokio`.
+//! sequence. `engine` composes them. A place is kept for `sim` (a simulated world)
+//! beside `tokio`.
 //!
 //! Timers are a set ordered by time rather than a fixed table: rooms, posts and
 //! requests each have their own, and their number is bounded by [`Limits`].

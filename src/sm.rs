@@ -10,6 +10,9 @@
 //! that needs a host to follow it); ask for a `max` of its own; inline anything
 //! into SASL2 or Bind 2 (section 9).
 
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use core::time::Duration;
@@ -17,7 +20,7 @@ use core::time::Duration;
 use crate::cx::Cx;
 use crate::event::PeerMisbehaved;
 use crate::ns;
-use crate::time::{Instant, Timer};
+use crate::time::{Instant, Timer, TimerKey};
 use crate::xml::{Element, Writer};
 
 /// After so many stanzas without an acknowledgement one is asked for. Posts ask at once.
@@ -51,6 +54,8 @@ pub(crate) struct Management {
     resumption: Option<Resumption>,
     /// An acknowledgement was asked for and has not come: the only one at a time.
     asked: bool,
+    /// Where that request ends in the stream, until the transport has taken it.
+    question: u64,
     /// Where our last `<a/>` ends in the stream.
     answered: u64,
     /// The peer asked again while that waits to be written.
@@ -170,9 +175,29 @@ impl Management {
         cx.out.write(|w| {
             w.start("r").attr("xmlns", ns::SM).end();
         });
+        self.question = cx.out.end();
         cx.arm(Timer::Ack, 0, cx.timing.request);
         cx.arm(Timer::KeepaliveReply, 0, cx.timing.keepalive_reply);
         true
+    }
+
+    /// The transport took something. As long as it has not taken our request the
+    /// peer cannot answer, however long what was to be written before it takes.
+    fn question_on_its_way(&mut self, cx: &mut Cx<'_>) {
+        if self.question == 0 {
+            return;
+        }
+        if self.question <= cx.out.sent() {
+            self.question = 0;
+        }
+        for (timer, after) in [
+            (Timer::Ack, cx.timing.request),
+            (Timer::KeepaliveReply, cx.timing.keepalive_reply),
+        ] {
+            if cx.timers.is_armed(TimerKey::single(timer)) {
+                cx.arm(timer, 0, after);
+            }
+        }
     }
 
     /// Answers a request. Section 4: "the recipient MUST acknowledge it by sending
@@ -189,6 +214,7 @@ impl Management {
 
     /// The transport took something: an answer that is owed may be due.
     pub(crate) fn written(&mut self, cx: &mut Cx<'_>) {
+        self.question_on_its_way(cx);
         if self.owes && self.answered <= cx.out.sent() {
             self.owes = false;
             self.write_answer(cx);
@@ -271,6 +297,7 @@ impl Management {
         let until = cx.now.plus(resumption.max);
         self.state = State::Suspended(until);
         self.asked = false;
+        self.question = 0;
         self.owes = false;
         self.answered = 0;
         cx.out.park();

@@ -2,7 +2,7 @@
 //! (STARTTLS, direct TLS, clear text over loopback) and way in (the library, the bridge).
 //!
 //! The name of a test is its combination: `prosody::starttls::bridge::…`. What does not depend on
-//! the way in is below `refusals`, `outages` and `logins`. All tests of a kind share their servers
+//! the way in is below `refusals`, `outages`, `resumption` and `logins`. All tests of a kind share their servers
 //! and keep to topics of their own.
 #![cfg(feature = "cli")]
 #![allow(
@@ -27,6 +27,8 @@ mod outages;
 mod program;
 #[path = "conformance/refusals.rs"]
 mod refusals;
+#[path = "conformance/resumption.rs"]
+mod resumption;
 mod support;
 #[path = "conformance/talk.rs"]
 mod talk;

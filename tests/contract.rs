@@ -40,7 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let more = prop::collection::vec(op(), 0..60);
     // Deep states more often than shallow ones.
-    let start = prop_oneof![0..8_u8, 4..7_u8, Just(6_u8)];
+    let start = prop_oneof![0..10_u8, 4..7_u8, Just(6_u8), 8..10_u8];
     (start, more).prop_map(|(start, more)| [opening(start), more].concat())
 }
 

@@ -41,9 +41,9 @@ const PUBLIC: &[&str] = &["jid", "topic", "xml", "tokio", "sim"];
 const CRATES: &[(&str, &[&str])] = &[
     ("quick_xml", &["xml"]),
     ("memchr", &["xml"]),
-    ("hmac", &["ids", "sasl"]),
-    ("sha1", &["sasl", "topic"]),
-    ("sha2", &["ids", "sasl", "token", "tokio"]),
+    ("hmac", &["ids", "sasl", "sim"]),
+    ("sha1", &["sasl", "sim", "topic"]),
+    ("sha2", &["ids", "sasl", "sim", "token", "tokio"]),
     ("stringprep", &["prep"]),
     ("rustls", &["tokio"]),
     ("tokio_rustls", &["tokio"]),

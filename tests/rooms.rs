@@ -213,6 +213,51 @@ fn a_created_room_is_unlocked_before_it_is_joined() {
     assert_eq!(created, Some((true, true)));
 }
 
+/// ejabberd 23.01 gives two who come at the same moment a room each, tells both
+/// that they created it, and keeps one: the other is no owner of what is kept.
+#[test]
+fn a_creator_who_is_refused_as_owner_comes_again_as_a_guest() {
+    let refused = |peer: &mut Peer| {
+        peer.say(&presence("ada", "<status code='110'/><status code='201'/>"));
+        let sent = peer.heard();
+        let unlock = sent.rsplit("<iq ").next().unwrap();
+        assert!(unlock.contains("type='submit'"), "{sent}");
+        peer.say(&format!(
+            "<iq type='error' id='{}' from='{ROOM}'><error type='auth'>\
+             <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+            attribute(unlock, "id")
+        ));
+        assert!(peer.heard().contains("type='unavailable'"));
+        assert_eq!(peer.events(), []);
+        peer.pass(Duration::from_secs(1));
+    };
+    let mut peer = Peer::online(config());
+    join(&mut peer, Nick::Chosen("ada".into()));
+    refused(&mut peer);
+    peer.let_in("ada", ROOM_FEATURES);
+    assert!(peer.events().iter().any(joined));
+
+    // And not for ever.
+    let mut peer = Peer::online(config());
+    join(&mut peer, Nick::Chosen("ada".into()));
+    for _ in 0..3 {
+        refused(&mut peer);
+    }
+    peer.pass(Duration::from_secs(60));
+    let events = peer.events();
+    let ended = room_events(&events);
+    let [
+        RoomEvent::JoinFailed {
+            error: JoinFailure::Refused(error),
+            retry: Retry::Never,
+        },
+    ] = ended[..]
+    else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(error.condition, Condition::Forbidden);
+}
+
 #[test]
 fn m05_the_cold_creation_race_is_tried_again_and_ends() {
     for condition in [

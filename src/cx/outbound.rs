@@ -186,6 +186,7 @@ impl Outbound {
     /// What was written so far is over and done with.
     pub(crate) fn forget(&mut self) {
         self.keep_nothing();
+        self.urgent = false;
         self.ends.clear();
         self.whole = self.count;
     }

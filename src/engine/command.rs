@@ -53,6 +53,7 @@ impl Machine {
         self.by_address.insert(join.room.as_str().into(), id);
         let near = self.core.config.is_own_service(join.room.domain());
         let mut room = Room::new(id, join.room, nick, near, remembered);
+        room.outbox.want_anchor(self.core.config.anchor_at_join);
         if let Some(us) = &self.us {
             let limit = self.stanza_limit();
             let outbox = &mut room.outbox;

@@ -330,7 +330,8 @@ impl Machine {
             Link::Connecting => Ending::Dead,
             // Who does not read will not read our farewell either.
             Link::Negotiating(_) | Link::Online if why == Timer::Write => Ending::Dead,
-            // To close a stream is to give up resuming it.
+            // XEP-0198 section 7: "If the stream is not cleanly closed then the server
+            // SHOULD consider the stream to be unfinished": only so it can be resumed.
             Link::Negotiating(_) | Link::Online if self.management.resumable() => Ending::Dead,
             Link::Negotiating(_) | Link::Online => Ending::Ours,
             _ => return,

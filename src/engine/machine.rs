@@ -273,7 +273,7 @@ impl Machine {
             self.core.cx().disarm(Timer::Write, 0);
             self.last_sent = self.core.now;
         }
-        if matches!(self.link, Link::Online) {
+        if n > 0 && matches!(self.link, Link::Online) {
             self.management.written(&mut self.core.cx());
         }
         self.flush_rooms();

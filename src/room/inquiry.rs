@@ -90,7 +90,7 @@ impl Outbox {
     /// join, so that no post has to wait for it.
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
         cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
-        if self.anchor.is_known() {
+        if self.anchor.is_known() || !self.anchor.wanted {
             return;
         }
         let mut search = Search::new(None, 1);

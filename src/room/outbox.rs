@@ -59,6 +59,8 @@ pub(super) struct Anchor {
     place: Option<Cursor>,
     /// Counts the places, which are opaque, so that of two the older can be told.
     serial: u64,
+    /// It is worth a question: [`Config::anchor_at_join`](crate::Config::anchor_at_join).
+    pub(super) wanted: bool,
     /// Where the archive ends was asked, under this number.
     pub(super) asked: Option<(u64, Search)>,
 }
@@ -146,6 +148,11 @@ impl Outbox {
 
     pub(crate) fn len(&self) -> usize {
         self.posts.len()
+    }
+
+    /// Asks with the first join where the archive ends.
+    pub(crate) const fn want_anchor(&mut self, wanted: bool) {
+        self.anchor.wanted = wanted;
     }
 
     /// Queues a post.

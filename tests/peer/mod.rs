@@ -27,6 +27,9 @@ pub const PLAIN: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml
     <mechanism>PLAIN</mechanism></mechanisms></stream:features>";
 pub const BIND: &str =
     "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+/// The same, with stream management.
+pub const BIND_SM: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+    <sm xmlns='urn:xmpp:sm:3'/></stream:features>";
 pub const ROOM: &str = "ops@muc.parley.local";
 /// What a room with an archive says it can do.
 pub const ROOM_FEATURES: &str = "<feature var='http://jabber.org/protocol/muc'/>\
@@ -67,6 +70,12 @@ impl Peer {
     }
 
     pub fn log_in(&mut self) {
+        self.authenticate();
+        self.bind(BIND);
+    }
+
+    /// Logs in, up to where the server says what may be done then.
+    pub fn authenticate(&mut self) {
         assert!(matches!(
             self.engine.wants().transport,
             Transport::Connect { .. }
@@ -78,7 +87,17 @@ impl Peer {
         assert!(self.heard().contains("mechanism='PLAIN'"));
         self.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         self.say(HEADER);
-        self.say(BIND);
+    }
+
+    /// Offers these features, and answers a request for a resource.
+    pub fn bind(&mut self, features: &str) {
+        self.heard();
+        self.say(features);
+        self.bound();
+    }
+
+    /// Answers a request for a resource.
+    pub fn bound(&mut self) {
         let id = attribute(&self.heard(), "id").to_owned();
         self.say(&format!(
             "<iq type='result' id='{id}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\

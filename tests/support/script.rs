@@ -15,7 +15,7 @@ use crate::watch::{Ledger, Watch};
 
 /// What a server may say. `{id}` and `{from}` are those of a request that was
 /// made, `{query}` that of a page of an archive, `{post}` that of a post, `{room}`
-/// is a room; `{first}` and `{last}` what a right SCRAM server says.
+/// is a room; `{h}` how many stanzas a server may have handled; `{first}` and `{last}` what a right SCRAM server says.
 pub(crate) const LINES: &[&str] = &[
     HEADER,
     "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
@@ -62,6 +62,14 @@ pub(crate) const LINES: &[&str] = &[
     "<message from='{room}/bob' type='groupchat'><body>no id</body></message>",
     "<!-- -->",
     "<unknown/>",
+    "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>",
+    "<enabled xmlns='urn:xmpp:sm:3' id='sm-1' resume='true' max='300'/>",
+    "<enabled xmlns='urn:xmpp:sm:3'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='{h}'/>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='{h}'/>",
+    "<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
+    "<failed xmlns='urn:xmpp:sm:3' h='{h}'/>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='sm-2' h='{h}'/>",
 ];
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream id='s' version='1.0' from='parley.local' \
@@ -112,7 +120,24 @@ pub(crate) fn opening(which: u8) -> Vec<Op> {
         Op::Do(23, 0, 1),
         Op::Do(25, 0, 0),
     ];
-    match which % 8 {
+    let line = |text: &str| {
+        let at = LINES.iter().position(|line| line.contains(text));
+        at.and_then(|at| u8::try_from(at).ok()).expect("a line")
+    };
+    let (features, enabled) = (line("<sm "), line("<enabled "));
+    let resumed = line("<resumed ");
+    let managed = {
+        let mut login = login.to_vec();
+        login[5] = say(features);
+        [&login[..], &[say(enabled)], &join, &more].concat()
+    };
+    match which % 10 {
+        8 => managed,
+        9 => {
+            let cut = [Op::Do(37, 0, 0), Op::Do(18, 0, 0), Op::Do(31, 0, 0)];
+            let again = [&login[..5], &[say(features), say(resumed)]].concat();
+            [managed, cut.into(), again].concat()
+        }
         0 => Vec::new(),
         1 => vec![Op::Do(16, 0, 0), say(0)],
         2 => vec![Op::Do(16, 1, 0), say(0)],
@@ -195,6 +220,8 @@ fn config(mode: &Mode) -> Config {
     config.limits.remembered_ids = 4;
     config.limits.page = 3;
     config.limits.write_bytes = 4096;
+    config.limits.unacked_stanzas = 12;
+    config.limits.unacked_bytes = 8192;
     config
 }
 
@@ -424,6 +451,14 @@ impl World {
             "{post}",
             &nth(&self.watch.posts, pick % 8).unwrap_or_default(),
         );
+        if line.contains("{h}") {
+            let h = self.watch.sent.saturating_sub(u32::from(pick % 8));
+            if line.starts_with("<resumed") {
+                // What comes again is counted again.
+                self.watch.sent = h;
+            }
+            line = line.replace("{h}", &h.to_string());
+        }
         if line.contains("{first}") {
             let first = self.watch.auth.take().map(|(mechanism, auth)| {
                 let mut server = Scram::new(&mechanism, "secret");

@@ -23,6 +23,8 @@ pub(crate) struct Watch {
     pub(crate) posts: Vec<String>,
     /// By id: what a post said when it was sent first.
     said: BTreeMap<String, String>,
+    /// Stanzas since management was asked for, as a server counts them.
+    pub(crate) sent: u32,
     /// The mechanism and text of the last `<auth/>`.
     pub(crate) auth: Option<(String, String)>,
     /// The text of the last `<response/>`.
@@ -43,6 +45,7 @@ impl Default for Watch {
             queries: Vec::new(),
             posts: Vec::new(),
             said: BTreeMap::new(),
+            sent: 0,
             auth: None,
             response: None,
         }
@@ -114,6 +117,9 @@ impl Watch {
 
     fn note(&mut self, element: Element<'_>) {
         let attr = |name| element.attr(name).unwrap_or_default().to_owned();
+        if matches!(element.name(), "iq" | "message" | "presence") {
+            self.sent += 1;
+        }
         match element.name() {
             "iq" if matches!(element.attr("type"), Some("get" | "set")) => {
                 self.requests.push((attr("id"), attr("to")));
@@ -127,6 +133,7 @@ impl Watch {
                 assert_eq!(*first, now);
                 self.posts.push(attr("id"));
             }
+            "enable" => self.sent = 0,
             "auth" if attr("mechanism").starts_with("SCRAM") => {
                 self.auth = Some((attr("mechanism"), element.text().to_owned()));
             }

@@ -66,7 +66,7 @@ Notifications:
            backendMsgId and cursor are null in a room without an archive
   gap {topic, after, reason, text}      messages may be missing after that cursor
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
-        resumed, with online, is false: streams are not resumed yet
+        resumed, with online: the connection before it goes on, and no room was left
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
                               nick-changed, subject
 

@@ -123,7 +123,7 @@ fn stream(login: &Login, report: &mut Report) {
     if login.stream_management {
         report.ok(
             "stream-management",
-            "on offer (this version does not use it yet)",
+            "on offer: a connection that breaks is resumed where it broke",
         );
     } else {
         report.warn(

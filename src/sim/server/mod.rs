@@ -4,57 +4,52 @@
 //! [`Server`] is driven like an [`Engine`](crate::Engine), once for each connection:
 //! bytes and time in, bytes out. What it did in truth it says in [`Note`]s; what an
 //! operator, an accident or a rival does to it are [`Operation`]s.
+//!
+//! It has one domain, a room service at `muc.` before it, and no other servers. Of
+//! XEP-0045 it leaves out passwords, voice, invitations and registration; nicks are
+//! taken as they are. It has no contact lists, no archives of accounts, no carbons.
 
+mod archive;
+mod bind;
+mod connection;
+mod groupchat;
+mod hub;
+mod ids;
+mod iq;
+mod keys;
+mod mam;
+mod model;
+mod muc;
+mod muc_iq;
 mod note;
+mod ns;
+mod operate;
 mod operation;
+mod outbox;
+mod room;
+mod route;
+mod sasl;
+mod session;
+mod setup;
+mod stamp;
+mod stanza;
+mod stream;
 
-use alloc::string::String;
-use alloc::vec::Vec;
-use core::time::Duration;
+use alloc::collections::BTreeMap;
 
+use self::connection::Stage;
+use self::model::Model;
+use self::stream::Then;
+use crate::xml::Framer;
 use crate::{ChannelBinding, Instant, Security};
 
 pub use note::Note;
 pub use operation::{Operation, Removal};
-
-/// Whose habits the model has, where servers differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Personality {
-    /// Prosody 0.12.
-    Prosody,
-    /// ejabberd 23.01.
-    Ejabberd,
-}
+pub use setup::{Personality, ServerSetup};
 
 /// A connection to the server. Never reused within one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(super) u64);
-
-/// How a server is set up.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServerSetup {
-    /// Whose habits it has.
-    pub personality: Personality,
-    /// The domain it serves; rooms are at `muc.` before it.
-    pub domain: String,
-    /// Names and passwords.
-    pub accounts: Vec<(String, String)>,
-    /// The seed of its ids and nonces.
-    pub seed: u64,
-    /// What its wall clock shows at [`Instant::ZERO`], in microseconds since 1970.
-    pub wall_clock: u64,
-    /// Whether STARTTLS is offered and required.
-    pub tls: bool,
-    /// Whether stream management (XEP-0198) is offered, and how long a broken
-    /// stream can be resumed; `None` is not at all.
-    pub resumption: Option<Duration>,
-    /// The most messages in a page of the archive.
-    pub page_cap: u32,
-    /// PBKDF2 rounds.
-    pub rounds: u32,
-}
 
 /// What the server wants for one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,64 +76,223 @@ pub enum ServerTransport {
     Closed,
 }
 
-/// The model server.
-#[derive(Debug)]
-pub struct Server {
-    setup: ServerSetup,
+/// A message as a room's archive holds it, in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArchivedMessage<'a> {
+    /// Its place.
+    pub archive_id: &'a str,
+    /// The sender's nick.
+    pub nick: &'a str,
+    /// The sender's full address.
+    pub jid: &'a str,
+    /// The id its sender gave it.
+    pub origin_id: Option<&'a str>,
+    /// The text; empty for a tombstone.
+    pub body: &'a str,
+    /// Whether who reads the archive sees it now.
+    pub visible: bool,
+    /// Whether only its place is left.
+    pub tombstone: bool,
 }
 
-#[expect(
-    unused_variables,
-    clippy::unused_self,
-    clippy::needless_pass_by_ref_mut,
-    missing_docs,
-    reason = "a sketch of the surface"
-)]
+/// The model server.
+///
+/// Calls may come in any order; time that runs backwards stands still. The same
+/// setup and calls give the same bytes and notes on every platform.
+#[derive(Debug)]
+pub struct Server {
+    model: Model,
+    framers: BTreeMap<ConnectionId, Framer>,
+}
+
 impl Server {
     /// A server that runs, with neither rooms nor connections.
     #[must_use]
     pub fn new(setup: ServerSetup, now: Instant) -> Self {
-        Self { setup }
+        Self {
+            model: Model::new(setup, now),
+            framers: BTreeMap::new(),
+        }
     }
-    pub fn setup(&self) -> &ServerSetup {
-        &self.setup
+
+    /// How it is set up.
+    #[must_use]
+    pub const fn setup(&self) -> &ServerSetup {
+        &self.model.hub.setup
     }
-    /// A client's connection; `None` if the server is down: refused.
+
+    /// Takes a client's connection; `None` if the server is down or full: refused.
     pub fn accept(&mut self, now: Instant, security: Security) -> Option<ConnectionId> {
-        None
+        self.model.enter(now);
+        if !self.model.up {
+            return None;
+        }
+        let id = self.model.hub.open(security)?;
+        let limits = self.model.hub.setup.xml.clone();
+        self.framers.insert(id, Framer::new(limits));
+        Some(id)
     }
+
+    /// TLS stands, which [`ServerTransport::StartTls`] asked for.
     pub fn tls_established(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         binding: ChannelBinding,
     ) {
-    }
-    pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, bytes: &[u8]) {}
-    pub fn handle_eof(&mut self, now: Instant, connection: ConnectionId) {}
-    /// The transport broke (a reset, say).
-    pub fn transport_failed(&mut self, now: Instant, connection: ConnectionId) {}
-    pub fn written(&mut self, now: Instant, connection: ConnectionId, n: usize) {}
-    pub fn wants(&self, connection: ConnectionId) -> ServerWants<'_> {
-        ServerWants {
-            transport: ServerTransport::Closed,
-            write: &[],
-            read: false,
+        self.model.enter(now);
+        self.model.tls_established(connection, binding);
+        if let Some(framer) = self.framers.get_mut(&connection) {
+            framer.restart();
         }
     }
-    /// Connections whose `wants` may have changed since this was asked last.
+
+    /// Takes bytes of a client, in pieces of any size.
+    pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, bytes: &[u8]) {
+        self.model.enter(now);
+        let Some(mut framer) = self.framers.remove(&connection) else {
+            return;
+        };
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            if !self.model.hears(connection) {
+                // What comes between `<starttls/>` and TLS would go to the latter,
+                // which fails on it.
+                self.model.injected(connection);
+                break;
+            }
+            let (n, frame) = framer.push(rest);
+            taken += n;
+            match frame {
+                None => {}
+                Some(Err(error)) => self.model.end(connection, Some(error.condition())),
+                Some(Ok(frame)) => match self.model.on_frame(connection, frame) {
+                    Then::Continue => {}
+                    Then::Restart => framer.restart(),
+                },
+            }
+        }
+        self.framers.insert(connection, framer);
+        self.settle();
+    }
+
+    /// The client ended its side of the transport, or what
+    /// [`ServerTransport::Shutdown`] asked for is done.
+    pub fn handle_eof(&mut self, now: Instant, connection: ConnectionId) {
+        self.transport_failed(now, connection);
+    }
+
+    /// The transport broke (a reset, say): what can be resumed hibernates.
+    pub fn transport_failed(&mut self, now: Instant, connection: ConnectionId) {
+        self.model.enter(now);
+        self.model.lost(connection);
+        self.settle();
+    }
+
+    /// The transport took the first `n` bytes of [`ServerWants::write`].
+    pub fn written(&mut self, now: Instant, connection: ConnectionId, n: usize) {
+        self.model.enter(now);
+        if let Some(connection) = self.model.hub.connections.get_mut(&connection) {
+            connection.out.drain(n);
+        }
+        self.settle();
+    }
+
+    /// What the host should do for a connection. Pure.
+    #[must_use]
+    pub fn wants(&self, connection: ConnectionId) -> ServerWants<'_> {
+        match self.model.hub.connections.get(&connection) {
+            None => ServerWants {
+                transport: ServerTransport::Closed,
+                write: &[],
+                read: false,
+            },
+            Some(connection) => ServerWants {
+                transport: connection.transport,
+                write: connection.out.pending(),
+                read: !matches!(connection.stage, Stage::Tls),
+            },
+        }
+    }
+
+    /// A connection whose [`wants`](Self::wants) may have changed since this was
+    /// asked last.
     pub fn poll_changed(&mut self) -> Option<ConnectionId> {
-        None
+        self.model.hub.poll_changed()
     }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.model.hub.timers.first().map(|(at, _)| *at)
     }
-    pub fn handle_timeout(&mut self, now: Instant) {}
-    pub fn operate(&mut self, now: Instant, operation: &Operation) {}
+
+    /// Does what is due. Spurious calls change nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.model.enter(now);
+        self.settle();
+    }
+
+    /// Does something to the server.
+    pub fn operate(&mut self, now: Instant, operation: &Operation) {
+        self.model.enter(now);
+        self.model.operate(operation);
+        self.settle();
+    }
+
+    /// The next thing that became a fact, in order. More than a million that
+    /// nobody takes are not kept.
     pub fn poll_note(&mut self) -> Option<Note> {
-        None
+        self.model.hub.poll_note()
     }
-    pub fn is_up(&self) -> bool {
-        true
+
+    /// Whether it runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.model.up
+    }
+
+    /// The bare addresses of the rooms there are.
+    pub fn rooms(&self) -> impl Iterator<Item = &str> {
+        self.model
+            .muc
+            .rooms
+            .keys()
+            .map(alloc::string::String::as_str)
+    }
+
+    /// Nick and full address of each session in a room, in the order of entry.
+    pub fn occupants(&self, room: &str) -> impl Iterator<Item = (&str, &str)> {
+        let room = self.model.muc.rooms.get(room).into_iter();
+        room.flat_map(|room| &room.occupants)
+            .map(|occupant| (occupant.nick.as_str(), occupant.jid.as_str()))
+    }
+
+    /// What a room's archive holds, in its order; nothing if there is no room.
+    pub fn archive(&self, room: &str) -> impl DoubleEndedIterator<Item = ArchivedMessage<'_>> {
+        let room = self.model.muc.rooms.get(room).into_iter();
+        room.flat_map(|room| {
+            let shown = room.archive.shown();
+            let entries = room.archive.entries().iter().enumerate();
+            entries.map(move |(index, message)| ArchivedMessage {
+                archive_id: &message.id,
+                nick: &message.nick,
+                jid: &message.jid,
+                origin_id: message.origin.as_deref(),
+                body: &message.body,
+                visible: index < shown,
+                tombstone: message.tombstone,
+            })
+        })
+    }
+
+    /// Gives up what nobody reads, and forgets the framers of what is gone.
+    fn settle(&mut self) {
+        self.model.settle();
+        let connections = &self.model.hub.connections;
+        if self.framers.len() > connections.len() {
+            self.framers.retain(|id, _| connections.contains_key(id));
+        }
     }
 }

@@ -60,7 +60,19 @@ pub enum Note {
         /// Whether the occupant was told.
         told: bool,
     },
-    /// A room accepted a message, gave it its place and sent it to the occupants.
+    /// An occupant goes by another nick.
+    Renamed {
+        /// The room.
+        room: String,
+        /// The nick until now.
+        from: String,
+        /// The nick from now on.
+        to: String,
+        /// The full address of the session.
+        jid: String,
+    },
+    /// A room accepted a message, gave it its place and sends it to the occupants.
+    /// Only messages with a body count.
     Accepted {
         /// The room.
         room: String,

@@ -33,6 +33,14 @@ pub enum Operation {
         /// How.
         how: Removal,
     },
+    /// An account is a member of a room from now on, whatever it was before: who was
+    /// banned or lost the membership may enter again.
+    Admit {
+        /// The room.
+        room: String,
+        /// The account.
+        account: String,
+    },
     /// The room service restarts: all occupants of all rooms are out.
     RestartRooms {
         /// Whether they are told (332).
@@ -43,7 +51,8 @@ pub enum Operation {
         /// The room.
         room: String,
     },
-    /// From now on a message shows up in the archive only that long after it was said.
+    /// From now on a message shows up in the archive only that long after it was
+    /// said, and never before one that was said earlier.
     ArchiveLag(Duration),
     /// Only the latest so many messages of a room are kept.
     Expire {
@@ -88,7 +97,8 @@ pub enum Operation {
         /// Counts from zero.
         index: u32,
     },
-    /// The next so many archive queries are answered with this error condition (type `wait`).
+    /// The next so many archive queries are answered with an error
+    /// (`internal-server-error`, type `wait`).
     FailQueries {
         /// How many.
         count: u32,
@@ -103,7 +113,8 @@ pub enum Removal {
     Kicked,
     /// Banned (301).
     Banned,
-    /// No longer a member (321).
+    /// No longer a member (321). The room lets members in only from then on; all
+    /// other accounts are members of it.
     NotMember,
     /// A technical problem (333).
     Technical,

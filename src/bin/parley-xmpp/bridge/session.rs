@@ -421,9 +421,10 @@ impl Live {
         let reporter = tokio::spawn(async move {
             while let Some(state) = states.next().await {
                 let mut params = output::state(&state);
-                if let (State::Online { .. }, Some(params)) = (&state, params.as_object_mut()) {
-                    // Streams are not resumed: each connection is a new one.
-                    params.insert("resumed".into(), false.into());
+                if let (State::Online { login, .. }, Some(params)) =
+                    (&state, params.as_object_mut())
+                {
+                    params.insert("resumed".into(), login.resumed.into());
                 }
                 if !out.line(notification("state", &params)).await {
                     break;

@@ -1,0 +1,111 @@
+//! Where a client's stanzas go (RFC 6120, section 10): to the server itself, to
+//! the rooms, to another client. There are no other servers.
+
+use super::model::Model;
+use super::session::SessionId;
+use super::stanza::{Refusal, inner};
+use crate::Condition;
+use crate::jid::Jid;
+use crate::xml::Element;
+
+impl Model {
+    pub(super) fn on_stanza(&mut self, session: SessionId, stanza: Element<'_>) {
+        if stanza.name() == "iq" {
+            let children = stanza.children().count();
+            let wrong = match stanza.attr("type") {
+                // RFC 6120 section 8.2.3: a request has exactly one child.
+                Some("get" | "set") => children != 1,
+                Some("result" | "error") => false,
+                _ => true,
+            };
+            if wrong || stanza.attr("id").is_none() {
+                let refusal = Refusal::modify(Condition::BadRequest);
+                return self.hub.refuse(session, stanza, refusal);
+            }
+        }
+        let Some(to) = stanza.attr("to") else {
+            return self.on_own(session, stanza);
+        };
+        let Ok(to) = Jid::parse(to) else {
+            let refusal = Refusal::modify(if self.hub.is_prosody() {
+                Condition::JidMalformed
+            } else {
+                Condition::BadRequest
+            });
+            return self.hub.refuse(session, stanza, refusal);
+        };
+        if to.domain() == self.hub.muc {
+            return self.muc.on_stanza(&mut self.hub, session, &to, stanza);
+        }
+        if to.domain() != self.hub.setup.domain {
+            // Measured: without other servers Prosody forbids to try.
+            let refusal = Refusal::cancel(if self.hub.is_prosody() {
+                Condition::NotAllowed
+            } else {
+                Condition::RemoteServerNotFound
+            });
+            return self.hub.refuse(session, stanza, refusal);
+        }
+        let account = self.hub.sessions.get(&session).map(|s| s.account.as_str());
+        let own = to.local().is_some() && to.local() == account;
+        if to.local().is_none() || own && to.is_bare() {
+            return self.on_own(session, stanza);
+        }
+        self.on_other(session, &to, stanza);
+    }
+
+    /// Takes what is for another client of this server.
+    fn on_other(&mut self, session: SessionId, to: &Jid, stanza: Element<'_>) {
+        let target = match to.resource() {
+            Some(_) => self.hub.bound.get(to.as_str()).copied(),
+            None if stanza.name() == "message" => {
+                let account = to.local().unwrap_or_default();
+                self.hub.sessions_of(account).first().copied()
+            }
+            None => None,
+        };
+        let Some(target) = target else {
+            if stanza.name() == "presence" {
+                return;
+            }
+            let refusal = Refusal::cancel(Condition::ServiceUnavailable);
+            return self.hub.refuse(session, stanza, refusal);
+        };
+        let from = self.hub.address(session);
+        self.hub.forward(target, stanza, &from, stanza.attr("id"));
+    }
+}
+
+impl super::hub::Hub {
+    /// Sends a stanza on to a session, from this address.
+    pub(super) fn forward(
+        &mut self,
+        target: SessionId,
+        stanza: Element<'_>,
+        from: &str,
+        id: Option<&str>,
+    ) {
+        let name = match stanza.name() {
+            "iq" => "iq",
+            "presence" => "presence",
+            _ => "message",
+        };
+        let to = self.address(target);
+        let contents = inner(stanza, |_| true);
+        self.send_with(
+            target,
+            name,
+            |w| {
+                w.start(name).attr("from", from).attr("to", &to);
+                if let Some(kind) = stanza.attr("type") {
+                    w.attr("type", kind);
+                }
+                if let Some(id) = id {
+                    w.attr("id", id);
+                }
+            },
+            &contents,
+            |_| {},
+        );
+    }
+}

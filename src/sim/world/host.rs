@@ -1,0 +1,339 @@
+//! A host: a process with an engine and a bot, and what it keeps when the process dies.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Pulling;
+use super::eyes::Eyes;
+use super::hands::Hands;
+use crate::sim::bot::Bot;
+use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side};
+use crate::sim::plan::Order;
+use crate::sim::random::Random;
+use crate::{Config, Engine, Event, Instant, Seed};
+
+/// What a host's transport may be told at a time, and how long it then needs.
+const PACE: Duration = Duration::from_millis(1);
+
+/// A host of the world.
+pub(super) struct Host {
+    pub(super) id: HostId,
+    config: Config,
+    make: Box<dyn FnMut() -> Box<dyn Bot>>,
+    seeds: Random,
+    pub(super) direct_tls: bool,
+    pub(super) process: Option<Process>,
+    pub(super) kept: BTreeMap<String, String>,
+    pub(super) orders: VecDeque<Order>,
+    /// How many links it had.
+    pub(super) links: u64,
+    pub(super) trouble: Trouble,
+}
+
+/// A running process.
+pub(super) struct Process {
+    pub(super) engine: Engine,
+    bot: Box<dyn Bot>,
+    pub(super) link: Option<LinkId>,
+    pub(super) attempt: Option<u32>,
+    wake: Option<Instant>,
+    /// Pulled and not yet given to the bot.
+    pulled: VecDeque<Event>,
+}
+
+/// What befalls a host for now.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) starts_at: Option<Instant>,
+    pub(super) frozen_until: Option<Instant>,
+    pub(super) ignores_until: Option<Instant>,
+    pub(super) refused_until: Option<Instant>,
+    pub(super) throttle: Option<(u32, Instant)>,
+    pub(super) tls_fails: Option<bool>,
+    pub(super) small_writes: Option<usize>,
+    pub(super) paced_until: Option<Instant>,
+    /// Bytes the host wrote, and bytes for it, arrive only then.
+    pub(super) stalled: [Option<Instant>; 2],
+    pub(super) cuts: Vec<Cut>,
+    /// How far its clock is ahead of the world's.
+    pub(super) ahead: Duration,
+}
+
+/// A cut that waits for its byte.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) from: Side,
+    pub(super) left: u64,
+    pub(super) how: Ending,
+    pub(super) linger: Option<Duration>,
+}
+
+/// Whether an instant lies ahead.
+pub(super) fn ahead(until: Option<Instant>, now: Instant) -> bool {
+    until.is_some_and(|until| until > now)
+}
+
+impl Trouble {
+    pub(super) fn is_frozen(&self, now: Instant) -> bool {
+        ahead(self.frozen_until, now)
+    }
+
+    pub(super) const fn stalled(&self, from: Side) -> Option<Instant> {
+        let [host, server] = self.stalled;
+        match from {
+            Side::Host => host,
+            Side::Server => server,
+        }
+    }
+
+    pub(super) const fn stall(&mut self, from: Side, until: Instant) {
+        let [host, server] = &mut self.stalled;
+        match from {
+            Side::Host => *host = Some(until),
+            Side::Server => *server = Some(until),
+        }
+    }
+
+    /// How many of `bytes` arrive before the next cut.
+    pub(super) fn before_cut(&self, from: Side, bytes: usize) -> usize {
+        self.cuts
+            .iter()
+            .filter(|cut| cut.from == from)
+            .filter_map(|cut| usize::try_from(cut.left).ok())
+            .fold(bytes, usize::min)
+    }
+
+    /// So many bytes arrived.
+    pub(super) fn count(&mut self, from: Side, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        for cut in self.cuts.iter_mut().filter(|cut| cut.from == from) {
+            cut.left = cut.left.saturating_sub(bytes);
+        }
+    }
+
+    /// A cut whose byte has come.
+    pub(super) fn take_cut(&mut self) -> Option<Cut> {
+        let at = self.cuts.iter().position(|cut| cut.left == 0)?;
+        Some(self.cuts.swap_remove(at))
+    }
+
+    /// The end of everything but the clock's lead and a restart under way.
+    pub(super) fn heal(&mut self) {
+        let (ahead, starts_at) = (self.ahead, self.starts_at);
+        *self = Self::default();
+        (self.ahead, self.starts_at) = (ahead, starts_at);
+    }
+
+    /// The next instant at which something of it ends.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let [host, server] = self.stalled;
+        [
+            self.starts_at,
+            self.frozen_until,
+            self.ignores_until,
+            self.paced_until,
+            host,
+            server,
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > now)
+        .min()
+    }
+}
+
+impl Host {
+    pub(super) fn new(
+        id: HostId,
+        config: Config,
+        make: Box<dyn FnMut() -> Box<dyn Bot>>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            id,
+            config,
+            make,
+            seeds: Random::stream(seed, &format!("host {}", id.0)),
+            direct_tls: false,
+            process: None,
+            kept: BTreeMap::new(),
+            orders: VecDeque::new(),
+            links: 0,
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// The host's clock.
+    pub(super) fn clock(&self, now: Instant) -> Instant {
+        now.plus(self.trouble.ahead)
+    }
+
+    /// When the host wants to be called next, on the world's clock.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let trouble = self.trouble.next(now);
+        let Some(process) = self
+            .process
+            .as_ref()
+            .filter(|_| !self.trouble.is_frozen(now))
+        else {
+            return trouble;
+        };
+        let on_worlds_clock = |at: Instant| {
+            let ahead = u64::try_from(self.trouble.ahead.as_micros()).unwrap_or(u64::MAX);
+            Instant::from_micros(at.as_micros().saturating_sub(ahead))
+        };
+        let deadline = process.engine.wants().deadline.map(|deadline| deadline.at);
+        [deadline, process.wake]
+            .into_iter()
+            .flatten()
+            .map(on_worlds_clock)
+            .chain(trouble)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// Starts the process.
+    pub(super) fn start(&mut self, now: Instant, eyes: &mut Eyes) {
+        self.trouble.starts_at = None;
+        let clock = self.clock(now);
+        let seed = Seed::new(self.seeds.bytes());
+        self.process = Some(Process {
+            engine: Engine::new(self.config.clone(), seed, clock),
+            bot: (self.make)(),
+            link: None,
+            attempt: None,
+            wake: None,
+            pulled: VecDeque::new(),
+        });
+        let account = self.config.account().as_str();
+        eyes.show(&Happening::Started {
+            host: self.id,
+            account,
+        });
+        self.with_bot(now, eyes, |bot, hands| bot.started(hands));
+    }
+
+    /// Does what time alone asks for. Returns whether there was anything.
+    pub(super) fn pass_time(&mut self, now: Instant, eyes: &mut Eyes, pulling: Pulling) -> bool {
+        if self.trouble.starts_at.is_some_and(|at| at <= now) {
+            self.start(now, eyes);
+            return true;
+        }
+        if self.trouble.is_frozen(now) {
+            return false;
+        }
+        let clock = self.clock(now);
+        let Some(process) = &mut self.process else {
+            return false;
+        };
+        let mut moved = false;
+        let deadline = process.engine.wants().deadline;
+        if deadline.is_some_and(|deadline| deadline.at <= clock) {
+            process.engine.handle_timeout(clock);
+            self.pull_eagerly(now, pulling);
+            moved = true;
+        }
+        if let Some(process) = &mut self.process
+            && process.wake.is_some_and(|wake| wake <= clock)
+        {
+            process.wake = None;
+            self.with_bot(now, eyes, |bot, hands| bot.woken(hands));
+            moved = true;
+        }
+        moved
+    }
+
+    /// Pulls at once, if that is the way.
+    pub(super) fn pull_eagerly(&mut self, now: Instant, pulling: Pulling) {
+        if pulling.eager {
+            self.pull(now);
+            if let Some(process) = &self.process {
+                // Looking may not change anything.
+                let _ = process.engine.wants();
+            }
+        }
+    }
+
+    fn pull(&mut self, now: Instant) {
+        if ahead(self.trouble.ignores_until, now) {
+            return;
+        }
+        if let Some(process) = &mut self.process {
+            while let Some(event) = process.engine.poll_event() {
+                process.pulled.push_back(event);
+            }
+        }
+    }
+
+    /// Gives the bot what was pulled and what it is ordered to do. Returns whether
+    /// there was anything.
+    pub(super) fn serve_bot(&mut self, now: Instant, eyes: &mut Eyes) -> bool {
+        if self.process.is_none()
+            || self.trouble.is_frozen(now)
+            || ahead(self.trouble.ignores_until, now)
+        {
+            return false;
+        }
+        let mut moved = false;
+        loop {
+            self.pull(now);
+            let event = self
+                .process
+                .as_mut()
+                .and_then(|process| process.pulled.pop_front());
+            let Some(event) = event else { break };
+            moved = true;
+            let host = self.id;
+            eyes.show(&Happening::Told {
+                host,
+                event: &event,
+            });
+            self.with_bot(now, eyes, |bot, hands| bot.told(hands, event));
+        }
+        while let Some(order) = self.orders.pop_front() {
+            moved = true;
+            self.with_bot(now, eyes, |bot, hands| bot.ordered(hands, &order));
+        }
+        moved
+    }
+
+    fn with_bot(
+        &mut self,
+        now: Instant,
+        eyes: &mut Eyes,
+        call: impl FnOnce(&mut dyn Bot, &mut Hands<'_>),
+    ) {
+        let clock = self.clock(now);
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let mut hands = Hands {
+            host: self.id,
+            now: clock,
+            engine: &mut process.engine,
+            kept: &mut self.kept,
+            wake: &mut process.wake,
+            eyes,
+        };
+        call(&mut *process.bot, &mut hands);
+    }
+
+    /// How many bytes the transport takes now.
+    pub(super) fn write_allowance(&self, now: Instant) -> usize {
+        if self.trouble.small_writes.is_some() && ahead(self.trouble.paced_until, now) {
+            return 0;
+        }
+        self.trouble.small_writes.unwrap_or(usize::MAX)
+    }
+
+    /// The transport took some.
+    pub(super) fn wrote(&mut self, now: Instant) {
+        if self.trouble.small_writes.is_some() {
+            self.trouble.paced_until = Some(now.plus(PACE));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What goes wrong in a world, and its end.
+
+use super::World;
+use super::host::Cut;
+use crate::sim::happening::{Ending, Happening, HostId, Side};
+use crate::sim::plan::Fault;
+use crate::sim::server::Operation;
+use core::time::Duration;
+
+impl World {
+    /// Lets something go wrong: now, or a cut when its byte comes.
+    ///
+    /// A host that does not exist is left alone.
+    pub fn fault(&mut self, fault: &Fault) {
+        let now = self.now;
+        let until = |lasts: Duration| now.plus(lasts);
+        self.eyes.show(&Happening::Fault(fault));
+        match fault {
+            Fault::Server(operation) => {
+                self.server.operate(now, operation);
+                self.take_notes();
+            }
+            &Fault::Cut {
+                host,
+                from,
+                after_bytes,
+                how,
+                linger,
+            } => self.with_host(host, |host| {
+                host.trouble.cuts.push(Cut {
+                    from,
+                    left: after_bytes,
+                    how,
+                    linger,
+                });
+            }),
+            &Fault::Stall { host, from, lasts } => {
+                self.with_host(host, |host| host.trouble.stall(from, until(lasts)));
+            }
+            &Fault::Refuse { host, lasts } => {
+                self.with_host(host, |host| host.trouble.refused_until = Some(until(lasts)));
+            }
+            &Fault::Throttle {
+                host,
+                bytes_per_second,
+                lasts,
+            } => self.with_host(host, |host| {
+                host.trouble.throttle = Some((bytes_per_second, until(lasts)));
+            }),
+            &Fault::TlsFails { host, certificate } => {
+                self.with_host(host, |host| host.trouble.tls_fails = Some(certificate));
+            }
+            &Fault::Freeze { host, lasts } => {
+                self.with_host(host, |host| host.trouble.frozen_until = Some(until(lasts)));
+            }
+            &Fault::Ignore { host, lasts } => {
+                self.with_host(host, |host| host.trouble.ignores_until = Some(until(lasts)));
+            }
+            &Fault::SmallWrites { host, bytes } => self.with_host(host, |host| {
+                host.trouble.small_writes = usize::try_from(bytes.max(1)).ok();
+            }),
+            &Fault::Leap { host, by } => self.with_host(host, |host| {
+                host.trouble.ahead = host.trouble.ahead.saturating_add(by);
+            }),
+            &Fault::Restart { host, after } => self.kill(host, after),
+        }
+        self.settle();
+    }
+
+    /// Ends all that goes wrong: cuts that wait for their byte, stalls, refusals; the
+    /// server runs, its archives lag no more. Links that are broken stay broken, and
+    /// clocks that leapt stay ahead.
+    pub fn heal(&mut self) {
+        self.eyes.show(&Happening::Healed);
+        for host in &mut self.hosts {
+            host.trouble.heal();
+        }
+        for operation in [Operation::Start, Operation::ArchiveLag(Duration::ZERO)] {
+            self.server.operate(self.now, &operation);
+        }
+        self.take_notes();
+        self.settle();
+    }
+
+    fn with_host(&mut self, host: HostId, change: impl FnOnce(&mut super::Host)) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            change(host);
+        }
+    }
+
+    /// The process dies; its system closes what it had open.
+    fn kill(&mut self, id: HostId, after: Duration) {
+        let Some(host) = self.hosts.get_mut(id.0) else {
+            return;
+        };
+        host.trouble.starts_at = Some(self.now.plus(after));
+        if host.process.take().is_none() {
+            return;
+        }
+        self.eyes.show(&Happening::Died { host: id });
+        for link in self.links.iter_mut().filter(|link| link.host == id.0) {
+            if link.host_end.open {
+                link.drop_end(self.now, Side::Host, &self.weather);
+                self.eyes.show(&Happening::Ended {
+                    link: link.id,
+                    at: Side::Host,
+                    how: Ending::Fin,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! A broken stream is resumed: everything goes on as if nothing had happened.
+
+use crate::*;
+use parley_xmpp::{Cursor, Entry, Fetch, FetchEvent, Start, Via};
+use peer::{archived, fin, message};
+
+fn online_again(peer: &mut Peer) -> Vec<Event> {
+    let events = peer.events();
+    let at = events
+        .iter()
+        .position(|e| matches!(e, Event::Online { .. }));
+    let Event::Online { login, jid } = &events[at.expect("online")] else {
+        unreachable!()
+    };
+    assert!(login.resumed && login.stream_management);
+    assert_eq!(jid.as_str(), "alice@parley.local/here");
+    events
+}
+
+#[test]
+fn sm7_what_was_not_handled_is_sent_again_before_anything_new() {
+    let (mut peer, room) = in_room();
+    let (one, first) = post(&mut peer, room, "one");
+    let (two, second) = post(&mut peer, room, "two");
+    let first = first.replace(ASK, "");
+    cut(&mut peer);
+    let events = peer.events();
+    // The end of the stream is told, and nothing else.
+    assert!(matches!(events[..], [Event::Offline { .. }]), "{events:?}");
+    let three = peer
+        .engine
+        .post(peer.now, room, Post::new("three"))
+        .unwrap();
+    ask_to_resume(&mut peer, 2);
+    // The presence, the join, the question and the first post arrived.
+    peer.say(&resumed(4));
+    let written = peer.heard();
+    let rest = written
+        .strip_prefix(&second)
+        .expect("the second, byte by byte");
+    assert!(
+        rest.starts_with("<message ") && rest.contains("<body>three</body>"),
+        "{rest}"
+    );
+    assert_eq!(rest.matches("<message ").count(), 1);
+    assert!(
+        !written.contains("<presence") && !written.contains("<iq"),
+        "{written}"
+    );
+    let events = online_again(&mut peer);
+    assert_eq!(room_events(&events), []);
+    for (written, at) in [(&first, "1"), (&second, "2"), (&rest.to_owned(), "3")] {
+        reflect(&mut peer, written, at);
+    }
+    let committed = outcomes(&peer.events());
+    let ids: Vec<_> = committed.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [one, two, three]);
+    assert!(committed.iter().all(|(_, outcome)| matches!(
+        outcome,
+        PostOutcome::Committed {
+            via: Via::Reflection,
+            ..
+        }
+    )));
+    peer.say(&ack(6));
+    assert_eq!(causes(&peer.events()), []);
+}
+
+#[test]
+fn sm7_a_resumption_of_another_stream_is_fatal() {
+    for previd in ["previd='sm-2'", "previd=''", ""] {
+        let (mut peer, _) = in_room();
+        cut(&mut peer);
+        ask_to_resume(&mut peer, 2);
+        peer.events();
+        peer.say(&format!("<resumed xmlns='urn:xmpp:sm:3' h='3' {previd}/>"));
+        assert_fatal(&mut peer, PeerMisbehaved::ResumedAnother, UNDEFINED);
+    }
+}
+
+#[test]
+fn sm7_a_resumption_with_a_wrong_count_is_fatal() {
+    let too_high = PeerMisbehaved::HandledCountTooHigh { h: 4, sent: 3 };
+    for (h, what) in [
+        ("4", too_high),
+        ("1", PeerMisbehaved::HandledCountBackwards),
+        ("x", PeerMisbehaved::MalformedHandledCount),
+    ] {
+        let (mut peer, _) = in_room();
+        peer.say(&ack(2));
+        cut(&mut peer);
+        ask_to_resume(&mut peer, 2);
+        peer.events();
+        peer.say(&resumed(h));
+        let events = peer.events();
+        assert_eq!(causes(&events), [OfflineCause::PeerMisbehaved(what)]);
+        // Now it is known that the room has to be joined anew.
+        assert!(matches!(room_events(&events)[..], [RoomEvent::Left { .. }]));
+        peer.heard();
+        peer.engine.handle_eof(peer.now);
+        assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+    }
+}
+
+#[test]
+fn sm9_what_the_server_says_twice_is_given_out_once() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::Beginning);
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    let iq = attribute(&peer.heard(), "id").to_owned();
+    peer.say(&fin(&iq, true, &[]));
+    peer.say(&message("bob", "1", "said"));
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 4);
+    peer.say(&resumed(4));
+    peer.say(&message("bob", "1", "said"));
+    peer.say(&message("bob", "2", "and more"));
+    let events = peer.events();
+    let said = |event: &Event| match event {
+        Event::Entry {
+            entry: Entry::Message(message),
+            ..
+        } => Some(message.body.clone()),
+        _ => None,
+    };
+    let said: Vec<_> = events.iter().filter_map(said).collect();
+    assert_eq!(said, ["said", "and more"]);
+}
+
+#[test]
+fn sm10_another_location_is_not_followed() {
+    let enabled = "<enabled xmlns='urn:xmpp:sm:3' id='sm-1' resume='1' \
+        location='10.0.0.1:25' max='600'/>";
+    let (mut peer, _) = in_room_of(config(), enabled);
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&resumed(3));
+    online_again(&mut peer);
+}
+
+#[test]
+fn a_subscription_that_was_reading_reads_on() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::Beginning);
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    let asked = peer.heard();
+    let (iq, query) = (attribute(&asked, "id"), attribute(&asked, "queryid"));
+    peer.say(&archived(query, "1", "one"));
+    cut(&mut peer);
+    peer.pass(secs(100));
+    peer.events();
+    ask_to_resume(&mut peer, 3);
+    // It was asked and is answering.
+    peer.say(&resumed(4));
+    assert_eq!(peer.heard(), "");
+    peer.say(&message("bob", "3", "live"));
+    peer.say(&archived(query, "2", "two"));
+    peer.say(&fin(iq, true, &["1", "2"]));
+    let events = peer.events();
+    let bodies: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Entry {
+                entry: Entry::Message(message),
+                ..
+            } => Some(message.body.as_str()),
+            Event::Entry {
+                entry: Entry::CaughtUp { .. },
+                ..
+            } => Some("caught up"),
+            Event::Entry { entry, .. } => panic!("{entry:?}"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(bodies, ["one", "two", "caught up", "live"]);
+}
+
+#[test]
+fn a_fetch_goes_on() {
+    let (mut peer, room) = in_room();
+    let fetch = Fetch::since(Cursor::Beginning, 5);
+    let id = peer.engine.fetch(peer.now, room, fetch).unwrap();
+    // It was never asked: the transport took none of it.
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&resumed(3));
+    let asked = peer.heard();
+    peer.pass(secs(10));
+    peer.say(&archived(attribute(&asked, "queryid"), "1", "one"));
+    peer.say(&fin(attribute(&asked, "id"), true, &["1"]));
+    let events = peer.events();
+    assert!(
+        matches!(
+            events.last(),
+            Some(Event::Fetch { id: fetch, event: FetchEvent::Done { .. } }) if *fetch == id
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn what_breaks_again_and_again_is_resumed_from_where_it_broke_last() {
+    let (mut peer, room) = in_room();
+    let (id, written) = post(&mut peer, room, "x");
+    cut(&mut peer);
+    // The answer is lost, and then the transport while the stanza is sent again.
+    ask_to_resume(&mut peer, 2);
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&resumed(3));
+    peer.say("<message/>");
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 3);
+    peer.say(&resumed(3));
+    assert!(peer.heard().starts_with(&written.replace(ASK, "")));
+    reflect(&mut peer, &written, "1");
+    assert!(matches!(
+        outcomes(&peer.events())[..],
+        [(post, PostOutcome::Committed { .. })] if post == id
+    ));
+}
+
+#[test]
+fn a_stanza_that_breaks_every_stream_is_not_sent_for_ever() {
+    let (mut peer, room) = in_room();
+    post(&mut peer, room, "poison");
+    let mut resumptions = 0;
+    loop {
+        cut(&mut peer);
+        peer.events();
+        if return_to(&mut peer, BIND_SM).contains("<bind ") {
+            break;
+        }
+        peer.heard();
+        peer.say(&resumed(3));
+        peer.heard();
+        resumptions += 1;
+        assert!(resumptions < 10);
+    }
+    assert_eq!(resumptions, 3);
+}
+
+#[test]
+fn a_stream_that_the_server_ends_for_now_is_resumed() {
+    for condition in ["system-shutdown", "reset", "internal-server-error"] {
+        let (mut peer, _) = in_room();
+        peer.say(&format!(
+            "<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             </stream:error></stream:stream>"
+        ));
+        assert_eq!(peer.heard(), "</stream:stream>");
+        peer.engine.handle_eof(peer.now);
+        assert_eq!(room_events(&peer.events()), []);
+        ask_to_resume(&mut peer, 2);
+    }
+}
+
+#[test]
+fn nothing_is_resumed_where_the_server_did_not_like_what_was_said() {
+    for condition in ["not-well-formed", "policy-violation", "invalid-xml"] {
+        let (mut peer, room) = in_room();
+        let (id, _) = post(&mut peer, room, "poison");
+        peer.say(&format!(
+            "<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             </stream:error>"
+        ));
+        let events = peer.events();
+        assert_eq!(outcomes(&events), []);
+        peer.heard();
+        peer.engine.handle_eof(peer.now);
+        assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+        assert!(matches!(
+            given_up(&mut peer)[..],
+            [(post, PostOutcome::Unknown { .. })] if post == id
+        ));
+    }
+}
