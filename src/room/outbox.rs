@@ -241,7 +241,7 @@ impl Outbox {
 
     /// A post of this number came to the room: we were in it, so that what was
     /// written before was refused for another reason.
-    fn prove_inside(&mut self, cx: &mut Cx<'_>, reached: u64) {
+    pub(crate) fn prove_inside(&mut self, cx: &mut Cx<'_>, reached: u64) {
         let mut at = 0;
         while let Some(post) = self.posts.get(at) {
             match &post.state {

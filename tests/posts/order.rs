@@ -3,9 +3,10 @@
 use crate::*;
 
 fn bodies(written: &str) -> Vec<&str> {
-    let body = |part: &'_ str| part.find("</body>").map(|end| end);
     let parts = written.split("<body>").skip(1);
-    parts.map(|part| &part[..body(part).unwrap()]).collect()
+    parts
+        .map(|part| &part[..part.find("</body>").unwrap()])
+        .collect()
 }
 
 #[test]
