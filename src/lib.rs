@@ -42,7 +42,8 @@
 //! - A **subscription** gives what the room archived, in the order of the
 //!   archive, each message once, then goes on live; after each interruption it
 //!   reads what was missed first. Where something may be missing it says
-//!   [`Entry::Gap`].
+//!   [`Entry::Gap`]; what the archive shows only after its turn comes as
+//!   [`Entry::Late`].
 //! - A **fetch** reads over as many pages as it takes, and ends with
 //!   [`FetchEvent::Done`] or [`FetchEvent::Failed`], never with a short list that
 //!   looks whole.
@@ -63,8 +64,8 @@
 //! - Nor can a message be told that a room drops without a word from one that is lost,
 //!   nor one that an archive had and has purged from one that it never had.
 //! - A room that drops us without a word is not noticed until something fails
-//!   (XEP-0410 is not implemented yet), nor are messages that appear late in the
-//!   archive.
+//!   (XEP-0410 is not implemented yet), but what was missed comes with the next
+//!   comparison of what was delivered with the archive ([`Timing::audit`]).
 //! - ejabberd answers a cursor that it no longer knows without an error, so that
 //!   the gap is not seen there.
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.
@@ -144,6 +145,11 @@ mod limits;
 mod mam;
 mod muc;
 mod ns;
+#[doc(hidden)]
+#[cfg(parley_planted)]
+pub mod planted;
+#[cfg(not(parley_planted))]
+mod planted;
 mod prep;
 mod room;
 mod rsm;

@@ -14,6 +14,7 @@ use crate::event::Message;
 use crate::ids::ArchiveId;
 use crate::limits::Limits;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::rsm::{self, Page};
 use crate::stanza::RawJid;
 use crate::xml::{Element, Writer};
@@ -153,6 +154,8 @@ pub(crate) struct WholePage {
     pub(crate) messages: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
+    /// Items of it that are no messages: tombstones above all.
+    pub(crate) removed: Vec<ArchiveId>,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
     /// The archive is said to hold nothing at all: the same page has to be asked
@@ -273,17 +276,26 @@ impl Pager {
         }
         let nothing = items.is_empty() && fin.set.nothing;
         let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
-        let newest = items.back().map(|item| item.id.clone());
-        let messages = items
-            .into_iter()
-            .filter_map(|Item { id, message }| {
-                let mut message = *message?;
-                message.id = Some(id);
-                Some(message)
-            })
-            .collect();
+        let newest = if planted(Bug::CursorIsFirst) {
+            items.front()
+        } else {
+            items.back()
+        };
+        let newest = newest.map(|item| item.id.clone());
+        let mut messages = Vec::new();
+        let mut removed = Vec::new();
+        for Item { id, message } in items {
+            match message {
+                None => removed.push(id),
+                Some(mut message) => {
+                    message.id = Some(id);
+                    messages.push(*message);
+                }
+            }
+        }
         Ok(WholePage {
             messages,
+            removed,
             complete: fin.complete && !open.overfull,
             newest,
             doubtful,

@@ -20,6 +20,7 @@ use core::time::Duration;
 use crate::cx::Cx;
 use crate::event::PeerMisbehaved;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::time::{Instant, Timer, TimerKey};
 use crate::xml::{Element, Writer};
 
@@ -319,9 +320,11 @@ impl Management {
     /// What to ask of the server on a new stream, if a broken one can be resumed.
     pub(crate) fn resume(&self) -> Option<Resume<'_>> {
         let resumption = self.resumption.as_ref().filter(|_| self.is_suspended())?;
+        let wrong = u32::from(planted(Bug::HandledTooMany))
+            .wrapping_sub(u32::from(planted(Bug::HandledTooFew)));
         Some(Resume {
             id: &resumption.id,
-            h: self.handled,
+            h: self.handled.wrapping_add(wrong),
         })
     }
 
@@ -329,7 +332,12 @@ impl Management {
     /// `h` is taken as that of an `<a/>`, an entity "MUST re-send to the peer any
     /// stanzas that are still marked as unhandled".
     pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>, h: u32) -> Result<(), PeerMisbehaved> {
-        self.acknowledged(cx, h)?;
+        if !planted(Bug::ResumeSendsAll) {
+            self.acknowledged(cx, h)?;
+        }
+        if planted(Bug::ResumeSendsNothing) {
+            cx.out.handled(cx.out.count());
+        }
         self.state = State::On;
         if cx.out.count() > self.acked {
             self.fruitless = self.fruitless.saturating_add(1);

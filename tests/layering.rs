@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// The house from left to right. Modules of one row are siblings.
 const ROWS: &[&[&str]] = &[
-    &["error", "ids", "limits", "ns", "prep", "time"],
+    &["error", "ids", "limits", "ns", "planted", "prep", "time"],
     &["jid"],
     &["topic", "command", "config", "token"],
     &["xml"],

@@ -14,6 +14,7 @@ use crate::config::{ChannelBinding, Security};
 use crate::cx::Purpose;
 use crate::event::{Event, OfflineCause, PeerMisbehaved, Retry, TransportFailure};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::stanza::presence;
 use crate::stream::{self, Channel, Negotiation, Setting, Step};
@@ -291,7 +292,7 @@ impl Machine {
 
     /// The server may have been silent for long enough to be asked.
     pub(super) fn keepalive(&mut self) {
-        if !matches!(self.link, Link::Online) {
+        if !matches!(self.link, Link::Online) || planted(Bug::NoKeepalive) {
             return;
         }
         let due = self.keepalive_due();
@@ -396,10 +397,11 @@ impl Machine {
         } else {
             self.backoff(class)
         };
-        self.core.cx().tell(Event::Offline {
-            cause: cause.clone(),
-            retry,
-        });
+        let times = 1 + usize::from(planted(Bug::OfflineTwice));
+        for _ in usize::from(planted(Bug::OfflineUntold))..times {
+            let cause = cause.clone();
+            self.core.cx().tell(Event::Offline { cause, retry });
+        }
         self.suspect_posts(&cause);
         let writable = ending != Ending::Dead && !awaits_tls;
         if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
@@ -447,6 +449,9 @@ impl Machine {
     fn backoff(&mut self, class: Class) -> Retry {
         let timing = &self.core.config.timing;
         let (min, max) = match class {
+            Class::Attention if planted(Bug::NeverIgnored) => {
+                (timing.backoff_min, timing.backoff_max)
+            }
             Class::Attention => return Retry::Never,
             Class::Transient => (timing.backoff_min, timing.backoff_max),
             Class::Slow => (
@@ -459,6 +464,11 @@ impl Machine {
         let pause = self.core.cx().ids.jitter(ceiling);
         let pause = if class == Class::Slow {
             pause.saturating_add(min)
+        } else {
+            pause
+        };
+        let pause = if planted(Bug::NoBackoff) {
+            Duration::ZERO
         } else {
             pause
         };

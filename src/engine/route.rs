@@ -5,7 +5,7 @@
 //! of a room from that room.
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::link::Link;
@@ -18,6 +18,7 @@ use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::room::{Log, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
 use crate::stanza::{self, RawJid, presence};
@@ -71,6 +72,15 @@ impl Machine {
             && let Some(archived) = Archived::read(element)
         {
             return self.on_archived(from.bare, &archived);
+        }
+        if element.child("body", ns::CLIENT).is_none() && planted(Bug::ErrorForMessage) {
+            let to = String::from(from.bare);
+            self.core.out.stanza(|w| {
+                w.start("message")
+                    .attr("to", &to)
+                    .attr("type", "error")
+                    .end();
+            });
         }
         self.in_room(from, None, |entry, cx| {
             let followed = !entry.logs.is_empty();
@@ -251,7 +261,7 @@ impl Machine {
                 return;
             }
         }
-        let pagers = entry.logs.values_mut().map(Log::pager).chain(
+        let pagers = entry.logs.values_mut().flat_map(Log::pagers).chain(
             self.fetches
                 .values_mut()
                 .filter(|fetch| fetch.room == id)
@@ -412,15 +422,15 @@ impl Machine {
         self.follow(id, output);
     }
 
-    pub(super) fn log_timer(&mut self, owner: u64) {
-        let id = SubscriptionId(owner);
+    pub(super) fn log_timer(&mut self, key: TimerKey) {
+        let id = SubscriptionId(key.owner);
         if let Some(entry) = self
             .subscriptions
             .get(&id)
             .and_then(|room| self.rooms.get_mut(room))
             && let Some(log) = entry.logs.get_mut(&id)
         {
-            log.retry(&mut self.core.cx(), entry.room.jid().as_str());
+            log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::event::{Event, Login, Retry};
 use crate::ids::RoomId;
 use crate::jid::Jid;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::presence;
 use crate::time::{Timer, TimerKey};
 use crate::xml::Element;
@@ -39,6 +40,9 @@ impl Machine {
         self.core.cx().tell(Event::Online { jid, login });
         self.posts_bound();
         for entry in self.rooms.values_mut() {
+            if entry.room.was_in() && planted(Bug::NoRejoin) {
+                continue;
+            }
             entry.room.enter(&mut self.core.cx());
         }
     }
@@ -77,9 +81,13 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        for log in entry.logs.values_mut().filter(|log| log.is_away()) {
-            let info = entry.room.info();
-            log.enter(&mut self.core.cx(), entry.room.jid().as_str(), info);
+        for log in entry.logs.values_mut() {
+            if log.is_away() {
+                let info = entry.room.info();
+                log.enter(&mut self.core.cx(), entry.room.jid().as_str(), info);
+            } else {
+                log.resumed(&mut self.core.cx());
+            }
         }
     }
 

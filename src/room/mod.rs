@@ -2,6 +2,7 @@
 //! there ([`reading`]), its posts until their outcome is known ([`outbox`], and
 //! [`inquiry`] after a break), and its messages as one sequence ([`log`]).
 
+mod audit;
 mod echo;
 mod inquiry;
 pub(crate) mod log;
@@ -166,6 +167,11 @@ impl Room {
 
     pub(crate) fn is_in(&self) -> bool {
         self.standing == Standing::In
+    }
+
+    /// Whether we were in before.
+    pub(crate) const fn was_in(&self) -> bool {
+        self.entered
     }
 
     pub(crate) fn is_dead(&self) -> bool {

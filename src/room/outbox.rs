@@ -28,6 +28,7 @@ use crate::error::{Condition, StanzaError, StreamCondition};
 use crate::event::{Event, NotSent, PostOutcome, Via};
 use crate::ids::{ArchiveId, Cursor, Label, PostId, RoomId};
 use crate::jid::BareJid;
+use crate::planted::{Bug, planted};
 use crate::stanza::message::{self, Draft};
 use crate::time::Timer;
 use crate::token::PostToken;
@@ -159,7 +160,9 @@ impl Outbox {
     pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Fit) {
         let origin_id = cx.ids.token(Label::OriginId);
         self.own.insert(origin_id.clone());
-        cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        if !planted(Bug::NoDeadline) {
+            cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+        }
         self.posts.push_back(Pending {
             id,
             origin_id,
@@ -420,7 +423,9 @@ impl Outbox {
         cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
         for post in &mut self.posts {
             match post.state {
-                State::Sent { number, overtaken } if number < doubtful => {
+                State::Sent { number, overtaken }
+                    if number < doubtful && !planted(Bug::ResendUnseen) =>
+                {
                     post.tainted = true;
                     post.state = State::Doubt {
                         fenced: true,
@@ -486,6 +491,20 @@ impl Pending {
 }
 
 pub(super) fn resolve(cx: &mut Cx<'_>, id: PostId, outcome: PostOutcome) {
+    let outcome = match outcome {
+        PostOutcome::Unknown { .. } if planted(Bug::NotSentThoughSent) => {
+            PostOutcome::NotSent(NotSent::Offline)
+        }
+        PostOutcome::Unknown { .. } if planted(Bug::UnknownIsCommitted) => {
+            let via = Via::Reflection;
+            PostOutcome::Committed { id: None, via }
+        }
+        outcome => outcome,
+    };
+    if planted(Bug::OutcomeTwice) {
+        let outcome = outcome.clone();
+        cx.tell(Event::Post { id, outcome });
+    }
     cx.disarm(Timer::Post, id.0);
     cx.tell(Event::Post { id, outcome });
 }

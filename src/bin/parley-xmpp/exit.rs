@@ -16,6 +16,7 @@ Exit codes:
   4  not authenticated: the server or the account refused the login
   5  refused: the server or the room said no
   6  not decided: no answer in time; for a post it means that it may be there or not
+  7  a promise was broken: in a simulated world (`sim`), with what is needed to see it again
 
 A failure prints one line `error: …` and one line `remedy: …` on standard error;
 with --json one object with the keys error, remedy and exit, and token where the
@@ -30,6 +31,7 @@ pub(crate) enum Exit {
     NotAuthenticated = 4,
     Refused = 5,
     NotDecided = 6,
+    PromiseBroken = 7,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,4 +1,4 @@
-//! `parley-xmpp`: post, fetch, tail, doctor and bridge on the command line.
+//! `parley-xmpp`: post, fetch, tail, doctor, bridge and sim on the command line.
 //!
 //! One file a subcommand; [`settings`] says where to connect, [`exit`] how the
 //! program ends, [`escape`] and [`output`] what it prints.
@@ -22,6 +22,7 @@ mod post;
 mod problem;
 mod settings;
 mod signals;
+mod sim;
 mod surroundings;
 mod tail;
 
@@ -51,6 +52,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    // It has neither sockets nor time to wait for.
+    if let Command::Sim(args) = &cli.command {
+        return sim::run(&cli.common, args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -70,6 +75,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Tail(args) => tail::run(&common, args).await,
             Command::Doctor(args) => doctor::run(&common, &args).await,
             Command::Bridge(_) => bridge::run(&common).await,
+            Command::Sim(args) => sim::run(&common, &args),
         }
     });
     // A read of standard input that still waits must not keep us.
