@@ -9,6 +9,7 @@ use crate::error::{AuthFailure, Condition, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::{BareJid, Jid};
 use crate::time::{Instant, Timer};
+use crate::token::PostToken;
 use crate::xml::XmlError;
 
 /// What happened. Owned, in order, each of its kind as often as its text says.
@@ -62,6 +63,13 @@ pub enum Event {
         id: QueryId,
         /// What.
         event: FetchEvent,
+    },
+    /// The outcome of a [`resolve`](crate::Engine::resolve): exactly one for each.
+    Resolved {
+        /// Which.
+        id: QueryId,
+        /// What was found.
+        resolution: Resolution,
     },
     /// The outcome of a discovery: exactly one for each.
     Disco {
@@ -476,12 +484,24 @@ pub enum PostOutcome {
     },
     /// The room refused it; it is not there and never will be.
     Rejected(StanzaError),
+    /// The server ended the stream over something that was in flight, and this was
+    /// among it. It is not in the room, and is not sent again: if it is what the
+    /// server does not bear, it would end every stream.
+    ///
+    /// At most one of them is guilty. Those with `among` above one can be posted
+    /// again one at a time; who posts them all again at once may end up here again.
+    StreamKill {
+        /// What the server said.
+        condition: StreamCondition,
+        /// How many posts, of all rooms, were in flight then, this one included.
+        among: u32,
+    },
     /// It was never handed to a transport that could have delivered it.
     NotSent(NotSent),
-    /// It may be there or not: it was sent, and no answer came.
+    /// It may be there or not: it was sent, and nobody could tell in time.
     Unknown {
-        /// The id it carries, by which it can be found in the archive.
-        origin_id: String,
+        /// What [`Engine::resolve`](crate::Engine::resolve) decides by, later.
+        token: Box<PostToken>,
     },
 }
 
@@ -505,6 +525,54 @@ pub enum NotSent {
     NoRoom,
     /// The stream ended and is not set up again.
     Offline,
+    /// The server takes only smaller ones since it came back (XEP-0478).
+    TooLarge,
+}
+
+/// What came of an attempt to [resolve](crate::Engine::resolve) a post in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// It is in the room's archive, at this position.
+    Found(ArchiveId),
+    /// The archive was read from before the post was sent to its end, and it is not
+    /// there. It may still come: if the stream that it was sent on lives on
+    /// somewhere, if the room is at another server, if the archive lags; or it may
+    /// have been there, if the archive keeps messages for a time only.
+    AbsentSoFar,
+    /// The archive does not tell.
+    CannotTell(CannotTell),
+}
+
+/// Why an archive does not tell whether a post is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CannotTell {
+    /// The room has no archive.
+    NoArchive,
+    /// The archive no longer knows the place to read from.
+    AnchorExpired,
+    /// No place to read from was known when the post left, and the archive is too
+    /// long to be read whole.
+    NoAnchor,
+    /// The archive says that what it shows may still change (`stable='false'`).
+    Unstable,
+    /// Reading it failed.
+    Failed(RequestError),
+}
+
+impl fmt::Display for CannotTell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoArchive => f.write_str("the room has no archive to look into"),
+            Self::AnchorExpired => {
+                f.write_str("the archive no longer reaches back to when it was sent")
+            }
+            Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
+            Self::Unstable => f.write_str("what the archive shows may still change"),
+            Self::Failed(error) => write!(f, "the archive could not be read: {error}"),
+        }
+    }
 }
 
 /// Progress and outcome of a fetch.

@@ -137,7 +137,9 @@ impl Limits {
         let remembered = times(self.remembered_ids, 2048);
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
-            .saturating_add(remembered);
+            .saturating_add(remembered)
+            // Ids of one page of the archive, while posts are searched in it.
+            .saturating_add(u64::from(self.page).saturating_mul(4096));
         // Two pages: one that is delivered, one that is compared; and what was told late.
         let subscription = page
             .saturating_mul(2)
@@ -246,7 +248,8 @@ pub struct Timing {
     /// How long a stream must last for the backoff to start afresh, and likewise a
     /// stay in a room. Default 60 s.
     pub stable: Duration,
-    /// For an archive to show what its room said, at most; some lag behind. Default 5 s.
+    /// For an archive to show what its room said, at most; some lag behind. An archive
+    /// that does not have a post in doubt is asked again after that long. Default 5 s.
     pub settle: Duration,
     /// Between two comparisons of what a subscription delivered with the archive. The
     /// first two after each catch-up come after [`settle`](Self::settle) and half a

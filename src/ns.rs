@@ -52,6 +52,8 @@ pub(crate) const SID: &str = "urn:xmpp:sid:0";
 pub(crate) const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Replies. XEP-0461.
 pub(crate) const REPLY: &str = "urn:xmpp:reply:0";
+/// Texts for who does not know better. XEP-0428.
+pub(crate) const FALLBACK: &str = "urn:xmpp:fallback:0";
 /// Namespaces in XML 1.0, the prefix `xml`.
 pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Namespaces in XML 1.0, the prefix `xmlns`.

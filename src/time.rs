@@ -85,6 +85,8 @@ pub enum Timer {
     Iq,
     /// A post reached its deadline.
     Post,
+    /// An archive that did not have a post in doubt is looked at again.
+    Settle,
     /// A room does not answer the join.
     Join,
     /// A room gives no proof that the occupant of our nick is us.
@@ -187,6 +189,7 @@ impl TimerKey {
                 | Timer::LogSettle
                 | Timer::LogAudit
                 | Timer::FetchRecheck
+                | Timer::Settle
         )
     }
 }

@@ -158,6 +158,12 @@ pub(crate) enum Purpose {
     FetchPage(QueryId),
     /// A page of a subscription.
     LogPage(SubscriptionId),
+    /// Where a room's archive ends.
+    Anchor(RoomId),
+    /// A page that may hold posts in doubt.
+    Inquiry(RoomId),
+    /// A page that may hold a post to resolve.
+    Resolve(QueryId),
     /// What an entity is.
     DiscoInfo(QueryId),
     /// What an entity names.

@@ -107,6 +107,7 @@ impl Machine {
             let cause = cause.clone();
             self.core.cx().tell(Event::Offline { cause, retry });
         }
+        self.suspect_posts(&cause);
         let writable = ending != Ending::Dead && !awaits_tls;
         if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
             // What is written and not yet sent will be, if the transport lives on.

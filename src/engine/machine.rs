@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use super::fetching::Fetching;
 use super::link::Link;
+use super::resolving::Resolving;
 use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
@@ -106,6 +107,7 @@ pub(super) struct Machine {
     pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
     pub(super) fetches: BTreeMap<QueryId, Fetching>,
     pub(super) discos: BTreeSet<QueryId>,
+    pub(super) resolving: BTreeMap<QueryId, Resolving>,
     pub(super) ids: Handles,
     pub(super) room_ids: Handles,
 }
@@ -157,6 +159,7 @@ impl Machine {
             subscriptions: BTreeMap::new(),
             fetches: BTreeMap::new(),
             discos: BTreeSet::new(),
+            resolving: BTreeMap::new(),
             ids: Handles::default(),
             room_ids: Handles::default(),
         };
@@ -315,6 +318,7 @@ impl Machine {
             Timer::Stable => self.pacing.stable(),
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
+            Timer::Settle => self.settle_posts(key.owner),
             Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
                 self.room_timer(key);
             }

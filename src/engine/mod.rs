@@ -4,7 +4,7 @@
 //! stream up, [`liveness`] notices when it is dead, [`ending`] ends it, [`retry`] says
 //! when there is another, [`session`] knows what outlives it, [`route`] takes stanzas
 //! to whom they concern, [`command`] takes what the host asks for, [`fetching`] reads
-//! archives.
+//! archives, [`posts`] looks after posts, [`resolving`] after those that were in doubt.
 
 mod command;
 mod ending;
@@ -13,7 +13,9 @@ mod fetching;
 mod link;
 mod liveness;
 mod machine;
+mod posts;
 mod refusal;
+mod resolving;
 mod retry;
 mod route;
 mod session;
@@ -26,6 +28,7 @@ use crate::event::{Event, TransportFailure};
 use crate::ids::{PostId, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
 use crate::time::{Deadline, Instant};
+use crate::token::PostToken;
 use crate::xml::Framer;
 use machine::{Machine, Then};
 
@@ -103,10 +106,10 @@ pub use refusal::{JoinError, PostError, QueryError};
 /// [`Login::resumed`](crate::Login::resumed) is then true. Only where the server
 /// cannot resume it, or the time for that is over, rooms are left and joined anew.
 ///
-/// It does not look for the posts of a stream that was not resumed in the archive:
-/// if they can have been handled, their outcome is
-/// [`Unknown`](crate::PostOutcome::Unknown). It does not keep a session beyond its
-/// own life, so that another process cannot resume it.
+/// Then posts that can have been handled are looked for in the rooms' archives, and
+/// sent again if they are not there and cannot come any more. It does not keep a
+/// session beyond its own life, so that another process cannot resume it; but what
+/// became of a post another process can find out ([`resolve`](Self::resolve)).
 pub struct Engine {
     framer: Framer,
     machine: Machine,
@@ -299,9 +302,20 @@ impl Engine {
         self.with(now, |machine| machine.fetch(room, fetch))
     }
 
-    /// Gives up a fetch or discovery: no further event of it comes, but those that wait.
+    /// Gives up a fetch, discovery or resolution: no further event of it comes, but those that wait.
     pub fn cancel(&mut self, now: Instant, query: QueryId) {
         self.with(now, |machine| machine.cancel(query));
+    }
+
+    /// Finds out what became of a post that was
+    /// [`Unknown`](crate::PostOutcome::Unknown), be it of this engine or of
+    /// another process. Exactly one [`Event::Resolved`] follows, at the latest
+    /// after [`Timing::post`](crate::Timing::post). Its room has to be joined.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn resolve(&mut self, now: Instant, token: &PostToken) -> Result<QueryId, QueryError> {
+        self.with(now, |machine| machine.resolve(token))
     }
 
     /// Follows a room. [`Event::Entry`]s follow, and go on after each

@@ -13,7 +13,7 @@ use super::machine::{Machine, RoomEntry};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
-use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
+use crate::ids::{QueryId, RoomId, SubscriptionId};
 use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
@@ -199,12 +199,14 @@ impl Machine {
                     }
                 }
                 self.fetches_entered(id);
+                self.resolving_entered(Some(id));
             }
             RoomOutput::Out(false) => {
                 for log in entry.logs.values_mut() {
                     log.away(&mut self.core.cx());
                 }
                 self.fetches_away(id);
+                self.resolving_away(id);
             }
             RoomOutput::Out(true) => self.forget_room(id, &RequestError::NoSuchRoom),
         }
@@ -221,6 +223,7 @@ impl Machine {
             log.end(&mut self.core.cx());
         }
         self.fail_fetches(|fetch| fetch.room == id, why);
+        self.fail_resolving(|resolving| resolving.room == id, why);
     }
 
     /// The session is over, for now or for good.
@@ -254,6 +257,14 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
+        if entry.room.outbox.take(archived) {
+            return;
+        }
+        for resolving in self.resolving.values_mut() {
+            if resolving.room == id && resolving.take(archived) {
+                return;
+            }
+        }
         let pagers = entry.logs.values_mut().flat_map(Log::pagers).chain(
             self.fetches
                 .values_mut()
@@ -366,6 +377,14 @@ impl Machine {
                     log.page(&mut self.core.cx(), at, serial, fin(answer));
                 }
             }
+            Purpose::Anchor(id) => {
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let outbox = &mut entry.room.outbox;
+                    outbox.anchored(&mut self.core.cx(), serial, fin(answer));
+                }
+            }
+            Purpose::Inquiry(id) => self.posts_inquired(id, serial, fin(answer)),
+            Purpose::Resolve(id) => self.resolve_page(id, serial, fin(answer)),
             Purpose::DiscoInfo(id) | Purpose::DiscoItems(id) => self.on_disco(id, answer),
             Purpose::Keepalive | Purpose::Bind | Purpose::Session => {}
         }
@@ -427,12 +446,6 @@ impl Machine {
             && let Some(log) = entry.logs.get_mut(&id)
         {
             log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
-        }
-    }
-
-    pub(super) fn post_expired(&mut self, owner: u64) {
-        for entry in self.rooms.values_mut() {
-            entry.room.outbox.expire(&mut self.core.cx(), PostId(owner));
         }
     }
 }

@@ -72,6 +72,7 @@ impl Room {
         let occupant = format!("{}/{}", self.jid, self.current);
         cx.out
             .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
+        self.outbox.ask_anchor(cx);
         self.ask(cx);
     }
 
@@ -333,13 +334,19 @@ impl Room {
         };
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
         self.watch(cx);
-        self.outbox.flush(cx, &self.jid);
         let mut early = core::mem::take(&mut self.early);
         for message in &mut early {
             if !self.info.stanza_ids {
                 message.id = None;
             }
         }
+        if self.info.archive
+            && let Some(id) = early.iter().rev().find_map(|message| message.id.as_ref())
+        {
+            self.outbox.heard(id);
+        }
+        self.outbox.entered(cx, &self.info);
+        self.flush(cx);
         RoomOutput::Entered(early)
     }
 }

@@ -1,9 +1,11 @@
 //! One room: getting in ([`joining`]), who is there ([`presence`]), whether we still
 //! are ([`selfping`]), getting out ([`leaving`]), and what follows from it all
 //! ([`policy`]); what is said there ([`reading`]), posts until their outcome is known
-//! ([`outbox`]), and messages as one sequence ([`log`]).
+//! ([`outbox`], and [`inquiry`] after a break), and messages as one sequence ([`log`]).
 
 mod audit;
+mod echo;
+mod inquiry;
 mod joining;
 mod leaving;
 pub(crate) mod log;
@@ -12,6 +14,7 @@ mod policy;
 mod presence;
 mod reading;
 pub(crate) mod recent;
+pub(crate) mod search;
 mod selfping;
 
 use alloc::boxed::Box;
@@ -140,8 +143,15 @@ pub(crate) enum RoomOutput {
 const OWN_NICKS: usize = 16;
 
 impl Room {
-    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        id: RoomId,
+        jid: BareJid,
+        nick: Nickname,
+        near: bool,
+        limits: &Limits,
+    ) -> Self {
         Self {
+            outbox: Outbox::new(id, jid.clone(), near, limits.remembered_ids),
             id,
             jid,
             standing: Standing::Out,
@@ -167,7 +177,6 @@ impl Room {
             failures: 0,
             conflicts: 0,
             last_refusal: None,
-            outbox: Outbox::new(limits.remembered_ids),
         }
     }
 
@@ -213,7 +222,11 @@ impl Room {
     /// Writes the posts that wait, as far as there is room.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
         if self.is_in() {
-            self.outbox.flush(cx, &self.jid);
+            let us = outbox::Us {
+                nick: &self.current,
+                occupant_id: self.occupant_id.as_deref(),
+            };
+            self.outbox.flush(cx, us);
         }
     }
 

@@ -78,6 +78,9 @@ impl Room {
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
         let id = id.filter(|_| self.info.stanza_ids || !is_in);
+        if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
+            self.outbox.heard(id);
+        }
         if nick == self.current && self.is_ours(message::occupant_id(element)) {
             let ids = [message::origin_id(element), element.attr("id")];
             if ids.iter().flatten().any(|id| self.outbox.is_own(id)) {

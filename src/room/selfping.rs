@@ -169,6 +169,7 @@ impl Room {
             Verdict::In => {
                 self.vigil.probation = false;
                 self.vigil.distrust = 0;
+                self.outbox.prove_inside(cx, u64::MAX);
                 self.settled(cx);
                 false
             }

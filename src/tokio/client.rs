@@ -127,6 +127,15 @@ impl Client {
         self.enter(room, nick, None).await
     }
 
+    /// The same, under the nick of the settings.
+    ///
+    /// # Errors
+    /// If the room does not let us in.
+    pub async fn room_at(&self, room: BareJid) -> Result<Room, RoomError> {
+        let nick = self.link.shared.nick.clone();
+        self.enter(room, nick, None).await
+    }
+
     async fn enter(
         &self,
         room: BareJid,

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use parley_xmpp::tokio::{ConnectError, RoomError, State};
 use parley_xmpp::{
-    Cursor, GapReason, JoinFailure, LeaveCause, Message, Retry, RoomEvent, Source, Via, topic,
+    Cursor, GapReason, JoinFailure, LeaveCause, Message, Resolution, Retry, RoomEvent, Source, Via,
+    topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -113,6 +114,20 @@ fn timestamp(message: &Message) -> String {
         #[allow(clippy::disallowed_methods, reason = "a program may look at the clock")]
         rfc3339(SystemTime::now())
     })
+}
+
+/// What was found out about a post in doubt.
+pub(crate) fn resolution(resolution: &Resolution) -> Value {
+    match resolution {
+        Resolution::Found(id) => {
+            json!({ "outcome": "found", "backendMsgId": id.as_str(), "cursor": id.as_str() })
+        }
+        Resolution::AbsentSoFar => json!({ "outcome": "absent-so-far" }),
+        Resolution::CannotTell(why) => {
+            json!({ "outcome": "cannot-tell", "reason": why.to_string() })
+        }
+        _ => json!({ "outcome": "cannot-tell" }),
+    }
 }
 
 /// How the fate of a post became known, in a word.

@@ -230,7 +230,7 @@ impl Host {
                     reading.event(archive, event, found);
                 }
             }
-            Event::Disco { .. } => {}
+            Event::Disco { .. } | Event::Resolved { .. } => {}
             Event::Closed => self.closed = true,
         }
     }
@@ -381,6 +381,10 @@ impl Host {
             PostOutcome::Rejected(_) => {
                 count(&mut account.denied);
                 "post rejected"
+            }
+            PostOutcome::StreamKill { .. } => {
+                count(&mut account.denied);
+                "post killed a stream"
             }
             PostOutcome::NotSent(_) => {
                 count(&mut account.denied);
