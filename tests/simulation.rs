@@ -24,7 +24,7 @@ use parley_xmpp::sim::plan::{Plan, Profile};
 use parley_xmpp::sim::{Pulling, Report, Timeline, run, shrink};
 
 /// How many seeds `cargo test` runs: about a minute of one core in a debug build.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 
 /// Paths that a batch of [`SEEDS`] takes at least once: what is never walked is not tested.
 const SOMETIMES: &[&str] = &[

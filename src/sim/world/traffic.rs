@@ -317,11 +317,6 @@ impl World {
                 if n < piece.len() {
                     break;
                 }
-                // What is wanted now may be something else than reading on, as it is
-                // before TLS: then the rest is not the engine's yet.
-                if !process.engine.wants().read {
-                    break;
-                }
             }
             self.eyes.show(&Happening::Read {
                 link: link.id,
