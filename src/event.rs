@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::error::{AuthFailure, StanzaError, StreamCondition};
+use crate::error::{AuthFailure, Condition, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::{BareJid, Jid};
 use crate::time::{Instant, Timer};
@@ -402,6 +402,9 @@ pub enum Source {
 pub enum Entry {
     /// A message, in the order of the archive, once.
     Message(Box<Message>),
+    /// A message that the archive did not show when it was its turn: it lies before
+    /// one that was delivered already. Once, like all others.
+    Late(Box<Message>),
     /// All that the archive held when asked has been delivered; what follows is
     /// live. Comes again after each interruption.
     CaughtUp {
@@ -439,6 +442,9 @@ pub enum GapReason {
     Overflow,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
+    /// The archive did not show in time what the room said: what was said before
+    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all.
+    Unsettled,
 }
 
 /// What became of a post.
@@ -522,6 +528,13 @@ pub enum RequestError {
     TimedOut,
     /// The stream ended for good.
     Offline,
+}
+
+impl RequestError {
+    /// Whether somebody refused with `<item-not-found/>`.
+    pub(crate) fn is_item_not_found(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.condition == Condition::ItemNotFound)
+    }
 }
 
 impl fmt::Display for RequestError {

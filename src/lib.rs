@@ -11,6 +11,7 @@
 //!   threads or runtime. You bring the bytes and the time. This is all there is
 //!   by default, `#![no_std]` with `alloc`.
 //! - `tokio::Client`, with the feature `tokio`: the same over sockets and TLS.
+//!   `embedded::EmbeddedServer`, with the feature `embedded`, is a server to try it with.
 //!
 //! With the core, a host is a loop:
 //!
@@ -39,7 +40,8 @@
 //! - A **subscription** gives what the room archived, in the order of the
 //!   archive, each message once, then goes on live; after each interruption it
 //!   reads what was missed first. Where something may be missing it says
-//!   [`Entry::Gap`].
+//!   [`Entry::Gap`]; what the archive shows only after its turn comes as
+//!   [`Entry::Late`].
 //! - A **fetch** reads over as many pages as it takes, and ends with
 //!   [`FetchEvent::Done`] or [`FetchEvent::Failed`], never with a short list that
 //!   looks whole.
@@ -58,8 +60,8 @@
 //!   them: the archive is not yet searched for them. A session is not kept beyond
 //!   the life of its engine.
 //! - A room that drops us without a word is not noticed until something fails
-//!   (XEP-0410 is not implemented yet), nor are messages that appear late in the
-//!   archive.
+//!   (XEP-0410 is not implemented yet), but what was missed comes with the next
+//!   comparison of what was delivered with the archive ([`Timing::audit`]).
 //! - ejabberd answers a cursor that it no longer knows without an error, so that
 //!   the gap is not seen there.
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.
@@ -72,7 +74,8 @@
 //! | `saslprep` | names and passwords beyond ASCII | 22 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
-//! | `cli` | the program `parley-xmpp` | 148 |
+//! | `embedded` | a server in the same process | 49 |
+//! | `cli` | the program `parley-xmpp` | 158 |
 //!
 //! # The house
 //!
@@ -81,7 +84,8 @@
 //!
 //! ```text
 //! time ids limits error ns prep <- jid <- topic command config <- xml <- event <- stanza
-//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine <- { tokio } <- bin
+//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
+//!   <- { tokio  sim } <- embedded <- bin
 //! ```
 //!
 //! [`xml`] is the only place that sees `<`. `command` and `event` are the
@@ -89,8 +93,8 @@
 //! write, arm, draw and tell. `sm` counts stanzas, and knows what a broken stream
 //! takes to be resumed. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
-//! sequence. `engine` composes them. A place is kept for `sim` (a simulated world)
-//! beside `tokio`.
+//! sequence. `engine` composes them. `tokio` and `sim` do not know each other;
+//! `embedded` is the server of the one over the sockets of the other.
 //!
 //! Timers are a set ordered by time rather than a fixed table: rooms, posts and
 //! requests each have their own, and their number is bounded by [`Limits`].
@@ -105,6 +109,8 @@ extern crate std;
 mod command;
 mod config;
 mod cx;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod engine;
 mod error;
 mod event;

@@ -127,7 +127,11 @@ impl Limits {
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
             .saturating_add(remembered);
-        let subscription = page.saturating_add(held).saturating_add(remembered);
+        // Two pages: one that is delivered, one that is compared; and what was told late.
+        let subscription = page
+            .saturating_mul(2)
+            .saturating_add(held)
+            .saturating_add(remembered.saturating_mul(2));
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)
@@ -225,6 +229,12 @@ pub struct Timing {
     pub backoff_max: Duration,
     /// How long a stream must last for the backoff to start afresh. Default 60 s.
     pub stable: Duration,
+    /// For an archive to show what its room said, at most; some lag behind. Default 5 s.
+    pub settle: Duration,
+    /// Between two comparisons of what a subscription delivered with the archive. The
+    /// first two after each catch-up come after [`settle`](Self::settle) and half a
+    /// minute. Default 10 min.
+    pub audit: Duration,
     /// For a post to reach its outcome, unless the post says otherwise. Default 60 s.
     pub post: Duration,
 }
@@ -245,6 +255,8 @@ impl Default for Timing {
             backoff_min: Duration::from_millis(500),
             backoff_max: secs(60),
             stable: secs(60),
+            settle: secs(5),
+            audit: secs(600),
             post: secs(60),
         }
     }

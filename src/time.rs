@@ -101,6 +101,10 @@ pub enum Timer {
     FetchStalled,
     /// Reading an archive for a subscription failed for now and is tried again.
     LogRetry,
+    /// An archive that lags behind what its room says is looked at again.
+    LogSettle,
+    /// A subscription compares what it delivered with the archive.
+    LogAudit,
     /// Computation in slices (PBKDF2): call again at once.
     Work,
     /// Reading was refused for a while and may go on: call again at once.
@@ -155,6 +159,9 @@ impl TimerKey {
                 | Timer::FetchStalled
                 | Timer::SelfPresence
                 | Timer::Parting
+                // These accuse nobody, but ask for what we would not read.
+                | Timer::LogSettle
+                | Timer::LogAudit
         )
     }
 }
@@ -171,6 +178,8 @@ impl TimerKey {
                 | Timer::Parting
                 | Timer::Rejoin
                 | Timer::LogRetry
+                | Timer::LogSettle
+                | Timer::LogAudit
                 | Timer::FetchRecheck
         )
     }

@@ -1,4 +1,4 @@
-//! The program as a user or a host program meets it, as far as no server is needed.
+//! The program as a user or a host program meets it, as far as no server but its own is needed.
 
 #![cfg(feature = "cli")]
 #![allow(
@@ -11,10 +11,10 @@
     reason = "a test fails by panicking, and these run programs"
 )]
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn closed_port() -> String {
 
 #[test]
 fn help_teaches_and_succeeds() {
-    for name in ["post", "fetch", "tail", "doctor", "bridge"] {
+    for name in ["post", "fetch", "tail", "doctor", "bridge", "serve", "demo"] {
         let output = run(program(&[name, "--help"]), b"");
         assert_eq!(output.status.code(), Some(0), "{name}");
         let help = String::from_utf8(output.stdout).unwrap();
@@ -110,6 +110,11 @@ fn mistakes_of_usage_are_2_with_a_remedy() {
         &["post", "t", "x", "--password-file", "/no/such/file"],
         &["post", "t", "x", "--password", "a", "--password-file", "b"],
         &["doctor", "--service", "xmpp://chat.example.org"],
+        &["serve", "--listen", "localhost"],
+        &["serve", "--personality", "exchange"],
+        &["serve", "--listen", "127.0.0.1:0", "--user", "ana"],
+        &["serve", "--listen", "127.0.0.1:0", "--user", "ana:"],
+        &["demo", "--posts", "0"],
     ] {
         assert_failure(&run(program(args), b""), 2);
     }
@@ -392,4 +397,166 @@ fn bridge_answers_what_is_open_when_its_input_ends() {
     let batch = answers.iter().find(|answer| answer.is_array()).unwrap();
     let kind = &batch[0]["error"]["data"]["kind"];
     assert!(*kind == "timeout" || *kind == "not-connected", "{batch}");
+}
+
+/// A `serve` that runs, and what it said of itself.
+struct Serving {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+    about: Value,
+}
+
+impl Serving {
+    fn start(args: &[&str]) -> Self {
+        let mut command = program(&["serve", "--json", "--listen", "127.0.0.1:0"]);
+        let mut child = command.args(args).spawn().expect("the program starts");
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let about: Value = serde_json::from_str(&line).expect(&line);
+        let about = about["serving"].clone();
+        Self {
+            child,
+            output,
+            about,
+        }
+    }
+
+    fn service(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.about["address"].as_str().unwrap())
+    }
+
+    /// As Ctrl-C does. Gives what else it said.
+    fn interrupt(mut self) -> Vec<Value> {
+        let id = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(kill.success());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        rest.lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn stdout_of(args: &[&str]) -> String {
+    let output = run(program(args), b"");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn what_serve_serves_is_found_with_default_settings() {
+    for personality in ["prosody", "ejabberd"] {
+        let server = Serving::start(&["--personality", personality]);
+        assert_eq!(server.about["domain"], "parley.local");
+        assert_eq!(server.about["mucService"], "muc.parley.local");
+        assert_eq!(server.about["accounts"], json!(["parley"]));
+        let service = server.service("xmpp");
+        let id = stdout_of(&["post", "ops", "hello", "--service", &service]);
+        let all = stdout_of(&[
+            "fetch",
+            "ops",
+            "--since",
+            "",
+            "--json",
+            "--service",
+            &service,
+        ]);
+        let first: Value = serde_json::from_str(all.lines().next().unwrap()).unwrap();
+        assert_eq!(first["content"], "hello");
+        assert_eq!(first["backendMsgId"], id.trim_end());
+        let notes = server.interrupt();
+        let accepted = notes.iter().find(|note| note["note"] == "accepted");
+        assert_eq!(accepted.unwrap()["body"], "hello");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn serve_with_a_certificate_wants_tls_and_says_where_it_is() {
+    let file = Temporary::new("serve-ca.pem", b"");
+    let server = Serving::start(&[
+        "--ca-file",
+        file.path(),
+        "--user",
+        "ana:secret",
+        "--domain",
+        "dev.example",
+    ]);
+    assert_eq!(server.about["caFile"], file.path());
+    for scheme in ["xmpp", "xmpps"] {
+        let service = server.service(scheme);
+        let flags = ["--service", &service, "--domain", "dev.example"];
+        let who = ["-u", "ana", "--password", "secret"];
+        let trust = ["--ca-file", file.path()];
+        let post = ["post", "ops", "hello"];
+        stdout_of(&[&post[..], &flags, &who, &trust].concat());
+        let untrusted = run(program(&[&post[..], &flags, &who].concat()), b"");
+        assert_failure(&untrusted, 3);
+    }
+    server.interrupt();
+}
+
+#[test]
+#[cfg(unix)]
+fn serve_is_for_this_machine_and_for_a_port_that_is_free() {
+    for (args, word) in [
+        (&["--listen", "0.0.0.0:0"][..], "--allow-remote"),
+        (&["--listen", "[::]:0"], "--allow-remote"),
+        (&["--listen", "0.0.0.0:0", "--allow-remote"], "--user"),
+        (
+            &["--listen", "0.0.0.0:0", "--allow-remote", "--user", "a:b"],
+            "--ca-file",
+        ),
+    ] {
+        let said = assert_failure(&run(program(&[&["serve"], args].concat()), b""), 2);
+        assert!(said.contains(word), "{said}");
+    }
+    let server = Serving::start(&["--quiet"]);
+    let address = server.about["address"].as_str().unwrap();
+    let again = run(program(&["serve", "--listen", address]), b"");
+    let said = assert_failure(&again, 1);
+    assert!(
+        said.contains(address) && said.contains("--listen"),
+        "{said}"
+    );
+    assert!(server.interrupt().is_empty(), "it was to be quiet");
+}
+
+#[test]
+fn the_demo_adds_up_also_twice_at_a_time() {
+    let one = std::thread::spawn(|| stdout_of(&["demo", "--posts", "12", "--json"]));
+    let two = stdout_of(&["demo", "--posts", "12", "--seed", "2"]);
+    let account: Value = serde_json::from_str(&one.join().unwrap()).unwrap();
+    assert_eq!(account["addsUp"], true, "{account}");
+    let number = |key: &str| account[key].as_u64().unwrap();
+    assert_eq!(number("posted"), 24);
+    assert_eq!(number("delivered"), number("archived"));
+    assert_eq!((number("cuts"), number("crashes")), (4, 2));
+    let outcomes = number("committed") + number("rejected") + number("notSent");
+    let unknown = account["unknown"].as_array().unwrap();
+    assert_eq!(outcomes + unknown.len() as u64, 24);
+    assert_eq!(number("gapsNotAnnounced") + number("duplicates"), 0);
+
+    for line in [
+        "  posted              24",
+        "    duplicates         0",
+        "    not announced      0",
+        "The account adds up.",
+        " serve",
+        " post ops hello",
+    ] {
+        assert!(two.contains(line), "{line:?} is missing:\n{two}");
+    }
+    assert!(two.lines().all(|line| line.len() <= 100), "{two}");
 }

@@ -19,6 +19,7 @@ mod regressions {
     mod archive_without_manners;
     mod coming_and_going;
     mod fetches;
+    mod lagging_archives;
     mod link;
     mod offline;
     mod rooms;

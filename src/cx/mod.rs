@@ -118,7 +118,7 @@ impl EventQueue {
 fn weight(event: &Event) -> usize {
     let messages = match event {
         Event::Entry {
-            entry: Entry::Message(message),
+            entry: Entry::Message(message) | Entry::Late(message),
             ..
         } => message.weight(),
         Event::Fetch {

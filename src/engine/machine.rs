@@ -313,7 +313,7 @@ impl Machine {
             Timer::Post => self.post_expired(key.owner),
             Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
             Timer::Parting => self.parted(key.owner),
-            Timer::LogRetry => self.log_timer(key.owner),
+            Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
             Timer::Session => self.end_lost_session(),
             Timer::Work | Timer::Resume => {}

@@ -250,7 +250,7 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        let pagers = entry.logs.values_mut().map(Log::pager).chain(
+        let pagers = entry.logs.values_mut().flat_map(Log::pagers).chain(
             self.fetches
                 .values_mut()
                 .filter(|fetch| fetch.room == id)
@@ -403,15 +403,15 @@ impl Machine {
         self.follow(id, output);
     }
 
-    pub(super) fn log_timer(&mut self, owner: u64) {
-        let id = SubscriptionId(owner);
+    pub(super) fn log_timer(&mut self, key: TimerKey) {
+        let id = SubscriptionId(key.owner);
         if let Some(entry) = self
             .subscriptions
             .get(&id)
             .and_then(|room| self.rooms.get_mut(room))
             && let Some(log) = entry.logs.get_mut(&id)
         {
-            log.retry(&mut self.core.cx(), entry.room.jid().as_str());
+            log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
         }
     }
 

@@ -78,9 +78,13 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
-        for log in entry.logs.values_mut().filter(|log| log.is_away()) {
-            let info = entry.room.info();
-            log.enter(&mut self.core.cx(), entry.room.jid().as_str(), info);
+        for log in entry.logs.values_mut() {
+            if log.is_away() {
+                let info = entry.room.info();
+                log.enter(&mut self.core.cx(), entry.room.jid().as_str(), info);
+            } else {
+                log.resumed(&mut self.core.cx());
+            }
         }
     }
 

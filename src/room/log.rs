@@ -5,26 +5,33 @@
 //! out, and the rest follows live. What does not fit is dropped and read from the
 //! archive instead, since the archive is the truth. A subscription delivers only
 //! as many messages as its reader granted.
+//!
+//! Archives may lag behind what their rooms say: the end of the archive counts as
+//! reached only once it shows the first message that was held back, or after a while
+//! ([`settle`](crate::Timing::settle)). What shows up later still is found by
+//! [`audit`](super::audit).
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
+use super::audit::Audit;
 use super::recent::Recent;
 use crate::command::Start;
 use crate::cx::{Cx, Purpose};
-use crate::error::{Condition, ErrorType};
+use crate::error::ErrorType;
 use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
 use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
 use crate::mam::{self, Direction, Fin, Pager};
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
-use crate::time::Timer;
+use crate::time::{Instant, Timer};
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    id: SubscriptionId,
+    pub(super) id: SubscriptionId,
     /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
-    cursor: Option<Cursor>,
+    pub(super) cursor: Option<Cursor>,
     phase: Phase,
     /// The room has an archive whose ids are on its live messages.
     archived: bool,
@@ -33,8 +40,8 @@ pub(crate) struct Log {
     held_bytes: usize,
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
-    delivered: Recent<ArchiveId>,
-    credit: u32,
+    pub(super) delivered: Recent<ArchiveId>,
+    pub(super) credit: u32,
     /// The request for the page being received.
     asked: Option<u64>,
     /// Failures in a row, since the archive last gave something.
@@ -43,6 +50,11 @@ pub(crate) struct Log {
     expirations: u32,
     /// The room was entered before, so that something may have been missed.
     entered: bool,
+    /// Until when the archive may lag behind what is held back.
+    settles_until: Option<Instant>,
+    /// How often it was looked at for that.
+    looks: u32,
+    pub(super) audit: Audit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +69,8 @@ enum Phase {
     Paging,
     /// Reading the archive failed for now; a timer runs.
     Pausing,
+    /// The archive does not show yet what the room said; a timer runs.
+    Settling,
     /// The archive is to be read as soon as the reader grants something.
     Starved,
     /// At the end of the archive.
@@ -66,6 +80,10 @@ enum Phase {
 /// How often the archive may not know the cursor, before the end is reached: once
 /// is retention, again and again is an archive that forgets what it says.
 const EXPIRATIONS: u32 = 2;
+
+/// How long to wait before a lagging archive is looked at again; twice as long each
+/// time, up to eight times.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How often in a row reading the archive may fail before a gap is declared.
 const FAILURES: u32 = 5;
@@ -96,6 +114,9 @@ impl Log {
             failures: 0,
             expirations: 0,
             entered: false,
+            settles_until: None,
+            looks: 0,
+            audit: Audit::new(remembered, page),
         }
     }
 
@@ -140,7 +161,11 @@ impl Log {
     /// We are out of the room, or the session ended.
     pub(crate) fn away(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::LogRetry, self.id.0);
+        cx.disarm(Timer::LogSettle, self.id.0);
+        self.stop_audit(cx);
         self.phase = Phase::Away;
+        self.settles_until = None;
+        self.looks = 0;
         self.stop(cx);
         self.drop_held();
         self.overflowed = false;
@@ -158,8 +183,18 @@ impl Log {
         match self.phase {
             Phase::Live => self.flush(cx),
             Phase::Starved => self.restart(cx, at),
-            Phase::Away | Phase::Anchoring | Phase::Placing | Phase::Paging | Phase::Pausing => {}
+            Phase::Away
+            | Phase::Anchoring
+            | Phase::Placing
+            | Phase::Paging
+            | Phase::Pausing
+            | Phase::Settling => {}
         }
+    }
+
+    /// Whether nothing stands between what the room says and the reader.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Live && self.held.is_empty()
     }
 
     /// The room said something.
@@ -198,9 +233,9 @@ impl Log {
         }
     }
 
-    /// The pager over the archive, to which results are given.
-    pub(crate) const fn pager(&mut self) -> &mut Pager {
-        &mut self.pager
+    /// The pagers over the archive, to which results are given.
+    pub(crate) const fn pagers(&mut self) -> [&mut Pager; 2] {
+        [&mut self.pager, &mut self.audit.pager]
     }
 
     /// The page asked for was answered.
@@ -211,6 +246,9 @@ impl Log {
         serial: u64,
         answer: Result<Fin<'_>, RequestError>,
     ) {
+        if self.audit.is_asked(serial) {
+            return self.audit_page(cx, at, answer);
+        }
         // A late answer to an older question says nothing about this page.
         if self.asked != Some(serial) {
             return;
@@ -242,8 +280,14 @@ impl Log {
                 // anchor, from a place that nobody knows; the rest is read yet.
                 self.gap(cx, GapReason::Overflow);
             }
-            self.cursor = Some(page.newest.map_or(Cursor::Beginning, Cursor::After));
-            return self.arrive(cx, at);
+            let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
+            self.audit.anchor(&now);
+            self.cursor = Some(now);
+            if self.held.is_empty() {
+                return self.arrive(cx, at);
+            }
+            // What is held back may not be all that was said after it.
+            return self.restart(cx, at);
         }
         if page.complete || page.newest.is_some() {
             self.failures = 0;
@@ -281,10 +325,13 @@ impl Log {
         first.filter(|_| is_held)
     }
 
-    /// The pause after a failure is over.
-    pub(crate) fn retry(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.phase == Phase::Pausing {
-            self.begin(cx, at);
+    /// A timer of its own went off.
+    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, at: &str, why: Timer) {
+        match (why, self.phase) {
+            (Timer::LogRetry, Phase::Pausing) => self.begin(cx, at),
+            (Timer::LogSettle, Phase::Settling) => self.restart(cx, at),
+            (Timer::LogAudit, Phase::Live) => self.begin_audit(cx, at),
+            _ => {}
         }
     }
 
@@ -294,6 +341,9 @@ impl Log {
             Some(Cursor::After(id)) => Some(id.clone()),
             Some(Cursor::Beginning) | None => None,
         };
+        if let Some(cursor) = &self.cursor {
+            self.audit.anchor(cursor);
+        }
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
         self.pager = Pager::new(Direction::Forward, position, cx.limits.page);
@@ -324,27 +374,66 @@ impl Log {
         if self.overflowed {
             return self.restart(cx, at);
         }
+        if !self.is_settled() {
+            let until = cx.now.plus(cx.timing.settle);
+            let until = *self.settles_until.get_or_insert(until);
+            if cx.now < until {
+                return self.settle(cx, until);
+            }
+            self.gap(cx, GapReason::Unsettled);
+        }
         let place = self.cursor.clone();
         self.go_live(cx, place);
+    }
+
+    /// Whether the archive shows the first of what is held back: then it shows all
+    /// that was said before.
+    fn is_settled(&self) -> bool {
+        let first = self.held.iter().find_map(|message| message.id.as_ref());
+        first.is_none_or(|id| self.delivered.contains(id))
+    }
+
+    /// Waits for an archive that lags, ever longer.
+    fn settle(&mut self, cx: &mut Cx<'_>, until: Instant) {
+        self.phase = Phase::Settling;
+        let pause = LOOK.saturating_mul(1 << self.looks.min(3));
+        self.looks = self.looks.saturating_add(1);
+        cx.arm(Timer::LogSettle, self.id.0, pause.min(until.since(cx.now)));
     }
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
         self.overflowed = false;
         self.expirations = 0;
+        self.settles_until = None;
+        self.looks = 0;
         self.tell(cx, Entry::CaughtUp { at });
         self.flush(cx);
+        if self.archived {
+            self.plan_audits(cx);
+        }
     }
 
     fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
         self.stop(cx);
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
-            && matches!(&error, RequestError::Refused(e) if e.condition == Condition::ItemNotFound);
+            && error.is_item_not_found();
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
             self.gap(cx, GapReason::CursorExpired);
-            self.cursor = Some(Cursor::Beginning);
+            // An archive that lost its end still knows what came before it; one that
+            // lets go of what is old does not.
+            let older = self
+                .delivered
+                .oldest()
+                .filter(|_| self.expirations < EXPIRATIONS);
+            let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
+            self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
+                Cursor::Beginning
+            } else {
+                older
+            });
             return self.restart(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
@@ -372,12 +461,14 @@ impl Log {
         }
     }
 
-    fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
+    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         if let Some(id) = &message.id {
-            if !self.delivered.insert(id.clone()) && !planted(Bug::NoDedupe) {
+            let told = self.audit.has_told(id) || !self.delivered.insert(id.clone());
+            if told && !planted(Bug::NoDedupe) {
                 return;
             }
             self.cursor = Some(Cursor::After(id.clone()));
+            self.audit.delivered();
         }
         if message.own && planted(Bug::DedupeByNick) {
             return;
@@ -386,12 +477,12 @@ impl Log {
         self.tell(cx, Entry::Message(message));
     }
 
-    fn gap(&self, cx: &mut Cx<'_>, reason: GapReason) {
+    pub(super) fn gap(&self, cx: &mut Cx<'_>, reason: GapReason) {
         let after = self.cursor.clone();
         self.tell(cx, Entry::Gap { after, reason });
     }
 
-    fn tell(&self, cx: &mut Cx<'_>, entry: Entry) {
+    pub(super) fn tell(&self, cx: &mut Cx<'_>, entry: Entry) {
         cx.tell(Event::Entry {
             subscription: self.id,
             entry,

@@ -2,6 +2,7 @@
 //! there ([`reading`]), its posts until their outcome is known ([`outbox`]), and
 //! its messages as one sequence ([`log`]).
 
+mod audit;
 pub(crate) mod log;
 pub(crate) mod outbox;
 mod reading;

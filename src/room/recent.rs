@@ -33,6 +33,11 @@ impl<T: Ord + Clone> Recent<T> {
         true
     }
 
+    /// What is forgotten next.
+    pub(crate) fn oldest(&self) -> Option<&T> {
+        self.order.front()
+    }
+
     pub(crate) fn contains<Q>(&self, value: &Q) -> bool
     where
         T: core::borrow::Borrow<Q>,

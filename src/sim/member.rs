@@ -146,6 +146,11 @@ impl Member {
                 membership.credit = membership.credit.saturating_sub(1);
                 message.id.clone().map(Cursor::After)
             }
+            // It lies before what was kept already: no place to go on from.
+            Entry::Late(_) => {
+                membership.credit = membership.credit.saturating_sub(1);
+                None
+            }
             Entry::CaughtUp { at } => at.clone(),
             Entry::Gap { .. } => None,
             Entry::Ended => {

@@ -67,6 +67,7 @@
 //! Bots run one after the other; threads are not simulated.
 
 mod bot;
+mod chart;
 mod happening;
 mod member;
 mod oracle;
@@ -79,6 +80,7 @@ mod timeline;
 mod world;
 
 pub use bot::Bot;
+pub use chart::{Chart, ChartLimits};
 pub use happening::{Ending, Happening, HostId, LinkId, Request, Side, Violation, Watch};
 pub use member::Member;
 pub use oracle::{ATTEMPTS, CLOSING, DELIVERY, Oracle, RECOVERY, STANZAS};

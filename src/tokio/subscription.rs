@@ -82,7 +82,7 @@ impl Stream for Subscription {
         };
         let entry = next.map(|(_, entry)| entry);
         match entry {
-            Some(Entry::Message(_)) => {
+            Some(Entry::Message(_) | Entry::Late(_)) => {
                 self.read = self.read.saturating_add(1);
                 if self.read >= Self::WINDOW / 2 {
                     let credit = core::mem::take(&mut self.read);

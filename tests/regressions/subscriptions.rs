@@ -116,7 +116,8 @@ fn an_archive_that_promises_more_and_gives_nothing_is_asked_a_few_times() {
             turn(&mut peer);
         }
     }
-    assert!(count <= 20, "{count} questions in an hour");
+    // A few times each time it is looked at, which is every ten minutes.
+    assert!(count <= 30, "{count} questions in an hour");
     assert!(
         matches!(
             told[..],

@@ -8,12 +8,14 @@ use crate::escape::Line;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done
-  1  a failure of this machine: a file or pipe could not be written
+  1  a failure of this machine: a file or pipe could not be written, a port is taken
   2  usage: the command line, a setting or a line of input is wrong
   3  cannot connect, or not sent: no address, no server, no TLS, a certificate not to be trusted
   4  not authenticated: the server or the account refused the login
   5  refused: the server or the room said no
   6  not decided: no answer in time; for a post it means that it may be there or not
+  7  a promise was broken: in a simulated world (`sim`), with what is needed to see it
+     again, or in the `demo`, whose account does not add up
 
 A failure prints one line `error: …` and one line `remedy: …` on standard error;
 with --json one object with the keys error, remedy and exit.";
@@ -27,6 +29,7 @@ pub(crate) enum Exit {
     NotAuthenticated = 4,
     Refused = 5,
     NotDecided = 6,
+    PromiseBroken = 7,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,4 +1,4 @@
-//! `parley-xmpp`: post, fetch, tail, doctor and bridge on the command line.
+//! `parley-xmpp`: post, fetch, tail, doctor, bridge, sim, serve and demo on the command line.
 //!
 //! One file a subcommand; [`settings`] says where to connect, [`exit`] how the
 //! program ends, [`escape`] and [`output`] what it prints.
@@ -12,6 +12,7 @@
 mod args;
 mod bridge;
 mod connect;
+mod demo;
 mod doctor;
 mod escape;
 mod exit;
@@ -20,8 +21,10 @@ mod lines;
 mod output;
 mod post;
 mod problem;
+mod serve;
 mod settings;
 mod signals;
+mod sim;
 mod surroundings;
 mod tail;
 
@@ -51,6 +54,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    // It has neither sockets nor time to wait for.
+    if let Command::Sim(args) = &cli.command {
+        return sim::run(&cli.common, args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -70,6 +77,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Tail(args) => tail::run(&common, args).await,
             Command::Doctor(args) => doctor::run(&common, &args).await,
             Command::Bridge(_) => bridge::run(&common).await,
+            Command::Sim(args) => sim::run(&common, &args),
+            Command::Serve(args) => serve::run(&common, &args).await,
+            Command::Demo(args) => demo::run(&common, &args).await,
         }
     });
     // A read of standard input that still waits must not keep us.

@@ -222,6 +222,19 @@ impl Layer {
     }
 }
 
+impl Layer {
+    /// The same for a server of our own rather than for a client of another: there is
+    /// nowhere to connect to, and nothing to trust.
+    pub(crate) fn resolve_for_server(self) -> Result<Resolved, Failure> {
+        Self {
+            service: None,
+            ca_file: None,
+            ..self
+        }
+        .resolve()
+    }
+}
+
 const HOW_TO_GIVE: &str =
     "set PARLEY_XMPP_PASS, or give --password-file FILE, or --config FILE with `password`";
 

@@ -8,6 +8,18 @@ pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// How the program was called, for commands that a user can copy: `parley-xmpp`, or
+/// the path of one that is not in the search path.
+pub(crate) fn invocation() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if called.contains('/') && called.len() <= 40 && called.chars().all(plain) {
+        called
+    } else {
+        "parley-xmpp".into()
+    }
+}
+
 /// A few random letters and digits, to keep names apart; not a secret.
 pub(crate) fn random_suffix(len: usize) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";

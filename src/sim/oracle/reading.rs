@@ -15,6 +15,8 @@ pub(super) struct Follow {
     /// The place of the first message that was not considered yet; `None` before
     /// the "now" of [`Start::Now`] has a place.
     pub(super) next: Option<usize>,
+    /// What lies before it was dealt with, one way or another: it is not owed.
+    floor: usize,
     delivered: Bits,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
@@ -44,6 +46,7 @@ impl Follow {
         Self {
             room,
             next,
+            floor: 0,
             delivered: Bits::default(),
             gap: None,
             from_cursor: next.is_some(),
@@ -63,6 +66,7 @@ impl Follow {
         }
         match entry {
             Entry::Message(message) => self.message(truth, message, found),
+            Entry::Late(message) => self.late(truth, message, found),
             Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), found),
             Entry::Gap { after, reason } => {
                 self.gap(truth, after.as_ref(), reason, at, found);
@@ -97,6 +101,18 @@ impl Follow {
         self.next = Some(self.next.unwrap_or(0).max(place.saturating_add(1)));
     }
 
+    /// A message came after its turn, and was said to.
+    fn late(&mut self, truth: &Room, message: &Message, found: &mut Found) {
+        found.count("late");
+        let Some(place) = truth.find(message) else {
+            return found.violate("S1", format!("nobody said {:?}, late", message.body));
+        };
+        if self.delivered.has(place) {
+            return found.violate("S2", format!("delivered twice, late: {:?}", message.body));
+        }
+        self.delivered.insert(place);
+    }
+
     /// What lies from `next` up to `place` was passed by.
     fn passed(&self, truth: &Room, next: usize, place: usize, found: &mut Found) {
         for at in next..place {
@@ -112,6 +128,7 @@ impl Follow {
     pub(super) fn misses(&self, truth: &Room, place: usize) -> bool {
         truth.items.get(place).is_some_and(|item| {
             item.is_kept()
+                && place >= self.floor
                 && !self.delivered.has(place)
                 && self.gap.is_none_or(|gap| item.said > gap)
         })
@@ -169,7 +186,9 @@ impl Follow {
                         String::from("a gap is told where the archive has all"),
                     );
                 }
-                // It reads on from the oldest that there is.
+                // It reads on from the oldest that there is, or that it knows to lie
+                // before; what it left behind already is not owed again.
+                self.floor = self.floor.max(self.next.unwrap_or(0));
                 self.next = Some(0);
                 self.from_cursor = false;
                 return;
@@ -178,6 +197,7 @@ impl Follow {
             GapReason::NeverAnchored => found.count("gap: never anchored"),
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
+            GapReason::Unsettled => found.count("gap: unsettled"),
         }
         self.gap = Some(at);
     }

@@ -399,7 +399,7 @@ impl Live {
         follower.task = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
                 let line = match entry {
-                    Entry::Message(message) => {
+                    Entry::Message(message) | Entry::Late(message) => {
                         notification("message", &MessageObject::new(&topic, &message))
                     }
                     Entry::Gap { after, reason } => {

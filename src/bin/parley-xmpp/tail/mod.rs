@@ -215,8 +215,9 @@ impl Printer {
     }
 
     fn entry(&mut self, topic: &Arc<str>, entry: Entry) {
+        let late = matches!(entry, Entry::Late(_));
         match entry {
-            Entry::Message(message) => {
+            Entry::Message(message) | Entry::Late(message) => {
                 if self.json {
                     self.text
                         .push_str(&to_json(&MessageObject::new(topic, &message)));
@@ -225,7 +226,8 @@ impl Printer {
                     self.text
                         .push_str(&to_text(self.several.then_some(&**topic), &message));
                 }
-                if let Some(id) = message.id {
+                // A late one lies before what was written already: no place to go on from.
+                if let Some(id) = message.id.filter(|_| !late) {
                     self.reached.push((Arc::clone(topic), Cursor::After(id)));
                 }
             }

@@ -1,0 +1,236 @@
+//! Comparing what a subscription delivered with the archive.
+//!
+//! A room can drop a message on its way to us, or drop us without a word (XEP-0410);
+//! an archive can lag behind what its room says, so that a message appears in it
+//! before one that was delivered already. Both leave no trace in what is heard. So
+//! the archive is read again from time to time, from where it was compared last but
+//! once, and what was not delivered is: in its order if it lies behind all that was,
+//! else as [`Entry::Late`].
+//!
+//! It does not find what the archive does not show, and not what shows up later than
+//! two comparisons after its time.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::log::Log;
+use super::recent::Recent;
+use crate::cx::{Cx, Purpose};
+use crate::event::{Entry, Message, RequestError};
+use crate::ids::{ArchiveId, Cursor, Label};
+use crate::mam::{self, Direction, Fin, Pager};
+use crate::stanza::iq::Kind;
+use crate::time::Timer;
+
+/// When the second comparison after a catch-up comes, counted from the first.
+const SECOND: Duration = Duration::from_secs(25);
+
+#[derive(Debug)]
+pub(super) struct Audit {
+    pub(super) pager: Pager,
+    /// The request for the page being received.
+    asked: Option<u64>,
+    /// Where the last comparison but one ended, and the last one. All before the
+    /// first was compared twice.
+    compared: [Option<Cursor>; 2],
+    /// How much was delivered since the first: no more than is remembered can be
+    /// compared.
+    since: [usize; 2],
+    /// Told as late.
+    late: Recent<ArchiveId>,
+    /// Whether the comparison under way has come to where the reader stands.
+    passed: bool,
+    /// Comparisons since the last catch-up.
+    rounds: u32,
+    remembered: usize,
+}
+
+impl Audit {
+    pub(super) const fn new(remembered: usize, page: u32) -> Self {
+        Self {
+            pager: Pager::new(Direction::Forward, None, page),
+            asked: None,
+            compared: [None, None],
+            since: [0, 0],
+            late: Recent::new(remembered),
+            passed: false,
+            rounds: 0,
+            remembered,
+        }
+    }
+
+    pub(super) fn is_asked(&self, serial: u64) -> bool {
+        self.asked == Some(serial)
+    }
+
+    /// Whether a message was delivered out of its turn.
+    pub(super) fn has_told(&self, id: &ArchiveId) -> bool {
+        self.late.contains(id)
+    }
+
+    /// A message was delivered in its turn.
+    pub(super) fn delivered(&mut self) {
+        for since in &mut self.since {
+            *since = since.saturating_add(1);
+        }
+    }
+
+    /// Where a subscription begins to read: nothing before it is compared.
+    pub(super) fn anchor(&mut self, cursor: &Cursor) {
+        for compared in &mut self.compared {
+            compared.get_or_insert_with(|| cursor.clone());
+        }
+    }
+
+    /// The archive no longer knows where to compare from.
+    fn restart(&mut self, cursor: &Cursor) {
+        self.compared = [Some(cursor.clone()), Some(cursor.clone())];
+        self.since = [0, 0];
+    }
+
+    /// What was compared twice is done with.
+    fn shift(&mut self, reached: Cursor) {
+        let [_, last] = core::mem::take(&mut self.compared);
+        self.compared = [last, Some(reached)];
+        let [_, since] = self.since;
+        self.since = [since, 0];
+    }
+}
+
+impl Log {
+    /// The end of the archive was reached: what lags behind it is looked for.
+    pub(super) fn plan_audits(&mut self, cx: &mut Cx<'_>) {
+        if self.cursor.is_none() {
+            return;
+        }
+        self.audit.rounds = 0;
+        cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+    }
+
+    /// The stream was resumed, which is no proof that the room told us everything.
+    pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
+        if self.is_idle() && self.audit.compared.iter().all(Option::is_some) {
+            self.stop_audit(cx);
+            self.plan_audits(cx);
+        }
+    }
+
+    /// Compares, if nothing else is under way.
+    pub(super) fn begin_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
+        let [Some(from), _] = &self.audit.compared else {
+            return;
+        };
+        if !self.is_idle() || self.credit == 0 {
+            cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+            return;
+        }
+        let [since, _] = self.audit.since;
+        let from = if since < self.audit.remembered {
+            from.clone()
+        } else {
+            // Older ones are forgotten, and would be told again.
+            let oldest = self.delivered.oldest().cloned();
+            oldest.map_or(Cursor::Beginning, Cursor::After)
+        };
+        self.audit.passed =
+            self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
+        let position = match from {
+            Cursor::After(id) => Some(id),
+            Cursor::Beginning => None,
+        };
+        self.audit.pager = Pager::new(Direction::Forward, position, cx.limits.page);
+        self.ask_audit(cx, at);
+    }
+
+    fn ask_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
+        let query_id = cx.ids.token(Label::QueryId);
+        let (page, max) = self.audit.pager.open(query_id.clone(), cx.limits.page);
+        let purpose = Purpose::LogPage(self.id);
+        self.audit.asked = Some(cx.request(Kind::Set, Some(at), purpose, |w| {
+            mam::write_query(w, &query_id, &page, max);
+        }));
+    }
+
+    /// A page of a comparison was answered.
+    pub(super) fn audit_page(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: &str,
+        answer: Result<Fin<'_>, RequestError>,
+    ) {
+        self.audit.asked = None;
+        let page = answer.and_then(|fin| {
+            self.audit
+                .pager
+                .close(&fin)
+                .map_err(RequestError::Inconsistent)
+        });
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                // The next catch-up or comparison tells; this one only looks.
+                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor) {
+                    self.audit.restart(cursor);
+                }
+                return self.next_audit(cx);
+            }
+        };
+        if page.doubtful {
+            return self.ask_audit(cx, at);
+        }
+        for message in page.messages {
+            if !self.compare(cx, Box::new(message)) {
+                cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+                return;
+            }
+        }
+        if !page.complete {
+            return self.ask_audit(cx, at);
+        }
+        if let Some(reached) = self.cursor.clone() {
+            self.audit.shift(reached);
+        }
+        self.next_audit(cx);
+    }
+
+    /// Delivers a message unless it was. Returns whether the reader can take more.
+    fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> bool {
+        let Some(id) = message.id.clone() else {
+            return true;
+        };
+        let stands_here = matches!(&self.cursor, Some(Cursor::After(at)) if *at == id);
+        self.audit.passed |= stands_here;
+        if stands_here || self.delivered.contains(&id) || self.audit.has_told(&id) {
+            return true;
+        }
+        if self.credit == 0 || !self.is_idle() {
+            return false;
+        }
+        if self.audit.passed {
+            self.deliver(cx, message);
+            return true;
+        }
+        self.audit.late.insert(id);
+        self.credit = self.credit.saturating_sub(1);
+        self.tell(cx, Entry::Late(message));
+        true
+    }
+
+    fn next_audit(&mut self, cx: &mut Cx<'_>) {
+        let pause = match self.audit.rounds {
+            0 => SECOND,
+            _ => cx
+                .timing
+                .audit
+                .saturating_add(cx.ids.jitter(cx.timing.audit / 10)),
+        };
+        self.audit.rounds = self.audit.rounds.saturating_add(1);
+        cx.arm(Timer::LogAudit, self.id.0, pause);
+    }
+
+    pub(super) fn stop_audit(&mut self, cx: &mut Cx<'_>) {
+        cx.disarm(Timer::LogAudit, self.id.0);
+        cx.forget(self.audit.asked.take());
+        self.audit.pager.abandon();
+    }
+}

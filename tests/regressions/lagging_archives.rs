@@ -1,0 +1,138 @@
+//! Archives that show what was said only after a while, or out of its turn.
+
+use crate::peer::{archived, message};
+use crate::*;
+
+/// A subscription after `a0`, and its first question.
+fn following() -> (Peer, String) {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::parse("a0").unwrap());
+    peer.engine.subscribe(peer.now, room, start, 1000).unwrap();
+    let asked = query(&mut peer);
+    (peer, asked)
+}
+
+/// Answers a question with these messages, in that order.
+fn answer(peer: &mut Peer, asked: &str, ids: &[&str]) {
+    for id in ids {
+        peer.say(&archived(query_id(asked), id, id));
+    }
+    peer.say(&fin(iq(asked), true, ids));
+}
+
+/// The next question, with whatever time passes until then.
+fn next_question(peer: &mut Peer) -> String {
+    for _ in 0..1000 {
+        let sent = peer.heard();
+        pong(peer, &sent);
+        if let Some(query) = queries(&sent).first() {
+            return (*query).to_owned();
+        }
+        turn(peer);
+    }
+    panic!("nothing is asked");
+}
+
+/// The bodies of what came, late ones marked.
+fn told(peer: &mut Peer) -> Vec<String> {
+    let told = entries(peer.events()).into_iter().map(|entry| match entry {
+        Entry::Message(message) => message.body,
+        Entry::Late(message) => format!("late {}", message.body),
+        Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),
+        Entry::Gap { after, reason } => format!("gap {} {reason:?}", after.unwrap()),
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
+#[test]
+fn q12_what_the_archive_does_not_show_yet_is_waited_for() {
+    let (mut peer, asked) = following();
+    peer.say(&message("bob", "a2", "a2"));
+    answer(&mut peer, &asked, &[]);
+    assert_eq!(told(&mut peer), [""; 0], "a1 may be on its way");
+    let asked = next_question(&mut peer);
+    answer(&mut peer, &asked, &["a1"]);
+    assert_eq!(told(&mut peer), ["a1"]);
+    let asked = next_question(&mut peer);
+    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    answer(&mut peer, &asked, &["a2", "a3"]);
+    assert_eq!(told(&mut peer), ["a2", "a3", "caught up a3"]);
+}
+
+#[test]
+fn q12_an_archive_that_never_shows_what_was_said_is_not_waited_for_for_ever() {
+    let (mut peer, mut asked) = following();
+    let start = peer.now;
+    peer.say(&message("bob", "a2", "a2"));
+    let mut all = Vec::new();
+    while all.is_empty() {
+        answer(&mut peer, &asked, &[]);
+        all = told(&mut peer);
+        asked = if all.is_empty() {
+            next_question(&mut peer)
+        } else {
+            String::new()
+        };
+    }
+    assert_eq!(all, ["gap a0 Unsettled", "caught up a0", "a2"]);
+    let took = peer.now.since(start);
+    assert!(took >= secs(5) && took < secs(6), "{took:?}");
+}
+
+#[test]
+fn what_shows_up_behind_what_was_delivered_is_told_as_late_and_once() {
+    let (mut peer, asked) = following();
+    answer(&mut peer, &asked, &[]);
+    peer.say(&message("bob", "a2", "a2"));
+    assert_eq!(told(&mut peer), ["caught up a0", "a2"]);
+    for round in 0..4 {
+        let asked = next_question(&mut peer);
+        answer(&mut peer, &asked, &["a1", "a2"][usize::from(round > 1)..]);
+        let late = told(&mut peer);
+        assert_eq!(late.len(), usize::from(round == 0), "{round}: {late:?}");
+        if round == 0 {
+            assert!(asked.contains("<after>a0</after>"), "{asked}");
+            assert_eq!(late, ["late a1"]);
+        }
+    }
+    // Said now, but known: the room repeats itself.
+    peer.say(&message("bob", "a1", "a1"));
+    assert_eq!(told(&mut peer), [""; 0]);
+}
+
+#[test]
+fn m16_what_the_room_did_not_tell_us_is_read_in_its_order() {
+    let (mut peer, asked) = following();
+    answer(&mut peer, &asked, &[]);
+    told(&mut peer);
+    let asked = next_question(&mut peer);
+    answer(&mut peer, &asked, &["a1", "a2"]);
+    assert_eq!(told(&mut peer), ["a1", "a2"]);
+    peer.say(&message("bob", "a2", "a2"));
+    peer.say(&message("bob", "a3", "a3"));
+    assert_eq!(told(&mut peer), ["a3"]);
+}
+
+#[test]
+fn what_is_compared_is_bounded_by_what_is_remembered() {
+    let mut config = config();
+    config.limits.remembered_ids = 16;
+    let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
+    let start = Start::Cursor(Cursor::parse("a0").unwrap());
+    peer.engine.subscribe(peer.now, room, start, 9999).unwrap();
+    let asked = query(&mut peer);
+    answer(&mut peer, &asked, &[]);
+    let remembered = peer.engine.config().limits.remembered_ids;
+    let said = remembered + 50;
+    for n in 1..=said {
+        peer.say(&message("bob", &format!("a{n}"), "x"));
+        told(&mut peer);
+    }
+    let asked = next_question(&mut peer);
+    assert!(asked.contains("<after>a51</after>"), "{asked}");
+    let ids: Vec<_> = (52..=said).map(|n| format!("a{n}")).collect();
+    let ids: Vec<_> = ids.iter().take(100).map(String::as_str).collect();
+    answer(&mut peer, &asked, &ids);
+    assert_eq!(told(&mut peer), [""; 0]);
+}
