@@ -7,7 +7,8 @@
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
     clippy::cast_precision_loss,
-    reason = "a benchmark prints"
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time and prints"
 )]
 
 use std::time::Instant;

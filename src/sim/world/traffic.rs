@@ -240,10 +240,9 @@ impl World {
             .links
             .get(index)
             .and_then(|link| self.hosts.get_mut(link.host))
+            .filter(|_| current)
         {
-            if current {
-                host.trouble.count(Side::Host, bytes);
-            }
+            host.trouble.count(Side::Host, bytes);
         }
         true
     }
