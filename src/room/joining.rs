@@ -272,8 +272,9 @@ impl Room {
         self.again = self.asked == Asked::Pending;
         match self.asked {
             Asked::Known => return self.arrive(cx),
-            Asked::Failed => self.ask(cx),
-            Asked::Pending => {}
+            // A question that was forgotten meanwhile will not be answered.
+            Asked::Pending if self.question.is_some() => {}
+            Asked::Failed | Asked::Pending => self.ask(cx),
         }
         RoomOutput::Nothing
     }

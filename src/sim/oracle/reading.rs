@@ -141,9 +141,8 @@ impl Follow {
             found.count("caught up again");
         }
         let Some(cursor) = cursor else {
-            found.count("without an archive");
-            self.next = Some(self.next.unwrap_or(truth.items.len()));
-            return;
+            // It stands nowhere: what comes next is where it goes on.
+            return found.count("without an archive");
         };
         let Some(place) = truth.after(cursor) else {
             return found.violate("S5", format!("a cursor is told that is none: {cursor}"));
