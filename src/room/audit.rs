@@ -36,6 +36,8 @@ pub(super) struct Audit {
     /// How much was delivered since the first: no more than is remembered can be
     /// compared.
     since: [usize; 2],
+    /// How much was delivered since the comparison under way began.
+    meanwhile: usize,
     /// Told as late.
     late: Recent<ArchiveId>,
     /// Whether the comparison under way has come to where the reader stands.
@@ -52,6 +54,7 @@ impl Audit {
             asked: None,
             compared: [None, None],
             since: [0, 0],
+            meanwhile: 0,
             late: Recent::new(remembered),
             passed: false,
             rounds: 0,
@@ -73,6 +76,9 @@ impl Audit {
         for since in &mut self.since {
             *since = since.saturating_add(1);
         }
+        self.meanwhile = self.meanwhile.saturating_add(1);
+        // The reader stands further on now than the comparison has come.
+        self.passed = false;
     }
 
     /// Where a subscription begins to read: nothing before it is compared.
@@ -125,13 +131,15 @@ impl Log {
             return;
         }
         let [since, _] = self.audit.since;
-        let from = if since < self.audit.remembered {
+        // What is forgotten would be told again; and what is said while the archive
+        // answers makes us forget as much.
+        let from = if since < self.audit.remembered / 2 {
             from.clone()
         } else {
-            // Older ones are forgotten, and would be told again.
-            let oldest = self.delivered.oldest().cloned();
-            oldest.map_or(Cursor::Beginning, Cursor::After)
+            let middle = self.delivered.middle().cloned();
+            middle.map_or_else(|| from.clone(), Cursor::After)
         };
+        self.audit.meanwhile = 0;
         self.audit.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
         let position = match from {
@@ -178,6 +186,9 @@ impl Log {
         if page.doubtful {
             return self.ask_audit(cx, at);
         }
+        if self.audit.meanwhile >= self.audit.remembered / 2 {
+            return self.next_audit(cx);
+        }
         for message in page.messages {
             if !self.compare(cx, Box::new(message)) {
                 cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
@@ -208,6 +219,7 @@ impl Log {
         }
         if self.audit.passed {
             self.deliver(cx, message);
+            self.audit.passed = true;
             return true;
         }
         self.audit.late.insert(id);

@@ -38,6 +38,11 @@ impl<T: Ord + Clone> Recent<T> {
         self.order.front()
     }
 
+    /// One that as many were remembered before as after.
+    pub(crate) fn middle(&self) -> Option<&T> {
+        self.order.get(self.order.len() / 2)
+    }
+
     pub(crate) fn contains<Q>(&self, value: &Q) -> bool
     where
         T: core::borrow::Borrow<Q>,

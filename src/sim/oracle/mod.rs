@@ -210,6 +210,9 @@ impl Oracle {
 
     fn fault(&mut self, fault: &Fault) {
         self.found.count(fault.kind().name());
+        if let Fault::Server(Operation::Crash { .. }) = fault {
+            self.truth.crashed = Some(self.found.now);
+        }
         if let Some(id) = fault.host() {
             let host = self.hosts.entry(id).or_default();
             match fault {

@@ -130,6 +130,9 @@ impl Follow {
             item.is_kept()
                 && place >= self.floor
                 && !self.delivered.has(place)
+                && !truth
+                    .first_saying(place)
+                    .is_some_and(|first| self.delivered.has(first))
                 && self.gap.is_none_or(|gap| item.said > gap)
         })
     }

@@ -12,6 +12,8 @@ use crate::{Cursor, Instant, Message};
 pub(super) struct Truth {
     pub(super) rooms: Vec<Room>,
     by_name: BTreeMap<String, usize>,
+    /// When the server last crashed: what its archives lose then is lost, not let go.
+    pub(super) crashed: Option<Instant>,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -51,6 +53,9 @@ pub(super) struct Account {
     pub(super) committed: u32,
     /// How often the room accepted it.
     pub(super) accepted: u32,
+    /// How often a crash took it out of the archive again: who then looks for it does
+    /// right to send it again, since the room does not have it.
+    pub(super) lost: u32,
 }
 
 impl Item {
@@ -119,13 +124,27 @@ impl Truth {
                 None
             }
             Note::Unarchived { room, archive_id } => {
-                self.item(room, archive_id)?.gone = true;
+                let crashed = self.crashed == Some(at);
+                let item = self.item(room, archive_id)?;
+                item.gone = true;
+                let body = item.body.clone();
+                if crashed {
+                    let room = self.room(room);
+                    let account = self.rooms.get_mut(room)?.accounts.entry(body).or_default();
+                    account.lost = account.lost.saturating_add(1);
+                }
                 None
             }
             Note::RoomGone { room } => {
+                let crashed = self.crashed == Some(at);
                 let room = self.room(room);
-                for item in &mut self.rooms.get_mut(room)?.items {
+                let room = self.rooms.get_mut(room)?;
+                for item in room.items.iter_mut().filter(|item| !item.gone) {
                     item.gone = true;
+                    if crashed {
+                        let account = room.accounts.entry(item.body.clone()).or_default();
+                        account.lost = account.lost.saturating_add(1);
+                    }
                 }
                 None
             }
@@ -144,9 +163,10 @@ impl Truth {
 impl Account {
     /// What is wrong about it: the rule and why.
     pub(super) const fn verdict(&self) -> Option<(&'static str, &'static str)> {
-        if self.accepted > self.asked {
+        let kept = self.accepted.saturating_sub(self.lost);
+        if kept > self.asked || self.accepted > self.asked.saturating_add(self.lost) {
             Some(("S6", "is in the room more often than it was posted"))
-        } else if self.accepted > self.asked.saturating_sub(self.denied) {
+        } else if kept > self.asked.saturating_sub(self.denied) {
             Some((
                 "S7",
                 "is in the room although the client said that it is not",
@@ -176,6 +196,15 @@ impl Room {
             && item.nick == message.nick
             && item.origin_id == message.origin_id;
         same.then_some(index)
+    }
+
+    /// The place where the same message was said first, if its sender said it again:
+    /// the same occupant under the same id.
+    pub(super) fn first_saying(&self, place: usize) -> Option<usize> {
+        let item = self.items.get(place)?;
+        let first = *self.by_origin.get(item.origin_id.as_ref()?)?;
+        let same = self.items.get(first)?.nick == item.nick;
+        (same && first < place).then_some(first)
     }
 
     /// The place of a message with this archive id.
