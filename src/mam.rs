@@ -151,6 +151,8 @@ pub(crate) struct WholePage {
     pub(crate) messages: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
+    /// Items of it that are no messages: tombstones above all.
+    pub(crate) removed: Vec<ArchiveId>,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
     /// The archive is said to hold nothing at all: the same page has to be asked
@@ -277,16 +279,20 @@ impl Pager {
             items.back()
         };
         let newest = newest.map(|item| item.id.clone());
-        let messages = items
-            .into_iter()
-            .filter_map(|Item { id, message }| {
-                let mut message = *message?;
-                message.id = Some(id);
-                Some(message)
-            })
-            .collect();
+        let mut messages = Vec::new();
+        let mut removed = Vec::new();
+        for Item { id, message } in items {
+            match message {
+                None => removed.push(id),
+                Some(mut message) => {
+                    message.id = Some(id);
+                    messages.push(*message);
+                }
+            }
+        }
         Ok(WholePage {
             messages,
+            removed,
             complete: fin.complete && !open.overfull,
             newest,
             doubtful,

@@ -199,6 +199,7 @@ impl Fetching {
             mut complete,
             newest,
             doubtful,
+            ..
         } = page;
         if doubtful {
             return self.ask(cx, room);

@@ -63,6 +63,8 @@ enum Phase {
     Away,
     /// Asking where "now" is.
     Anchoring,
+    /// Asking what lies before the first that was said since "now".
+    Placing,
     /// Reading the archive.
     Paging,
     /// Reading the archive failed for now; a timer runs.
@@ -181,7 +183,12 @@ impl Log {
         match self.phase {
             Phase::Live => self.flush(cx),
             Phase::Starved => self.restart(cx, at),
-            Phase::Away | Phase::Anchoring | Phase::Paging | Phase::Pausing | Phase::Settling => {}
+            Phase::Away
+            | Phase::Anchoring
+            | Phase::Placing
+            | Phase::Paging
+            | Phase::Pausing
+            | Phase::Settling => {}
         }
     }
 
@@ -253,13 +260,21 @@ impl Log {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
         };
-        if page.doubtful && self.phase == Phase::Anchoring {
+        let anchoring = matches!(self.phase, Phase::Anchoring | Phase::Placing);
+        if page.doubtful && anchoring {
             return self.request(cx, at, 1);
         }
         if page.doubtful {
             return self.ask(cx, at);
         }
-        if self.phase == Phase::Anchoring {
+        if let Some(first) = self.said_before(page.newest.as_ref()) {
+            // The archive shows already what was said since we came in and is held
+            // back: "now" lies before that, and so does the place to stand on.
+            self.phase = Phase::Placing;
+            self.pager = Pager::new(Direction::Backward, Some(first), 1);
+            return self.request(cx, at, 1);
+        }
+        if anchoring {
             if self.overflowed {
                 // What was dropped before the archive looked lies before the
                 // anchor, from a place that nobody knows; the rest is read yet.
@@ -268,7 +283,11 @@ impl Log {
             let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
             self.audit.anchor(&now);
             self.cursor = Some(now);
-            return self.arrive(cx, at);
+            if self.held.is_empty() {
+                return self.arrive(cx, at);
+            }
+            // What is held back may not be all that was said after it.
+            return self.restart(cx, at);
         }
         if page.complete || page.newest.is_some() {
             self.failures = 0;
@@ -279,6 +298,11 @@ impl Log {
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
+        for id in page.removed {
+            // Whoever heard it before it was removed is not to be told any more: its
+            // place is passed.
+            self.delivered.insert(id);
+        }
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }
@@ -287,6 +311,18 @@ impl Log {
         } else {
             self.ask(cx, at);
         }
+    }
+
+    /// The first message that is held back, if the `newest` of the archive is one of
+    /// those and no place was asked for yet.
+    fn said_before(&self, newest: Option<&ArchiveId>) -> Option<ArchiveId> {
+        let newest = newest.filter(|_| self.phase == Phase::Anchoring)?;
+        let is_held = self
+            .held
+            .iter()
+            .any(|held| held.id.as_ref() == Some(newest));
+        let first = self.held.iter().find_map(|held| held.id.clone());
+        first.filter(|_| is_held)
     }
 
     /// A timer of its own went off.

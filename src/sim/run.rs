@@ -2,12 +2,40 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
 
-use crate::Instant;
-use crate::sim::happening::{Violation, Watch};
-use crate::sim::plan::Plan;
-use crate::sim::world::Pulling;
+use crate::sim::bot::Bot;
+use crate::sim::happening::{Happening, Violation, Watch};
+use crate::sim::member::Member;
+use crate::sim::oracle::Oracle;
+use crate::sim::plan::{Plan, What};
+use crate::sim::server::ServerSetup;
+use crate::sim::world::{Pulling, World};
+use crate::{Config, Instant};
+
+/// The domain of all plans.
+const DOMAIN: &str = "parley.local";
+
+/// For how long a broken stream can be resumed, where it can.
+const RESUMABLE: Duration = Duration::from_secs(120);
+
+/// Few rounds, so that a world's time does not go into PBKDF2.
+const ROUNDS: u32 = 16;
+
+/// The address of a plan's room.
+pub(in crate::sim) fn room(name: &str) -> String {
+    format!("{name}@muc.{DOMAIN}")
+}
+
+/// The password of a plan's account, unless it is changed.
+pub(in crate::sim) fn password(account: &str) -> String {
+    format!("{account}'s secret")
+}
 
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,9 +50,110 @@ pub struct Report {
     pub tally: BTreeMap<&'static str, u64>,
 }
 
-/// Runs a plan from its beginning to its end.
+/// Runs a plan from its beginning to its end, with a [`Member`] on each host.
 #[must_use]
 pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Report {
-    let _ = (plan, pulling, watchers);
-    Report::default()
+    let oracle = Rc::new(RefCell::new(Oracle::new()));
+    let mut world = build(plan, pulling, &oracle, watchers);
+    for (number, account) in plan.hosts.iter().enumerate() {
+        let Some(config) = config(account, number) else {
+            continue;
+        };
+        let nick = account.clone();
+        let program = move || -> Box<dyn Bot> { Box::new(Member::new(&nick)) };
+        world.add_host(config, Box::new(program));
+    }
+    let mut healed = false;
+    for step in &plan.steps {
+        if step.at > plan.end_at {
+            break;
+        }
+        if !healed && step.at >= plan.heal_at {
+            healed = true;
+            world.run_until(plan.heal_at);
+            world.heal();
+        }
+        world.run_until(step.at);
+        match &step.what {
+            What::Order(host, order) => world.order(*host, order),
+            What::Fault(fault) if !healed => world.fault(fault),
+            What::Fault(_) => {}
+        }
+    }
+    if !healed {
+        world.run_until(plan.heal_at);
+        world.heal();
+    }
+    world.run_until(plan.end_at);
+    let hash = world.hash();
+    let mut oracle = oracle.borrow_mut();
+    oracle.judge(plan.end_at);
+    Report {
+        violations: oracle.take_violations(),
+        hash,
+        tally: oracle.tally().clone(),
+    }
+}
+
+fn build(
+    plan: &Plan,
+    pulling: Pulling,
+    oracle: &Rc<RefCell<Oracle>>,
+    watchers: Vec<Box<dyn Watch>>,
+) -> World {
+    let mut setup = ServerSetup::new(plan.personality, DOMAIN);
+    for account in &plan.hosts {
+        if setup.accounts.iter().all(|(known, _)| known != account) {
+            setup = setup.account(account, &password(account));
+        }
+    }
+    setup.seed = plan.seed;
+    setup.resumption = plan.resumption.then_some(RESUMABLE);
+    setup.page_cap = plan.page_cap;
+    setup.rounds = ROUNDS;
+    setup.channel_binding = true;
+    let mut world = World::new(plan.seed, plan.weather.clone(), setup);
+    world.pulling(pulling);
+    world.watch(Box::new(Judge {
+        oracle: Rc::clone(oracle),
+        watchers,
+    }));
+    world
+}
+
+/// The configuration of a host. Its resource is its own, so that a new process takes
+/// the place of the one before it.
+fn config(account: &str, number: usize) -> Option<Config> {
+    let config = Config::new(DOMAIN, account, &password(account)).ok()?;
+    let mut config = config.resource(&format!("h{number}")).ok()?;
+    config.limits.scram_iterations.0 = ROUNDS;
+    Some(config)
+}
+
+/// The oracle, and behind it those who want to know what it finds.
+struct Judge {
+    oracle: Rc<RefCell<Oracle>>,
+    watchers: Vec<Box<dyn Watch>>,
+}
+
+impl Judge {
+    fn show(&mut self, at: Instant, happening: &Happening<'_>) {
+        for watcher in &mut self.watchers {
+            watcher.see(at, happening);
+        }
+    }
+}
+
+impl Watch for Judge {
+    fn see(&mut self, at: Instant, happening: &Happening<'_>) {
+        self.show(at, happening);
+        let fresh = {
+            let mut oracle = self.oracle.borrow_mut();
+            oracle.see(at, happening);
+            oracle.fresh()
+        };
+        for (at, violation) in fresh {
+            self.show(at, &Happening::Violated(&violation));
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The command line.
 
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use parley_xmpp::sim::plan::FaultKinds;
+use parley_xmpp::sim::server;
 
 use crate::exit;
 
@@ -85,6 +88,41 @@ Example:
   printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\
     '{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"post\",\"params\":{\"topic\":\"t\",\"content\":\"hi\"}}' |
     parley-xmpp bridge";
+
+const SIM_FAULTS: &str = "\
+Kinds of faults (--faults):
+  links     cut, linger, stall, refuse, throttle, tls-fails, certificate
+  clients   freeze, ignore, small-writes, leap, restart
+  server    crash, crash-loses-messages, crash-loses-rooms, stop, stream-error, stream-refused,
+            forget-streams, change-password
+  rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
+            rate-limit
+  archive   archive-lag, expire, retract, drop-result, drop-later, fail-queries
+  `standard` is all that the client promises to bear. `all` has more, which is known to break
+  rules";
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  parley-xmpp sim                                         100 worlds
+  parley-xmpp sim --seeds 0..10000 --personality ejabberd
+  parley-xmpp sim --seed 7 --html run.html                one world, to look at
+  parley-xmpp sim --seed 7 --hosts 1 --posts 3 --faults cut,stall --fault-count 2 --timeline
+  parley-xmpp sim --seeds 0..100 --faults all --shrink --html failure.html
+  parley-xmpp sim --replay sim-7.trace --html run.html
+
+Without --trace the plan of a world that broke a rule goes to sim-SEED.trace here, or to
+sim-SEED-2.trace and so on: a file that is there is left alone, unless it is named by --trace
+or --html.
+
+Exit code 0 if no rule was broken, 7 if one was.";
+
+/// What `sim --help` says about it. What is beyond the client is for the library to know.
+fn sim_help() -> String {
+    let beyond = FaultKinds::beyond_the_client();
+    let on_ejabberd =
+        FaultKinds::beyond_the_client_on(server::Personality::Ejabberd).except(beyond);
+    format!("{SIM_FAULTS}: {beyond};\n  and with ejabberd: {on_ejabberd}.\n\n{SIM_EXAMPLES}")
+}
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -172,6 +210,7 @@ pub(crate) enum Command {
     Tail(Tail),
     Doctor(Doctor),
     Bridge(Bridge),
+    Sim(Sim),
     Serve(Serve),
     Demo(Demo),
 }
@@ -289,6 +328,89 @@ pub(crate) struct Doctor {
 #[command(after_long_help = BRIDGE_HELP)]
 pub(crate) struct Bridge {}
 
+/// Run simulated worlds, in which much goes wrong, and check that no promise is broken.
+///
+/// A world has clients, a server, a network that fails and a clock that jumps. All of it comes from
+/// a seed: the same seed is the same world. When the troubles are over everything has to come right
+/// again. If a rule is broken, no more seeds are begun; the plan of the first world that broke one
+/// is written to a file, and said is how to replay it and how to look at it.
+#[derive(Args, Debug)]
+#[command(after_long_help = sim_help())]
+pub(crate) struct Sim {
+    /// The seed of one world.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "replay"])]
+    pub(crate) seed: Option<u64>,
+    /// The seeds from A up to, and without, B [default: 0..100].
+    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "replay")]
+    pub(crate) seeds: Option<Range<u64>>,
+    /// Run the plan in this file, as it was written by --trace or after a failure.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+    /// Whose habits the server has, prosody or ejabberd [default: either].
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
+    pub(crate) personality: Option<Personality>,
+    /// What may go wrong: kinds with commas, or standard, all, none; see --help [default: standard].
+    #[arg(
+        long,
+        value_name = "LIST",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
+    pub(crate) faults: Option<String>,
+    /// How many faults there are.
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
+    pub(crate) fault_count: Option<u32>,
+    /// How many clients there are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with = "replay", help_heading = "World")]
+    pub(crate) hosts: Option<u16>,
+    /// How many rooms there are at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=6), conflicts_with = "replay", help_heading = "World")]
+    pub(crate) rooms: Option<u16>,
+    /// How many messages are posted.
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "replay",
+        help_heading = "World"
+    )]
+    pub(crate) posts: Option<u32>,
+    /// Draw the run as a sequence chart, in one page to open in a browser; of several seeds the
+    /// first that broke a rule.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the plan of the run; of several seeds the first that broke a rule.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Print a line for each thing that happens in the run; of several seeds likewise.
+    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    pub(crate) timeline: bool,
+    /// Make the plan that broke a rule as small as can be before it is written and drawn.
+    #[arg(long)]
+    pub(crate) shrink: bool,
+    /// How many worlds run at a time [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// `A..B`, of which `A` is in and `B` is not.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(from, to)| {
+        let range = from.trim().parse().ok()?..to.trim().parse().ok()?;
+        (!Range::<u64>::is_empty(&range)).then_some(range)
+    });
+    range.ok_or_else(|| "not a range like 0..100, of which the end is left out".to_owned())
+}
+
 /// Run a server for development on this machine, until Ctrl-C.
 ///
 /// It keeps everything in memory: rooms, archives and accounts are gone when it ends. Without
@@ -333,7 +455,7 @@ pub(crate) enum Personality {
     Ejabberd,
 }
 
-impl From<Personality> for parley_xmpp::sim::server::Personality {
+impl From<Personality> for server::Personality {
     fn from(personality: Personality) -> Self {
         match personality {
             Personality::Prosody => Self::Prosody,

@@ -1,4 +1,4 @@
-//! `parley-xmpp`: post, fetch, tail, doctor, bridge, serve and demo on the command line.
+//! `parley-xmpp`: post, fetch, tail, doctor, bridge, sim, serve and demo on the command line.
 //!
 //! One file a subcommand; [`settings`] says where to connect, [`exit`] how the
 //! program ends, [`escape`] and [`output`] what it prints.
@@ -24,6 +24,7 @@ mod problem;
 mod serve;
 mod settings;
 mod signals;
+mod sim;
 mod surroundings;
 mod tail;
 
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    // It has neither sockets nor time to wait for.
+    if let Command::Sim(args) = &cli.command {
+        return sim::run(&cli.common, args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -72,6 +77,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Tail(args) => tail::run(&common, args).await,
             Command::Doctor(args) => doctor::run(&common, &args).await,
             Command::Bridge(_) => bridge::run(&common).await,
+            Command::Sim(args) => sim::run(&common, &args),
             Command::Serve(args) => serve::run(&common, &args).await,
             Command::Demo(args) => demo::run(&common, &args).await,
         }

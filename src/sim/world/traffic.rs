@@ -207,7 +207,13 @@ impl World {
             }
             return true;
         };
-        let mut bytes = host.trouble.before_cut(Side::Host, *all);
+        // Cuts wait for bytes of the link that is in use.
+        let current = host.process.as_ref().and_then(|process| process.link) == Some(link.id);
+        let mut bytes = if current {
+            host.trouble.before_cut(Side::Host, *all)
+        } else {
+            *all
+        };
         let handshake = link.handshake_bytes(Side::Server, bytes);
         if handshake > 0 {
             bytes = handshake;
@@ -235,7 +241,9 @@ impl World {
             .get(index)
             .and_then(|link| self.hosts.get_mut(link.host))
         {
-            host.trouble.count(Side::Host, bytes);
+            if current {
+                host.trouble.count(Side::Host, bytes);
+            }
         }
         true
     }

@@ -54,7 +54,7 @@ pub(crate) async fn run(common: &Common, args: &args::Demo) -> Result<(), Failur
     }
     if !account.adds_up() {
         return Err(Failure::new(
-            Exit::DoesNotAddUp,
+            Exit::PromiseBroken,
             format!("the account has {} faults", account.faults.len()),
             format!(
                 "please report it, with all of the output and the seed, {}",

@@ -2,6 +2,18 @@
 //!
 //! A [`Plan`] is drawn from a seed, or read from a trace. Its text form has a line
 //! for each decision; a run depends on nothing else.
+//!
+//! ```
+//! use parley_xmpp::sim::plan::{Plan, Profile};
+//!
+//! let plan = Plan::draw(7, &Profile::standard());
+//! assert_eq!(Plan::parse(&plan.to_string()), Ok(plan));
+//! ```
+
+mod draw;
+mod kinds;
+mod text;
+mod write;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,6 +22,11 @@ use core::time::Duration;
 use crate::Instant;
 use crate::sim::happening::{Ending, HostId, Side};
 use crate::sim::server::{Operation, Personality};
+
+pub use draw::Profile;
+pub(in crate::sim) use kinds::passes;
+pub use kinds::{FaultKind, FaultKinds};
+pub use text::PlanError;
 
 /// A run, decided in advance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +38,8 @@ pub struct Plan {
     pub personality: Personality,
     /// Whether the server offers to resume streams.
     pub resumption: bool,
+    /// The most messages in a page of the server's archives.
+    pub page_cap: u32,
     /// How the network behaves when it does nothing worse.
     pub weather: Weather,
     /// Accounts of the hosts, by host: `u0`, `u0` twice would be two hosts of one account.

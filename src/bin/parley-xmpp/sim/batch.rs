@@ -1,0 +1,162 @@
+//! Runs worlds on all cores, in the order of their seeds, until one breaks a rule.
+
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+
+use parley_xmpp::sim::plan::{Plan, Profile};
+use parley_xmpp::sim::{Violation, run as run_plan};
+
+/// The worlds to run.
+#[derive(Debug)]
+pub(super) enum Worlds {
+    /// That of a plan.
+    One(Box<Plan>),
+    /// Those of seeds.
+    Drawn(RangeInclusive<u64>, Box<Profile>),
+}
+
+/// What came of one.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Its seed.
+    pub(super) number: u64,
+    /// How long it lasted, on its own clock, in microseconds.
+    pub(super) lasted: u64,
+    pub(super) tally: BTreeMap<&'static str, u64>,
+    pub(super) broken: Option<Broken>,
+}
+
+/// What went wrong first, in a world.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// A rule was broken, and perhaps more of them.
+    Rule {
+        at: u64,
+        violation: Violation,
+        more: usize,
+    },
+    /// The program itself gave up.
+    Panic(String),
+}
+
+impl Broken {
+    /// The rule, unless it is none.
+    pub(super) const fn rule(&self) -> Option<&'static str> {
+        match self {
+            Self::Rule { violation, .. } => Some(violation.rule),
+            Self::Panic(_) => None,
+        }
+    }
+}
+
+impl Worlds {
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::Drawn(seeds, _) => (seeds.end() - seeds.start()).saturating_add(1),
+        }
+    }
+
+    /// The plan of one of them.
+    pub(super) fn plan(&self, seed: u64) -> Plan {
+        match self {
+            Self::One(plan) => (**plan).clone(),
+            Self::Drawn(_, profile) => Plan::draw(seed, profile),
+        }
+    }
+
+    fn first(&self) -> u64 {
+        match self {
+            Self::One(plan) => plan.seed,
+            Self::Drawn(seeds, _) => *seeds.start(),
+        }
+    }
+}
+
+/// Runs them; `progress` is told how many are done, and how many of these broke a
+/// rule. Comes back in the order of seeds.
+///
+/// After a failure no more are begun. All that come before it were begun, and are
+/// completed: the first failure is the same however many run at a time.
+pub(super) fn run(
+    worlds: &Worlds,
+    jobs: Option<u16>,
+    mut progress: impl FnMut(u64, u64),
+) -> Vec<Outcome> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.map_or(cores, usize::from);
+    let jobs = jobs.min(usize::try_from(worlds.count()).unwrap_or(usize::MAX));
+    let next = AtomicU64::new(0);
+    let enough = AtomicBool::new(false);
+    let mut outcomes = Vec::new();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..jobs {
+            let (next, enough, sender) = (&next, &enough, sender.clone());
+            scope.spawn(move || {
+                while !enough.load(Ordering::Relaxed) {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= worlds.count() {
+                        break;
+                    }
+                    let outcome = one(worlds, worlds.first().saturating_add(index));
+                    if outcome.broken.is_some() {
+                        enough.store(true, Ordering::Relaxed);
+                    }
+                    if sender.send(outcome).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut broken = 0;
+        for (done, outcome) in (1..).zip(receiver) {
+            broken += u64::from(outcome.broken.is_some());
+            outcomes.push(outcome);
+            progress(done, broken);
+        }
+    });
+    outcomes.sort_by_key(|outcome| outcome.number);
+    outcomes
+}
+
+fn one(worlds: &Worlds, seed: u64) -> Outcome {
+    let plan = worlds.plan(seed);
+    let mut outcome = Outcome {
+        number: seed,
+        lasted: plan.end_at.as_micros(),
+        tally: BTreeMap::new(),
+        broken: None,
+    };
+    match caught(|| run_plan(&plan, Default::default(), Vec::new())) {
+        Ok(report) => {
+            let more = report.violations.len().saturating_sub(1);
+            outcome.tally = report.tally;
+            let first = report.violations.into_iter().next();
+            outcome.broken = first.map(|(at, violation)| Broken::Rule {
+                at: at.as_micros(),
+                violation,
+                more,
+            });
+        }
+        Err(message) => outcome.broken = Some(Broken::Panic(message)),
+    }
+    outcome
+}
+
+/// What the closure gives, or the message of its panic: a world that makes the
+/// engine panic is a finding, with a seed like any other.
+pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "a panic without words".to_owned())
+    })
+}

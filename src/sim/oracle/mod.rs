@@ -1,0 +1,368 @@
+//! The oracle: it knows what is true, sees every call, event and byte, and says at once
+//! which rule is broken.
+//!
+//! | rule | what holds | how it is checked |
+//! |---|---|---|
+//! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
+//! | S2 | nothing twice | by subscription and by fetch |
+//! | S3 | in order | in the order in which the room accepted |
+//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting |
+//! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given |
+//! | S6 | posted at most once | the room accepts a text no more often than it was posted |
+//! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
+//! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
+//! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |
+//! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read. That its proof is valid cannot be seen here: the model server never lies, so this is for `tests/negotiation.rs` |
+//! | S11 | no errors for messages | nor for presences; each request of the server is answered once |
+//! | S12 | answers only from whom was asked | not checked: nobody in these worlds lies. `tests/conformance.rs` does |
+//! | S13 | bounds | events and bytes of one instant, messages of a fetch. The collections inside an engine cannot be seen from outside |
+//! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant |
+//! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
+//! | S17 | stream management | `h` of the host against what it had read, what it resends against what was not acknowledged |
+//! | S18 | no wall clock | the engine is given none: there is nothing to check |
+//! | S19 | no secrets | in the causes that are told |
+//! | S20 | one join at a time | from the bytes written, and `Joined` only when out |
+//! | L1 | back | everybody online and in all rooms |
+//! | L2, L3 | all is delivered | what was said after the heal, and before |
+//! | L4 | posts resolve | by their deadline, heal or not |
+//! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after a refusal that stays |
+//! | L6 | bounded attempts | [`ATTEMPTS`] a minute |
+//! | L7 | no busy loop | [`STANZAS`] written by a host over one link |
+//! | L8 | a slow reader loses nothing | L2 and L3, with `ignore` and portions of credit |
+//! | L9 | closing ends | within [`CLOSING`] |
+//!
+//! L1 to L3 are judged at the end, if all was well for at least [`RECOVERY`]. The
+//! faults that the client is known not to bear are
+//! [`FaultKinds::beyond_the_client`](crate::sim::plan::FaultKinds::beyond_the_client):
+//! they are kept out of plans rather than out of the rules.
+//!
+//! Texts tell posts apart: post no text twice to a room unless you mean two messages.
+
+mod found;
+mod host;
+mod reading;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod wire;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::Instant;
+use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
+use crate::sim::plan::{Fault, FaultKind};
+use crate::sim::server::{Note, Operation};
+use found::Found;
+use host::Host;
+use truth::Truth;
+use wire::Wire;
+
+/// How long it may take until all is well with the clients after all is well with the
+/// world: a dead link is noticed within 45 s, the next attempt comes within 60 s, may
+/// find the server's old session in its way, and then the rooms within 30 s.
+pub const RECOVERY: Duration = Duration::from_secs(200);
+/// What was said so long before the end has to be delivered.
+pub const DELIVERY: Duration = Duration::from_secs(60);
+/// How long closing may take: two patient waits of the engine, and the way.
+pub const CLOSING: Duration = Duration::from_secs(15);
+/// Attempts to connect in a minute, without being asked.
+pub const ATTEMPTS: usize = 40;
+/// Stanzas a host writes over one link.
+pub const STANZAS: u32 = 20_000;
+/// Events a host is told at one instant.
+const TOLD_AT_ONCE: u32 = 16_384;
+/// Bytes a host writes at one instant.
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+
+/// Watches a world and holds it to the rules.
+///
+/// ```
+/// use parley_xmpp::sim::{Oracle, Watch};
+///
+/// let mut oracle = Oracle::new();
+/// // ... oracle.see(at, &happening) for all that happens, then:
+/// oracle.judge(parley_xmpp::Instant::ZERO);
+/// assert!(oracle.take_violations().is_empty());
+/// ```
+#[derive(Debug)]
+pub struct Oracle {
+    tls: bool,
+    truth: Truth,
+    hosts: BTreeMap<HostId, Host>,
+    links: BTreeMap<LinkId, Wire>,
+    healed: Option<Instant>,
+    found: Found,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Oracle {
+    /// An oracle of a world in which TLS is required.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tls: true,
+            truth: Truth::default(),
+            hosts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            healed: None,
+            found: Found::default(),
+        }
+    }
+
+    /// An oracle of a world without TLS.
+    #[must_use]
+    pub fn without_tls() -> Self {
+        Self {
+            tls: false,
+            ..Self::new()
+        }
+    }
+
+    /// Judges what can only be judged at the end.
+    pub fn judge(&mut self, end: Instant) {
+        self.found.now = end;
+        let found = &mut self.found;
+        for (id, host) in &self.hosts {
+            let name = format!("host {} ({})", id.0, host.account);
+            if !host.alive {
+                continue;
+            }
+            host.settle_transports(found);
+            for post in host.posts.values().filter(|post| !post.resolved) {
+                if end.since(post.asked) > Duration::from_secs(120) {
+                    found.violate("L4", format!("{name}: a post without an outcome: {post:?}"));
+                }
+            }
+            if let Some(closing) = host.closing {
+                if !host.closed && end.since(closing) > CLOSING {
+                    found.violate("L9", format!("{name} does not end"));
+                }
+                continue;
+            }
+            let wire = host.link.and_then(|link| self.links.get(&link));
+            if let Some(wire) = wire.filter(|wire| !wire.talk.ended) {
+                let late = |since: &&Instant| end.since(**since) > Duration::from_secs(30);
+                if wire.talk.owed.values().any(|since| late(&since)) {
+                    found.violate("S11", format!("{name} leaves a request without an answer"));
+                }
+            }
+            let Some(healed) = self.healed.filter(|h| end.since(*h) >= RECOVERY) else {
+                continue;
+            };
+            let waits = host.next_attempt.is_some_and(|at| end.since(at) < DELIVERY);
+            if !host.rests && !host.locked_out && !waits {
+                converged(host, &name, &self.truth, healed, found);
+            }
+        }
+    }
+
+    /// What was broken, in the order in which it was noticed; what is taken is gone.
+    pub fn take_violations(&mut self) -> Vec<(Instant, Violation)> {
+        self.found.shown = 0;
+        core::mem::take(&mut self.found.violations)
+    }
+
+    /// How often which path was taken.
+    #[must_use]
+    pub const fn tally(&self) -> &BTreeMap<&'static str, u64> {
+        &self.found.tally
+    }
+
+    /// What was found since this was asked last.
+    pub(in crate::sim) fn fresh(&mut self) -> Vec<(Instant, Violation)> {
+        let found = &mut self.found;
+        let fresh = found.violations.get(found.shown..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Vec::new();
+        }
+        let fresh = fresh.to_vec();
+        found.shown = found.violations.len();
+        fresh
+    }
+
+    fn noted(&mut self, note: &Note) {
+        let found = &mut self.found;
+        if let Some((rule, what)) = self.truth.note(found.now, note) {
+            let body = match note {
+                Note::Accepted { body, .. } => body.as_str(),
+                _ => "",
+            };
+            found.violate(rule, format!("{body:?} {what}"));
+        }
+        match note {
+            Note::Session { resumed: true, .. } => found.count("session resumed"),
+            Note::StreamError { condition, .. } => found.count(condition.as_str()),
+            Note::RoomGone { .. } => found.count("room gone"),
+            Note::Left { told: false, .. } => found.count("put out without a word"),
+            Note::Unarchived { .. } => found.count("unarchived"),
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) {
+        self.found.count(fault.kind().name());
+        if let Some(id) = fault.host() {
+            let host = self.hosts.entry(id).or_default();
+            match fault {
+                Fault::Freeze { .. } | Fault::Ignore { .. } | Fault::Restart { .. } => {
+                    host.disturbed = true;
+                }
+                Fault::Leap { by, .. } => {
+                    host.disturbed = true;
+                    host.ahead = host.ahead.saturating_add(*by);
+                }
+                _ => {}
+            }
+        }
+        if let Fault::Server(Operation::ChangePassword { account, password }) = fault {
+            let right = *password == crate::sim::run::password(account);
+            for host in self.hosts.values_mut().filter(|h| h.account == *account) {
+                host.locked_out = !right;
+            }
+        }
+        if fault.kind() == FaultKind::Restart {
+            self.found.count("killed");
+        }
+    }
+
+    fn written(&mut self, link: LinkId, bytes: &[u8]) {
+        let Some(wire) = self.links.get_mut(&link) else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&wire.host) else {
+            return;
+        };
+        host.works(0, bytes.len(), &mut self.found);
+        let before = wire.talk.stanzas;
+        wire.wrote(bytes, self.tls, &mut host.sm, &mut self.found);
+        if wire.talk.stanzas >= STANZAS && before < STANZAS {
+            let what = format!("{STANZAS} stanzas written over one link");
+            self.found.violate("L7", what);
+        }
+    }
+
+    fn read(&mut self, link: LinkId, bytes: &[u8]) {
+        let Some(wire) = self.links.get_mut(&link) else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&wire.host) else {
+            return;
+        };
+        if wire.heard(bytes, &mut host.sm, &mut self.found) {
+            host.bound = host.bound.saturating_add(1);
+        }
+        wire.talk.date(self.found.now);
+    }
+}
+
+/// Judges whether a host is where it wants to be (L1 to L3).
+fn converged(host: &Host, name: &str, truth: &Truth, healed: Instant, found: &mut Found) {
+    let end = found.now;
+    if !host.online {
+        return found.violate("L1", format!("{name} is not online"));
+    }
+    for room in host.rooms.values() {
+        if !room.joined && !room.dead && end.since(room.asked) > DELIVERY {
+            found.violate("L1", format!("{name} is not in {}", room.name));
+        }
+    }
+    for follow in host.follows.values().filter(|follow| !follow.over) {
+        let Some(room) = truth.rooms.get(follow.room) else {
+            continue;
+        };
+        found.count("followed to the end");
+        let Some(next) = follow.next else {
+            found.violate("L3", format!("{name} never learnt where it stands"));
+            continue;
+        };
+        let late = |place: &usize| {
+            follow.misses(room, *place)
+                && room
+                    .items
+                    .get(*place)
+                    .is_some_and(|item| end.since(item.said) > DELIVERY)
+        };
+        if let Some(place) = (next..room.items.len()).find(late) {
+            let item = room.items.get(place);
+            let (said, body) = item.map_or((end, ""), |item| (item.said, item.body.as_str()));
+            let rule = if said >= healed { "L2" } else { "L3" };
+            let place = format!("{place} of {}", room.items.len());
+            found.violate(
+                rule,
+                format!("{name} was never given {body:?} ({place}, {said:?})"),
+            );
+        }
+    }
+}
+
+impl Watch for Oracle {
+    fn see(&mut self, at: Instant, happening: &Happening<'_>) {
+        self.found.now = at;
+        match happening {
+            Happening::Started { host, account } => {
+                let host = self.hosts.entry(*host).or_default();
+                host.started(account, &mut self.found);
+            }
+            Happening::Died { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.alive = false;
+                }
+            }
+            Happening::Opening { link, host } => {
+                self.links.insert(*link, Wire::new(*host));
+                if let Some(host) = self.hosts.get_mut(host) {
+                    let old = host.link.replace(*link);
+                    if let Some(old) = old {
+                        self.links.remove(&old);
+                    }
+                    host.opening(*link, &mut self.found);
+                }
+            }
+            Happening::Protected { link } => {
+                if let Some(wire) = self.links.get_mut(link) {
+                    wire.protect();
+                }
+            }
+            Happening::Written { link, by, bytes } if *by == Side::Host => {
+                self.written(*link, bytes);
+            }
+            Happening::Read { link, by, bytes } if *by == Side::Host => self.read(*link, bytes),
+            Happening::Ended { link, at, .. } => {
+                if let Some(wire) = self.links.get_mut(link)
+                    && *at == Side::Host
+                {
+                    wire.talk.ended = true;
+                }
+            }
+            Happening::Asked { host, request } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.asked(request, &mut self.truth, &mut self.found);
+                }
+            }
+            Happening::Told { host, event } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.works(1, 0, &mut self.found);
+                    host.told(event, &mut self.truth, &mut self.found);
+                }
+            }
+            Happening::Noted(note) => self.noted(note),
+            Happening::Fault(fault) => self.fault(fault),
+            Happening::Healed => self.healed = Some(at),
+            Happening::Violated(violation) => {
+                let Violation { rule, detail } = violation;
+                self.found.violate(rule, String::from(detail));
+                self.found.shown = self.found.violations.len();
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Those who read a room, by subscription or fetch: rules S1 to S5.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::found::Found;
+use super::truth::Room;
+use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, Start};
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) room: usize,
+    /// The place of the first message that was not considered yet; `None` before
+    /// the "now" of [`Start::Now`] has a place.
+    pub(super) next: Option<usize>,
+    /// What lies before it was dealt with, one way or another: it is not owed.
+    floor: usize,
+    delivered: Bits,
+    /// When a gap was told after which nothing was delivered yet.
+    pub(super) gap: Option<Instant>,
+    /// It began at a cursor, and nothing was delivered yet.
+    from_cursor: bool,
+    /// Nothing comes any more, or nobody wants it.
+    pub(super) over: bool,
+    ended: bool,
+    pub(super) caught_up: u32,
+}
+
+impl Follow {
+    pub(super) fn new(room: usize, truth: &Room, start: &Start, found: &mut Found) -> Self {
+        let next = match start {
+            Start::Now => None,
+            Start::Cursor(cursor) => {
+                let next = truth.after(cursor);
+                if next.is_none() {
+                    found.violate(
+                        "S5",
+                        format!("a cursor was given out that is none: {cursor}"),
+                    );
+                }
+                next
+            }
+        };
+        Self {
+            room,
+            next,
+            floor: 0,
+            delivered: Bits::default(),
+            gap: None,
+            from_cursor: next.is_some(),
+            over: false,
+            ended: false,
+            caught_up: 0,
+        }
+    }
+
+    /// An entry was delivered.
+    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, at: Instant, found: &mut Found) {
+        if self.ended {
+            found.violate(
+                "S8",
+                String::from("an entry after the end of a subscription"),
+            );
+        }
+        match entry {
+            Entry::Message(message) => self.message(truth, message, found),
+            Entry::Late(message) => self.late(truth, message, found),
+            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), found),
+            Entry::Gap { after, reason } => {
+                self.gap(truth, after.as_ref(), reason, at, found);
+            }
+            Entry::Ended => {
+                self.over = true;
+                self.ended = true;
+            }
+        }
+    }
+
+    fn message(&mut self, truth: &Room, message: &Message, found: &mut Found) {
+        let Some(place) = truth.find(message) else {
+            let id = message.id.as_ref().map_or("no id", |id| id.as_str());
+            return found.violate(
+                "S1",
+                format!("nobody said {:?} as {} ({id})", message.body, message.nick),
+            );
+        };
+        if self.delivered.has(place) {
+            return found.violate("S2", format!("delivered twice: {:?}", message.body));
+        }
+        if let Some(next) = self.next {
+            if place < next {
+                found.violate("S3", format!("out of order: {:?}", message.body));
+            }
+            self.passed(truth, next, place, found);
+        }
+        self.delivered.insert(place);
+        self.gap = None;
+        self.from_cursor = false;
+        self.next = Some(self.next.unwrap_or(0).max(place.saturating_add(1)));
+    }
+
+    /// A message came after its turn, and was said to.
+    fn late(&mut self, truth: &Room, message: &Message, found: &mut Found) {
+        found.count("late");
+        let Some(place) = truth.find(message) else {
+            return found.violate("S1", format!("nobody said {:?}, late", message.body));
+        };
+        if self.delivered.has(place) {
+            return found.violate("S2", format!("delivered twice, late: {:?}", message.body));
+        }
+        self.delivered.insert(place);
+    }
+
+    /// What lies from `next` up to `place` was passed by.
+    fn passed(&self, truth: &Room, next: usize, place: usize, found: &mut Found) {
+        for at in next..place {
+            if self.misses(truth, at) {
+                let rule = if self.from_cursor { "S5" } else { "S4" };
+                let body = truth.items.get(at).map(|item| item.body.as_str());
+                return found.violate(rule, format!("passed by without a word: {body:?}"));
+            }
+        }
+    }
+
+    /// Whether a message should have been delivered by the time that later ones are.
+    pub(super) fn misses(&self, truth: &Room, place: usize) -> bool {
+        truth.items.get(place).is_some_and(|item| {
+            item.is_kept()
+                && place >= self.floor
+                && !self.delivered.has(place)
+                && self.gap.is_none_or(|gap| item.said > gap)
+        })
+    }
+
+    fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, found: &mut Found) {
+        self.caught_up = self.caught_up.saturating_add(1);
+        found.count("caught up");
+        if self.caught_up > 1 {
+            found.count("caught up again");
+        }
+        let Some(cursor) = cursor else {
+            found.count("without an archive");
+            self.next = Some(self.next.unwrap_or(truth.items.len()));
+            return;
+        };
+        let Some(place) = truth.after(cursor) else {
+            return found.violate("S5", format!("a cursor is told that is none: {cursor}"));
+        };
+        let Some(next) = self.next else {
+            self.next = Some(place);
+            return;
+        };
+        let again = |at: &usize| {
+            self.delivered.has(*at) && truth.items.get(*at).is_some_and(|item| item.is_kept())
+        };
+        if (place..next).any(|at| again(&at)) {
+            found.violate("S5", format!("the cursor told lies too far back: {cursor}"));
+        }
+        self.passed(truth, next, place, found);
+        self.next = Some(next.max(place));
+    }
+
+    fn gap(
+        &mut self,
+        truth: &Room,
+        after: Option<&Cursor>,
+        reason: &GapReason,
+        at: Instant,
+        found: &mut Found,
+    ) {
+        found.count("gap");
+        match reason {
+            GapReason::CursorExpired => {
+                found.count("gap: cursor expired");
+                let place = match after {
+                    Some(Cursor::After(id)) => truth.place(id.as_str()),
+                    _ => None,
+                };
+                if place
+                    .and_then(|place| truth.items.get(place))
+                    .is_some_and(|item| item.is_kept())
+                {
+                    found.violate(
+                        "S4",
+                        String::from("a gap is told where the archive has all"),
+                    );
+                }
+                // It reads on from the oldest that there is, or that it knows to lie
+                // before; what it left behind already is not owed again.
+                self.floor = self.floor.max(self.next.unwrap_or(0));
+                self.next = Some(0);
+                self.from_cursor = false;
+                return;
+            }
+            GapReason::NoArchive => found.count("gap: no archive"),
+            GapReason::NeverAnchored => found.count("gap: never anchored"),
+            GapReason::Overflow => found.count("gap: overflow"),
+            GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
+            GapReason::Unsettled => found.count("gap: unsettled"),
+        }
+        self.gap = Some(at);
+    }
+}
+
+/// A fetch.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) room: usize,
+    /// Towards the present; else the newest there are.
+    forward: bool,
+    /// The place before the first page.
+    start: Option<usize>,
+    /// The places given: from the first, up to but not the second.
+    given: Option<(usize, usize)>,
+    left: u32,
+    asked: Instant,
+    pub(super) over: bool,
+}
+
+impl Reading {
+    pub(super) fn new(room: usize, truth: &Room, fetch: &Fetch, asked: Instant) -> Self {
+        Self {
+            room,
+            forward: fetch.since.is_some(),
+            start: fetch.since.as_ref().and_then(|cursor| truth.after(cursor)),
+            given: None,
+            left: fetch.limit,
+            asked,
+            over: false,
+        }
+    }
+
+    pub(super) fn event(&mut self, truth: &Room, event: &FetchEvent, found: &mut Found) {
+        if self.over {
+            found.violate("S8", String::from("a fetch goes on after its outcome"));
+        }
+        match event {
+            FetchEvent::Page(messages) => {
+                found.count("page fetched");
+                if self.given.is_some() {
+                    found.count("fetched past the cap");
+                }
+                self.page(truth, messages, found);
+            }
+            FetchEvent::Done { next, complete } => {
+                self.over = true;
+                self.done(truth, next, *complete, found);
+            }
+            FetchEvent::Failed(_) => {
+                found.count("fetch failed");
+                self.over = true;
+            }
+        }
+    }
+
+    fn page(&mut self, truth: &Room, messages: &[Message], found: &mut Found) {
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        if count > self.left {
+            found.violate("S13", String::from("a fetch gives more than was asked for"));
+        }
+        self.left = self.left.saturating_sub(count);
+        let mut next = None;
+        let (mut low, mut high) = (None, 0);
+        for message in messages {
+            let Some(place) = truth.find(message) else {
+                return found.violate("S1", format!("nobody said {:?}", message.body));
+            };
+            if next.is_some_and(|next| place < next) {
+                found.violate("S3", format!("a page is out of order: {:?}", message.body));
+            }
+            if let Some(next) = next {
+                hole(truth, next, place, found);
+            }
+            next = Some(place.saturating_add(1));
+            low = low.or(Some(place));
+            high = place.saturating_add(1);
+        }
+        let Some(low) = low else { return };
+        match (self.given, self.forward) {
+            (Some((first, end)), true) => {
+                if low < end {
+                    found.violate("S2", String::from("pages of a fetch overlap"));
+                }
+                hole(truth, end, low, found);
+                self.given = Some((first, high));
+            }
+            (Some((first, end)), false) => {
+                if high > first {
+                    found.violate("S2", String::from("pages of a fetch overlap"));
+                }
+                hole(truth, high, first, found);
+                self.given = Some((low, end));
+            }
+            (None, _) => {
+                if let Some(start) = self.start {
+                    if low < start {
+                        found.violate("S3", String::from("a fetch gives what it was told to skip"));
+                    }
+                    hole(truth, start, low, found);
+                }
+                self.given = Some((low, high));
+            }
+        }
+    }
+
+    fn done(&self, truth: &Room, next: &Cursor, complete: bool, found: &mut Found) {
+        found.count("fetched");
+        let Some(place) = truth.after(next) else {
+            return found.violate(
+                "S5",
+                format!("a fetch ends at a cursor that is none: {next}"),
+            );
+        };
+        let end = self.given.map(|(_, end)| end).or(self.start).unwrap_or(0);
+        if place < end {
+            found.violate(
+                "S5",
+                format!("a fetch ends at a cursor too far back: {next}"),
+            );
+        }
+        if self.forward {
+            hole(truth, end, place, found);
+        }
+        let behind = truth.items.iter().skip(place);
+        let missed = behind
+            .filter(|item| item.is_kept())
+            .find(|item| item.shown.is_some_and(|shown| shown < self.asked));
+        if let Some(item) = missed.filter(|_| complete) {
+            found.violate(
+                "S4",
+                format!("a fetch says it is complete without {:?}", item.body),
+            );
+        }
+    }
+}
+
+/// A fetch passed from one place to another by.
+fn hole(truth: &Room, from: usize, to: usize, found: &mut Found) {
+    let between = truth.items.get(from..to).unwrap_or_default();
+    if let Some(item) = between.iter().find(|item| item.is_kept()) {
+        found.violate("S4", format!("a fetch passes by {:?}", item.body));
+    }
+}
+
+/// A set of small numbers.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn has(&self, bit: usize) -> bool {
+        self.0
+            .get(bit / 64)
+            .is_some_and(|word| word & (1 << (bit % 64)) != 0)
+    }
+
+    fn insert(&mut self, bit: usize) {
+        let word = bit / 64;
+        if self.0.len() <= word {
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= 1 << (bit % 64);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What is true: what each room accepted, in its order, and what became of it.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::sim::server::Note;
+use crate::{Cursor, Instant, Message};
+
+/// All rooms there ever were.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) rooms: Vec<Room>,
+    by_name: BTreeMap<String, usize>,
+}
+
+/// What a room accepted. A room that was destroyed and made anew is the same one.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// In the order in which the room accepted them.
+    pub(super) items: Vec<Item>,
+    by_id: BTreeMap<String, usize>,
+    by_origin: BTreeMap<String, usize>,
+    /// What became of posts with the same text.
+    pub(super) accounts: BTreeMap<String, Account>,
+}
+
+/// A message that a room accepted.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// `None`: the room does not archive it.
+    pub(super) id: Option<String>,
+    pub(super) nick: String,
+    pub(super) origin_id: Option<String>,
+    pub(super) body: String,
+    pub(super) said: Instant,
+    /// Since when the archive shows it.
+    pub(super) shown: Option<Instant>,
+    /// It expired, was retracted or lost.
+    pub(super) gone: bool,
+}
+
+/// The posts of one text to one room.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// How often it was to be posted.
+    pub(super) asked: u32,
+    /// How often the client said that it is not there.
+    pub(super) denied: u32,
+    /// How often the client said that it is there.
+    pub(super) committed: u32,
+    /// How often the room accepted it.
+    pub(super) accepted: u32,
+}
+
+impl Item {
+    /// Whether the archive has it, or will.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.id.is_some() && !self.gone
+    }
+}
+
+impl Truth {
+    /// The room of this address.
+    pub(super) fn room(&mut self, name: &str) -> usize {
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
+        }
+        let index = self.rooms.len();
+        self.rooms.push(Room::default());
+        self.by_name.insert(name.into(), index);
+        index
+    }
+
+    pub(super) fn at(&mut self, room: usize) -> Option<&mut Room> {
+        self.rooms.get_mut(room)
+    }
+
+    /// Something became a fact. Returns what is wrong about it: the rule and why.
+    pub(super) fn note(
+        &mut self,
+        at: Instant,
+        note: &Note,
+    ) -> Option<(&'static str, &'static str)> {
+        match note {
+            Note::Accepted {
+                room,
+                archive_id,
+                nick,
+                origin_id,
+                body,
+                ..
+            } => {
+                let room = self.room(room);
+                let room = self.rooms.get_mut(room)?;
+                let index = room.items.len();
+                if let Some(id) = archive_id {
+                    room.by_id.insert(id.clone(), index);
+                }
+                if let Some(id) = origin_id {
+                    room.by_origin.entry(id.clone()).or_insert(index);
+                }
+                room.items.push(Item {
+                    id: archive_id.clone(),
+                    nick: nick.clone(),
+                    origin_id: origin_id.clone(),
+                    body: body.clone(),
+                    said: at,
+                    shown: None,
+                    gone: false,
+                });
+                let account = room.accounts.entry(body.clone()).or_default();
+                account.accepted = account.accepted.saturating_add(1);
+                account.verdict()
+            }
+            Note::Archived { room, archive_id } => {
+                let item = self.item(room, archive_id)?;
+                item.shown = item.shown.or(Some(at));
+                None
+            }
+            Note::Unarchived { room, archive_id } => {
+                self.item(room, archive_id)?.gone = true;
+                None
+            }
+            Note::RoomGone { room } => {
+                let room = self.room(room);
+                for item in &mut self.rooms.get_mut(room)?.items {
+                    item.gone = true;
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn item(&mut self, room: &str, id: &str) -> Option<&mut Item> {
+        let room = self.room(room);
+        let room = self.rooms.get_mut(room)?;
+        let index = *room.by_id.get(id)?;
+        room.items.get_mut(index)
+    }
+}
+
+impl Account {
+    /// What is wrong about it: the rule and why.
+    pub(super) const fn verdict(&self) -> Option<(&'static str, &'static str)> {
+        if self.accepted > self.asked {
+            Some(("S6", "is in the room more often than it was posted"))
+        } else if self.accepted > self.asked.saturating_sub(self.denied) {
+            Some((
+                "S7",
+                "is in the room although the client said that it is not",
+            ))
+        } else if self.committed > self.accepted {
+            Some((
+                "S7",
+                "is not in the room although the client said that it is",
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+impl Room {
+    /// The place of a message that was given to somebody, if there is one like it.
+    pub(super) fn find(&self, message: &Message) -> Option<usize> {
+        let index = match (&message.id, &message.origin_id) {
+            (Some(id), _) => self.by_id.get(id.as_str()),
+            (None, Some(origin_id)) => self.by_origin.get(origin_id),
+            (None, None) => None,
+        };
+        let index = *index?;
+        let item = self.items.get(index)?;
+        let same = item.body == message.body
+            && item.nick == message.nick
+            && item.origin_id == message.origin_id;
+        same.then_some(index)
+    }
+
+    /// The place of a message with this archive id.
+    pub(super) fn place(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The place right after a cursor.
+    pub(super) fn after(&self, cursor: &Cursor) -> Option<usize> {
+        match cursor {
+            Cursor::Beginning => Some(0),
+            Cursor::After(id) => self.place(id.as_str()).map(|place| place.saturating_add(1)),
+        }
+    }
+}

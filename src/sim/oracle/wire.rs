@@ -1,0 +1,369 @@
+//! What hosts write and read, as bytes: rules S9 to S11, S17, S19 and S20.
+//!
+//! A host's writing is parsed as it is handed to the link, the server's as the host
+//! reads it, so that what a host could not know yet is not held against it.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString as _};
+
+use super::found::Found;
+use crate::sim::happening::HostId;
+use crate::xml::{Element, Frame, Framer};
+use crate::{Instant, XmlLimits};
+
+const CLIENT: &str = "jabber:client";
+const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+const STREAM: &str = "http://etherx.jabber.org/streams";
+const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+const SM: &str = "urn:xmpp:sm:3";
+const MUC: &str = "http://jabber.org/protocol/muc";
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+
+/// A link as its bytes show it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) host: HostId,
+    written: Reader,
+    read: Reader,
+    pub(super) talk: Talk,
+}
+
+/// What was said over a link so far.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    protected: bool,
+    logged_in: bool,
+    pub(super) bound: bool,
+    /// The login succeeded just now: the next the host writes is a new stream.
+    anew: bool,
+    bind_id: String,
+    /// Requests of the server that the host has not answered, and since when.
+    pub(super) owed: BTreeMap<String, Instant>,
+    /// Rooms that were asked to let the host in and have not answered.
+    joining: BTreeSet<String>,
+    /// What has to be written first after a resumption.
+    resent: VecDeque<u64>,
+    /// How many stanzas had been read when the server asked for an acknowledgement.
+    asked_at: VecDeque<u32>,
+    resuming: bool,
+    /// The host said that its stream is over.
+    pub(super) ended: bool,
+    pub(super) stanzas: u32,
+}
+
+/// Stream management (XEP-0198) as a host should keep it, over all links of a session.
+#[derive(Debug, Default)]
+pub(super) struct Managed {
+    /// Stanzas the host read since it was enabled.
+    received: u32,
+    enabled: bool,
+    /// What the host wrote since it asked for it and the server did not acknowledge.
+    unacked: VecDeque<u64>,
+    acked: u32,
+    counting: bool,
+}
+
+/// Takes bytes apart.
+#[derive(Debug)]
+struct Reader {
+    framer: Framer,
+    failed: bool,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self {
+            framer: Framer::new(XmlLimits::default()),
+            failed: false,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.framer.restart();
+        self.failed = false;
+    }
+
+    fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Frame<'_>) -> bool) {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.failed {
+            let (taken, frame) = self.framer.push(rest);
+            rest = rest.get(taken..).unwrap_or_default();
+            match frame {
+                None => {}
+                Some(Err(_)) => self.failed = true,
+                Some(Ok(frame)) if each(frame) => self.framer.restart(),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(host: HostId) -> Self {
+        Self {
+            host,
+            written: Reader::new(),
+            read: Reader::new(),
+            talk: Talk::default(),
+        }
+    }
+
+    pub(super) fn protect(&mut self) {
+        self.talk.protected = true;
+        self.written.restart();
+        self.read.restart();
+    }
+
+    /// The host wrote something. `tls`: it may say nothing of worth in clear.
+    pub(super) fn wrote(&mut self, bytes: &[u8], tls: bool, sm: &mut Managed, found: &mut Found) {
+        let talk = &mut self.talk;
+        if core::mem::take(&mut talk.anew) {
+            self.written.restart();
+        }
+        self.written.push(bytes, |frame| {
+            match frame {
+                Frame::Stanza(element) => talk.said(element, tls, sm, found),
+                Frame::Open(_) => {}
+                Frame::Close => talk.ended = true,
+            }
+            false
+        });
+        if self.written.failed && !talk.ended {
+            found.violate(
+                "S9",
+                String::from("a host writes what is no XML of a stream"),
+            );
+            talk.ended = true;
+        }
+    }
+
+    /// The host read something. Returns whether its session is bound by that.
+    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> bool {
+        let talk = &mut self.talk;
+        let before = talk.bound;
+        self.read.push(bytes, |frame| match frame {
+            Frame::Stanza(element) => talk.was_told(element, sm, found),
+            _ => false,
+        });
+        talk.bound && !before
+    }
+}
+
+impl Talk {
+    fn said(&mut self, element: Element<'_>, tls: bool, sm: &mut Managed, found: &mut Found) {
+        let (name, ns) = (element.name(), element.ns());
+        if !self.protected && tls && ns != TLS && ns != STREAM {
+            found.violate("S9", format!("<{name}/> is written in clear"));
+        }
+        match ns {
+            CLIENT => {
+                self.stanza_said(element, found);
+                if sm.counting {
+                    self.managed_said(element, sm, found);
+                }
+            }
+            SM => self.sm_said(element, sm, found),
+            _ => {}
+        }
+    }
+
+    fn stanza_said(&mut self, element: Element<'_>, found: &mut Found) {
+        self.stanzas = self.stanzas.saturating_add(1);
+        let kind = element.attr("type");
+        let id = element.attr("id").unwrap_or_default();
+        match element.name() {
+            "iq" => {
+                let setting_up = element.child("bind", BIND).is_some()
+                    || element.child("session", SESSION).is_some();
+                if element.child("bind", BIND).is_some() {
+                    self.bind_id = id.into();
+                }
+                if !self.bound && !setting_up {
+                    found.violate("S9", String::from("a request before the session is bound"));
+                }
+                if matches!(kind, Some("result" | "error")) && self.owed.remove(id).is_none() {
+                    found.violate("S11", format!("an answer to no request: {id}"));
+                }
+            }
+            name => {
+                if !self.bound {
+                    found.violate("S9", format!("<{name}/> before the session is bound"));
+                }
+                if kind == Some("error") {
+                    found.violate("S11", format!("an error is sent for a <{name}/>"));
+                }
+                if name == "presence" {
+                    self.presence_said(element, found);
+                }
+            }
+        }
+    }
+
+    fn presence_said(&mut self, element: Element<'_>, found: &mut Found) {
+        let Some(room) = element.attr("to").and_then(|to| to.split('/').next()) else {
+            return;
+        };
+        match element.attr("type") {
+            None if element.child("x", MUC).is_some() && !self.joining.insert(room.into()) => {
+                found.violate("S20", format!("{room} is asked twice to let the host in"));
+            }
+            Some("unavailable") => {
+                self.joining.remove(room);
+            }
+            _ => {}
+        }
+    }
+
+    fn managed_said(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) {
+        let print = fingerprint(element);
+        if let Some(wanted) = self.resent.pop_front() {
+            if wanted != print {
+                let what = format!("something else than what is to be resent: {element}");
+                found.violate("S17", what);
+                self.resent.clear();
+            }
+            return;
+        }
+        sm.unacked.push_back(print);
+    }
+
+    fn sm_said(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) {
+        let h = element.attr("h").and_then(|h| h.parse::<u32>().ok());
+        match (element.name(), h) {
+            ("enable", _) => {
+                *sm = Managed {
+                    counting: true,
+                    ..Managed::default()
+                };
+            }
+            ("a", Some(h)) => {
+                let least = self.asked_at.pop_front().unwrap_or(0);
+                if h > sm.received || h < least {
+                    let (most, least) = (sm.received, least);
+                    let what = format!("{h} stanzas acknowledged, where {least} to {most} came");
+                    found.violate("S17", what);
+                }
+            }
+            ("resume", Some(h)) => {
+                self.resuming = true;
+                if h != sm.received {
+                    let came = sm.received;
+                    found.violate("S17", format!("resumes with h={h}, where {came} came"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns whether a new stream follows.
+    fn was_told(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) -> bool {
+        match (element.ns(), element.name()) {
+            (SASL, "success") => {
+                self.logged_in = true;
+                self.anew = true;
+                return true;
+            }
+            (CLIENT, name) => {
+                if sm.enabled {
+                    sm.received = sm.received.wrapping_add(1);
+                }
+                self.stanza_heard(name, element);
+            }
+            (SM, name) => self.sm_heard(name, element, sm, found),
+            _ => {}
+        }
+        false
+    }
+
+    fn stanza_heard(&mut self, name: &str, element: Element<'_>) {
+        let kind = element.attr("type");
+        let id = element.attr("id").unwrap_or_default();
+        match name {
+            "iq" if matches!(kind, Some("get" | "set")) => {
+                self.owed.insert(id.into(), Instant::ZERO);
+            }
+            "iq" if kind == Some("result") && !self.bound && id == self.bind_id => {
+                self.bound = self.logged_in;
+            }
+            "presence" => {
+                let room = element.attr("from").and_then(|from| from.split('/').next());
+                let own = element.child("x", MUC_USER).is_some_and(|x| {
+                    x.children().any(|status| {
+                        status.name() == "status" && status.attr("code") == Some("110")
+                    })
+                });
+                if let Some(room) = room.filter(|_| own || kind == Some("error")) {
+                    self.joining.remove(room);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn sm_heard(&mut self, name: &str, element: Element<'_>, sm: &mut Managed, found: &mut Found) {
+        let h = element.attr("h").and_then(|h| h.parse::<u32>().ok());
+        match name {
+            "enabled" => {
+                found.count("stream managed");
+                sm.enabled = true;
+                sm.received = 0;
+            }
+            "r" => self.asked_at.push_back(sm.received),
+            "a" => sm.acknowledge(h),
+            "resumed" => {
+                found.count("resumed");
+                self.bound = self.logged_in;
+                sm.acknowledge(h);
+                self.resent = sm.unacked.clone();
+                if !self.resent.is_empty() {
+                    found.count("resent");
+                }
+            }
+            "failed" => {
+                let path = match (self.resuming, h.is_some()) {
+                    (true, true) => "resumption failed, with h",
+                    (true, false) => "resumption failed, without h",
+                    (false, _) => "stream management refused",
+                };
+                found.count(path);
+                *sm = Managed::default();
+            }
+            _ => {}
+        }
+    }
+
+    /// Dates what was just found to be owed.
+    pub(super) fn date(&mut self, now: Instant) {
+        for since in self
+            .owed
+            .values_mut()
+            .filter(|since| **since == Instant::ZERO)
+        {
+            *since = now;
+        }
+    }
+}
+
+impl Managed {
+    fn acknowledge(&mut self, h: Option<u32>) {
+        let Some(h) = h else { return };
+        while self.acked != h && self.unacked.pop_front().is_some() {
+            self.acked = self.acked.wrapping_add(1);
+        }
+        self.acked = h;
+    }
+}
+
+/// A number that differs where stanzas differ.
+fn fingerprint(element: Element<'_>) -> u64 {
+    let text = match element.attr("id") {
+        Some(id) => String::from(id),
+        None => element.to_string(),
+    };
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

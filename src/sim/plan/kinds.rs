@@ -1,0 +1,366 @@
+//! The kinds of faults, and sets of them that have names.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use core::fmt;
+
+use super::{Fault, PlanError};
+use crate::StreamCondition;
+use crate::sim::server::{Operation, Personality, Removal};
+
+/// Writes the kinds with their names.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// A kind of fault: what can be switched on and off.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum FaultKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl FaultKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The name, as in a list of kinds and in a tally.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A link ends.
+    Cut = "cut",
+    /// A link ends without a word, and its last bytes arrive later all the same.
+    Linger = "linger",
+    /// A link carries nothing for a while.
+    Stall = "stall",
+    /// Connections are refused.
+    Refuse = "refuse",
+    /// A link is slow.
+    Throttle = "throttle",
+    /// A TLS handshake fails.
+    TlsFails = "tls-fails",
+    /// A certificate cannot be trusted.
+    Certificate = "certificate",
+    /// A host stands still.
+    Freeze = "freeze",
+    /// A bot takes no events.
+    Ignore = "ignore",
+    /// A host's transport takes little at a time.
+    SmallWrites = "small-writes",
+    /// A host's clock jumps.
+    Leap = "leap",
+    /// A host's process is killed and starts again.
+    Restart = "restart",
+    /// The server crashes and loses nothing but its sessions.
+    Crash = "crash",
+    /// The server crashes and loses the latest messages.
+    CrashLosesMessages = "crash-loses-messages",
+    /// The server crashes and loses its rooms.
+    CrashLosesRooms = "crash-loses-rooms",
+    /// The server ends in good order.
+    Stop = "stop",
+    /// The server runs again. Part of a crash or stop, not drawn by itself.
+    Start = "start",
+    /// An occupant is kicked.
+    Kick = "kick",
+    /// An occupant is banned.
+    Ban = "ban",
+    /// An occupant is no longer a member.
+    NotMember = "not-member",
+    /// An occupant is put out for a technical reason.
+    Technical = "technical",
+    /// An occupant is put out without a word.
+    Vanish = "vanish",
+    /// The room service restarts and says so.
+    RoomsRestart = "rooms-restart",
+    /// The room service restarts without a word.
+    RoomsVanish = "rooms-vanish",
+    /// Somebody put out may come in again. Part of a ban, not drawn by itself.
+    Admit = "admit",
+    /// A room is destroyed.
+    Destroy = "destroy",
+    /// The archive lags behind.
+    ArchiveLag = "archive-lag",
+    /// Old messages expire.
+    Expire = "expire",
+    /// A message becomes a tombstone.
+    Retract = "retract",
+    /// A stream ends with an error that may pass.
+    StreamError = "stream-error",
+    /// A stream ends with an error that does not pass by itself.
+    StreamRefused = "stream-refused",
+    /// Messages are refused for a while.
+    RateLimit = "rate-limit",
+    /// Broken streams can no longer be resumed.
+    ForgetStreams = "forget-streams",
+    /// A password changes.
+    ChangePassword = "change-password",
+    /// A page of the archive comes without its first result.
+    DropResult = "drop-result",
+    /// A page of the archive comes without one in its middle, or its last.
+    DropLater = "drop-later",
+    /// Queries of the archive fail.
+    FailQueries = "fail-queries",
+}
+
+impl FaultKind {
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    const fn bit(self) -> u64 {
+        1 << (self as u64)
+    }
+}
+
+impl Fault {
+    /// What kind it is of.
+    #[must_use]
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::Cut { linger: None, .. } => FaultKind::Cut,
+            Self::Cut {
+                linger: Some(_), ..
+            } => FaultKind::Linger,
+            Self::Stall { .. } => FaultKind::Stall,
+            Self::Refuse { .. } => FaultKind::Refuse,
+            Self::Throttle { .. } => FaultKind::Throttle,
+            Self::TlsFails {
+                certificate: false, ..
+            } => FaultKind::TlsFails,
+            Self::TlsFails { .. } => FaultKind::Certificate,
+            Self::Freeze { .. } => FaultKind::Freeze,
+            Self::Ignore { .. } => FaultKind::Ignore,
+            Self::SmallWrites { .. } => FaultKind::SmallWrites,
+            Self::Leap { .. } => FaultKind::Leap,
+            Self::Restart { .. } => FaultKind::Restart,
+            Self::Server(operation) => kind_of(operation),
+        }
+    }
+}
+
+const fn kind_of(operation: &Operation) -> FaultKind {
+    match operation {
+        Operation::Crash {
+            lost_rooms: true, ..
+        } => FaultKind::CrashLosesRooms,
+        Operation::Crash {
+            lost_messages: 0, ..
+        } => FaultKind::Crash,
+        Operation::Crash { .. } => FaultKind::CrashLosesMessages,
+        Operation::Stop => FaultKind::Stop,
+        Operation::Start => FaultKind::Start,
+        Operation::Remove { how, .. } => match how {
+            Removal::Kicked => FaultKind::Kick,
+            Removal::Banned => FaultKind::Ban,
+            Removal::NotMember => FaultKind::NotMember,
+            Removal::Technical => FaultKind::Technical,
+            Removal::Silent => FaultKind::Vanish,
+        },
+        Operation::Admit { .. } => FaultKind::Admit,
+        Operation::RestartRooms { told: true } => FaultKind::RoomsRestart,
+        Operation::RestartRooms { told: false } => FaultKind::RoomsVanish,
+        Operation::Destroy { .. } => FaultKind::Destroy,
+        Operation::ArchiveLag(_) => FaultKind::ArchiveLag,
+        Operation::Expire { .. } => FaultKind::Expire,
+        Operation::Retract { .. } => FaultKind::Retract,
+        Operation::StreamError { condition, .. } if passes(*condition) => FaultKind::StreamError,
+        Operation::StreamError { .. } => FaultKind::StreamRefused,
+        Operation::RateLimit { .. } => FaultKind::RateLimit,
+        Operation::ForgetStreams => FaultKind::ForgetStreams,
+        Operation::ChangePassword { .. } => FaultKind::ChangePassword,
+        Operation::DropResult { index: 0 } => FaultKind::DropResult,
+        Operation::DropResult { .. } => FaultKind::DropLater,
+        Operation::FailQueries { .. } => FaultKind::FailQueries,
+    }
+}
+
+/// Whether a stream that ended with this may be set up again by itself.
+pub(in crate::sim) const fn passes(condition: StreamCondition) -> bool {
+    !matches!(
+        condition,
+        StreamCondition::Conflict
+            | StreamCondition::HostUnknown
+            | StreamCondition::HostGone
+            | StreamCondition::NotAuthorized
+            | StreamCondition::InvalidFrom
+            | StreamCondition::InvalidNamespace
+            | StreamCondition::UnsupportedVersion
+            | StreamCondition::UnsupportedFeature
+            | StreamCondition::UnsupportedEncoding
+            | StreamCondition::UnsupportedStanzaType
+            | StreamCondition::SeeOtherHost
+    )
+}
+
+/// A set of kinds of faults. Its text form is a list with commas.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FaultKinds(u64);
+
+impl FaultKinds {
+    /// None.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
+    /// Every one, those included that the client is known not to bear.
+    #[must_use]
+    pub fn all() -> Self {
+        FaultKind::ALL.iter().copied().collect()
+    }
+
+    /// Every one that the client promises to bear.
+    #[must_use]
+    pub fn standard() -> Self {
+        let beyond = Self::beyond_the_client();
+        Self::all().iter().filter(|k| !beyond.has(*k)).collect()
+    }
+
+    /// Those whose consequences the client does not notice yet, so that it breaks
+    /// rules which stay as they are:
+    ///
+    /// - `vanish`, `rooms-vanish`: being put out of a room without a word shows only
+    ///   when one asks (XEP-0410). Breaks L1, L2.
+    /// - `archive-lag`: what was said just before we came in and is not in the archive
+    ///   yet shows only when one reads again later. Breaks S4.
+    /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
+    ///   tells that one between them is missing. Breaks S4.
+    ///
+    /// Two more are a matter of the server: see [`Self::beyond_the_client_on`].
+    #[must_use]
+    pub fn beyond_the_client() -> Self {
+        [
+            FaultKind::Vanish,
+            FaultKind::RoomsVanish,
+            FaultKind::ArchiveLag,
+            FaultKind::DropLater,
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// Those of [`Self::beyond_the_client`], and on ejabberd, which answers a cursor
+    /// that it does not know as if nothing were wrong, all that takes a cursor out
+    /// of the archive: `expire`, `crash-loses-messages`, `crash-loses-rooms`, `destroy`.
+    #[must_use]
+    pub fn beyond_the_client_on(personality: Personality) -> Self {
+        let more: &[FaultKind] = match personality {
+            Personality::Prosody => &[],
+            Personality::Ejabberd => &[
+                FaultKind::Expire,
+                FaultKind::CrashLosesMessages,
+                FaultKind::CrashLosesRooms,
+                FaultKind::Destroy,
+            ],
+        };
+        Self::beyond_the_client()
+            .iter()
+            .chain(more.iter().copied())
+            .collect()
+    }
+
+    /// Those named in a list with commas; also `all`, `standard`, `none`.
+    ///
+    /// # Errors
+    /// [`PlanError`] if a name is not known.
+    pub fn parse(list: &str) -> Result<Self, PlanError> {
+        let mut kinds = Self::none();
+        for name in list.split(',').map(str::trim).filter(|n| !n.is_empty()) {
+            match (name, FaultKind::parse(name)) {
+                ("all", _) => kinds.0 |= Self::all().0,
+                ("standard", _) => kinds.0 |= Self::standard().0,
+                ("none", _) => {}
+                (_, Some(kind)) => kinds = kinds.with(kind),
+                (_, None) => {
+                    return Err(PlanError {
+                        line: 0,
+                        problem: format!("`{name}` is no kind of fault"),
+                        remedy: format!("use some of: {}, or standard, all, none", Self::all()),
+                    });
+                }
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// The same and this one.
+    #[must_use]
+    pub const fn with(self, kind: FaultKind) -> Self {
+        Self(self.0 | kind.bit())
+    }
+
+    /// The same without this one.
+    #[must_use]
+    pub const fn without(self, kind: FaultKind) -> Self {
+        Self(self.0 & !kind.bit())
+    }
+
+    /// The same without those.
+    #[must_use]
+    pub const fn except(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether it is in.
+    #[must_use]
+    pub const fn has(self, kind: FaultKind) -> bool {
+        self.0 & kind.bit() != 0
+    }
+
+    /// Those that are in, in order.
+    pub fn iter(self) -> impl Iterator<Item = FaultKind> {
+        FaultKind::ALL
+            .iter()
+            .copied()
+            .filter(move |kind| self.has(*kind))
+    }
+}
+
+impl FromIterator<FaultKind> for FaultKinds {
+    fn from_iter<T: IntoIterator<Item = FaultKind>>(kinds: T) -> Self {
+        kinds.into_iter().fold(Self::none(), Self::with)
+    }
+}
+
+impl fmt::Display for FaultKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: alloc::vec::Vec<_> = self.iter().map(FaultKind::name).collect();
+        match names.as_slice() {
+            [] => f.write_str("none"),
+            names => f.write_str(&names.join(",")),
+        }
+    }
+}
+
+impl fmt::Debug for FaultKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.to_string();
+        f.debug_tuple("FaultKinds").field(&text).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_kinds_read_back() {
+        let kinds = FaultKinds::parse("cut, stall").unwrap();
+        assert_eq!(kinds.to_string(), "cut,stall");
+        assert_eq!(
+            FaultKinds::parse(&FaultKinds::all().to_string()).unwrap(),
+            FaultKinds::all()
+        );
+        assert!(!FaultKinds::standard().has(FaultKind::Vanish));
+        let error = FaultKinds::parse("cut,stal").unwrap_err();
+        assert!(error.to_string().contains("`stal`"), "{error}");
+    }
+}

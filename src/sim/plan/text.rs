@@ -1,0 +1,689 @@
+//! Reading the text form of a plan: a line for each decision, to be read, edited and kept.
+//!
+//! ```text
+//! # What stands after a number sign is for people.
+//! plan 1
+//! seed 42
+//! server prosody resumption page-cap 50
+//! weather latency 0.02s jitter 0.005s packet 1460 bandwidth 20000
+//! host u0
+//! host u1
+//! heal 600s
+//! end 900s
+//! at 0.1s host 0 join red@muc.sim
+//! at 3.5s host 0 post red@muc.sim "a \"text\"\n"
+//! at 4s cut host 1 from server after 120 how reset
+//! at 5s crash messages 3
+//! ```
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::{Fault, Order, Plan, Step, Weather, What};
+use crate::sim::happening::{Ending, HostId, Side};
+use crate::sim::server::{Operation, Personality, Removal};
+use crate::{Instant, StreamCondition};
+
+/// A text that is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError {
+    /// Which line, from one; zero if it is not about one.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+/// What is wrong, and what would be right.
+type Wrong = (String, String);
+
+fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
+    Err((problem.into(), remedy.into()))
+}
+
+impl Plan {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// [`PlanError`], about the first line that is wrong.
+    pub fn parse(text: &str) -> Result<Self, PlanError> {
+        let mut draft = Draft::default();
+        let mut last = 0;
+        for (number, line) in text.lines().enumerate() {
+            last = number.saturating_add(1);
+            draft.line(line).map_err(|(problem, remedy)| PlanError {
+                line: last,
+                problem,
+                remedy,
+            })?;
+        }
+        draft.finish().map_err(|(problem, remedy)| PlanError {
+            line: last,
+            problem,
+            remedy,
+        })
+    }
+}
+
+/// A plan that is being read.
+#[derive(Default)]
+struct Draft {
+    versioned: bool,
+    seed: Option<u64>,
+    server: Option<(Personality, bool, u32)>,
+    weather: Option<Weather>,
+    hosts: Vec<String>,
+    steps: Vec<Step>,
+    heal_at: Option<Instant>,
+    end_at: Option<Instant>,
+}
+
+impl Draft {
+    fn line(&mut self, line: &str) -> Result<(), Wrong> {
+        let mut words = Words::new(line)?;
+        let Some(first) = words.next() else {
+            return Ok(());
+        };
+        if !self.versioned && first != "plan" {
+            return wrong("this is no plan", "begin with `plan 1`");
+        }
+        match first.as_str() {
+            "plan" => {
+                self.versioned = true;
+                let version: u32 = words.number("the version")?;
+                if version != 1 {
+                    return wrong(
+                        format!("version {version} is not known"),
+                        "this program reads version 1",
+                    );
+                }
+            }
+            "seed" => self.seed = Some(words.number("a seed")?),
+            "server" => self.server = Some(server(&mut words)?),
+            "weather" => self.weather = Some(weather(&mut words)?),
+            "host" => self.hosts.push(words.text("an account")?),
+            "heal" => self.heal_at = Some(words.instant()?),
+            "end" => self.end_at = Some(words.instant()?),
+            "at" => {
+                let at = words.instant()?;
+                let what = what(&mut words)?;
+                self.steps.push(Step { at, what });
+            }
+            other => {
+                return wrong(
+                    format!("`{other}` begins no line of a plan"),
+                    "use plan, seed, server, weather, host, heal, end or at",
+                );
+            }
+        }
+        words.end()
+    }
+
+    fn finish(self) -> Result<Plan, Wrong> {
+        let missing = |what: &str| -> Wrong {
+            (
+                format!("the line `{what}` is missing"),
+                format!("add it: `{what} ...`"),
+            )
+        };
+        let (personality, resumption, page_cap) = self.server.ok_or_else(|| missing("server"))?;
+        let mut steps = self.steps;
+        steps.sort_by_key(|step| step.at);
+        let hosts = self.hosts.len();
+        let beyond = steps.iter().filter_map(|step| step.what.host());
+        if let Some(host) = beyond.into_iter().find(|host| host.0 >= hosts) {
+            return wrong(
+                format!("host {} is used, and there are {hosts}", host.0),
+                "add `host ACCOUNT` lines, or use a lower number: they count from zero",
+            );
+        }
+        Ok(Plan {
+            seed: self.seed.ok_or_else(|| missing("seed"))?,
+            personality,
+            resumption,
+            page_cap,
+            weather: self.weather.ok_or_else(|| missing("weather"))?,
+            hosts: self.hosts,
+            steps,
+            heal_at: self.heal_at.ok_or_else(|| missing("heal"))?,
+            end_at: self.end_at.ok_or_else(|| missing("end"))?,
+        })
+    }
+}
+
+impl What {
+    /// Whose it is, if it is a host's.
+    #[must_use]
+    pub const fn host(&self) -> Option<HostId> {
+        match self {
+            Self::Order(host, _) => Some(*host),
+            Self::Fault(fault) => fault.host(),
+        }
+    }
+}
+
+impl Fault {
+    /// The host that it befalls; `None` if it is the server.
+    #[must_use]
+    pub const fn host(&self) -> Option<HostId> {
+        match self {
+            Self::Cut { host, .. }
+            | Self::Stall { host, .. }
+            | Self::Refuse { host, .. }
+            | Self::Throttle { host, .. }
+            | Self::TlsFails { host, .. }
+            | Self::Freeze { host, .. }
+            | Self::Ignore { host, .. }
+            | Self::SmallWrites { host, .. }
+            | Self::Leap { host, .. }
+            | Self::Restart { host, .. } => Some(*host),
+            Self::Server(_) => None,
+        }
+    }
+}
+
+fn server(words: &mut Words) -> Result<(Personality, bool, u32), Wrong> {
+    let personality = match words.text("a personality")?.as_str() {
+        "prosody" => Personality::Prosody,
+        "ejabberd" => Personality::Ejabberd,
+        other => {
+            return wrong(
+                format!("`{other}` is no personality"),
+                "use prosody or ejabberd",
+            );
+        }
+    };
+    let resumption = words.flag("resumption");
+    words.keyword("page-cap")?;
+    Ok((personality, resumption, words.number("a page's size")?))
+}
+
+fn weather(words: &mut Words) -> Result<Weather, Wrong> {
+    words.keyword("latency")?;
+    let latency = words.duration()?;
+    words.keyword("jitter")?;
+    let jitter = words.duration()?;
+    words.keyword("packet")?;
+    let packet = words.number("a packet's size")?;
+    let bandwidth = if words.flag("bandwidth") {
+        Some(words.number("bytes a second")?)
+    } else {
+        None
+    };
+    Ok(Weather {
+        latency,
+        jitter,
+        packet,
+        bandwidth,
+    })
+}
+
+fn what(words: &mut Words) -> Result<What, Wrong> {
+    let verb = words.text("what happens")?;
+    if verb == "host" {
+        let host = HostId(words.number("a host's number")?);
+        return Ok(What::Order(host, order(words)?));
+    }
+    Ok(What::Fault(match verb.as_str() {
+        "cut" => {
+            let host = words.host()?;
+            let from = words.side()?;
+            words.keyword("after")?;
+            let after_bytes = words.number("bytes")?;
+            words.keyword("how")?;
+            let how = match words.text("an ending")?.as_str() {
+                "fin" => Ending::Fin,
+                "reset" => Ending::Reset,
+                "silence" => Ending::Silence,
+                other => {
+                    return wrong(
+                        format!("`{other}` is no ending"),
+                        "use fin, reset or silence",
+                    );
+                }
+            };
+            let linger = if words.flag("linger") {
+                Some(words.duration()?)
+            } else {
+                None
+            };
+            Fault::Cut {
+                host,
+                from,
+                after_bytes,
+                how,
+                linger,
+            }
+        }
+        "stall" => Fault::Stall {
+            host: words.host()?,
+            from: words.side()?,
+            lasts: words.lasts()?,
+        },
+        "refuse" => Fault::Refuse {
+            host: words.host()?,
+            lasts: words.lasts()?,
+        },
+        "throttle" => Fault::Throttle {
+            host: words.host()?,
+            bytes_per_second: {
+                words.keyword("rate")?;
+                words.number("bytes a second")?
+            },
+            lasts: words.lasts()?,
+        },
+        "tls-fails" => Fault::TlsFails {
+            host: words.host()?,
+            certificate: words.flag("certificate"),
+        },
+        "freeze" => Fault::Freeze {
+            host: words.host()?,
+            lasts: words.lasts()?,
+        },
+        "ignore" => Fault::Ignore {
+            host: words.host()?,
+            lasts: words.lasts()?,
+        },
+        "small-writes" => Fault::SmallWrites {
+            host: words.host()?,
+            bytes: {
+                words.keyword("bytes")?;
+                words.number("bytes")?
+            },
+        },
+        "leap" => Fault::Leap {
+            host: words.host()?,
+            by: {
+                words.keyword("by")?;
+                words.duration()?
+            },
+        },
+        "restart" => Fault::Restart {
+            host: words.host()?,
+            after: {
+                words.keyword("after")?;
+                words.duration()?
+            },
+        },
+        other => Fault::Server(operation(other, words)?),
+    }))
+}
+
+fn order(words: &mut Words) -> Result<Order, Wrong> {
+    Ok(match words.text("an order")?.as_str() {
+        "join" => Order::Join(words.text("a room")?),
+        "post" => Order::Post(words.text("a room")?, words.text("a text")?),
+        "follow" => Order::Follow(words.text("a room")?),
+        "unfollow" => Order::Unfollow(words.text("a room")?),
+        "fetch" => Order::Fetch(words.text("a room")?, words.number("how many")?),
+        "leave" => Order::Leave(words.text("a room")?),
+        "reconnect" => Order::Reconnect,
+        "close" => Order::Close,
+        other => {
+            return wrong(
+                format!("`{other}` is no order"),
+                "use join, post, follow, unfollow, fetch, leave, reconnect or close",
+            );
+        }
+    })
+}
+
+fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
+    Ok(match verb {
+        "crash" => Operation::Crash {
+            lost_messages: if words.flag("messages") {
+                words.number("how many")?
+            } else {
+                0
+            },
+            lost_rooms: words.flag("rooms"),
+        },
+        "stop" => Operation::Stop,
+        "start" => Operation::Start,
+        "remove" => Operation::Remove {
+            room: words.text("a room")?,
+            account: words.text("an account")?,
+            how: {
+                let name = words.text("how")?;
+                let found = REMOVALS.iter().find(|(_, known)| *known == name);
+                match found {
+                    Some((how, _)) => *how,
+                    None => {
+                        return wrong(
+                            format!("`{name}` is no way to be put out"),
+                            "use kicked, banned, not-member, technical or silent",
+                        );
+                    }
+                }
+            },
+        },
+        "admit" => Operation::Admit {
+            room: words.text("a room")?,
+            account: words.text("an account")?,
+        },
+        "restart-rooms" => Operation::RestartRooms {
+            told: words.flag("told"),
+        },
+        "destroy" => Operation::Destroy {
+            room: words.text("a room")?,
+        },
+        "archive-lag" => Operation::ArchiveLag(words.duration()?),
+        "expire" => Operation::Expire {
+            room: words.text("a room")?,
+            keep: {
+                words.keyword("keep")?;
+                words.number("how many")?
+            },
+        },
+        "retract" => Operation::Retract {
+            room: words.text("a room")?,
+            from_end: {
+                words.keyword("from-end")?;
+                words.number("a place")?
+            },
+        },
+        "stream-error" => Operation::StreamError {
+            account: words.text("an account")?,
+            condition: StreamCondition::from_wire(&words.text("a condition")?),
+        },
+        "rate-limit" => Operation::RateLimit {
+            per_second: {
+                words.keyword("per-second")?;
+                words.number("how many")?
+            },
+            lasts: words.lasts()?,
+        },
+        "forget-streams" => Operation::ForgetStreams,
+        "change-password" => Operation::ChangePassword {
+            account: words.text("an account")?,
+            password: words.text("a password")?,
+        },
+        "drop-result" => Operation::DropResult {
+            index: words.number("an index")?,
+        },
+        "fail-queries" => Operation::FailQueries {
+            count: words.number("how many")?,
+        },
+        other => {
+            return wrong(
+                format!("`{other}` is nothing that can happen"),
+                "use host, a fault of a link or host (cut, stall, refuse, throttle, tls-fails, \
+                 freeze, ignore, small-writes, leap, restart) or of the server (crash, stop, \
+                 start, remove, admit, restart-rooms, destroy, archive-lag, expire, retract, \
+                 stream-error, rate-limit, forget-streams, change-password, drop-result, \
+                 fail-queries)",
+            );
+        }
+    })
+}
+
+pub(super) const REMOVALS: &[(Removal, &str)] = &[
+    (Removal::Kicked, "kicked"),
+    (Removal::Banned, "banned"),
+    (Removal::NotMember, "not-member"),
+    (Removal::Technical, "technical"),
+    (Removal::Silent, "silent"),
+];
+
+/// The words of a line, quoted ones unquoted.
+struct Words {
+    words: alloc::vec::IntoIter<String>,
+}
+
+impl Words {
+    fn new(line: &str) -> Result<Self, Wrong> {
+        let mut words = Vec::new();
+        let mut chars = line.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '#' => break,
+                '"' => words.push(quoted(&mut chars)?),
+                c if c.is_whitespace() => {}
+                c => {
+                    let mut word = String::from(c);
+                    while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+                        word.push(c);
+                    }
+                    words.push(word);
+                }
+            }
+        }
+        Ok(Self {
+            words: words.into_iter(),
+        })
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.words.next()
+    }
+
+    fn text(&mut self, what: &str) -> Result<String, Wrong> {
+        self.next().ok_or_else(|| {
+            (
+                format!("the line ends where {what} should be"),
+                format!("add {what}"),
+            )
+        })
+    }
+
+    fn number<T: core::str::FromStr>(&mut self, what: &str) -> Result<T, Wrong> {
+        let word = self.text(what)?;
+        word.parse().map_err(|_| {
+            (
+                format!("`{word}` is not {what}"),
+                "use a whole number that is not negative".into(),
+            )
+        })
+    }
+
+    /// Whether the next word is this one; takes it if so.
+    fn flag(&mut self, word: &str) -> bool {
+        let is_it = self
+            .words
+            .as_slice()
+            .first()
+            .is_some_and(|next| next == word);
+        if is_it {
+            self.words.next();
+        }
+        is_it
+    }
+
+    fn keyword(&mut self, word: &str) -> Result<(), Wrong> {
+        if self.flag(word) {
+            return Ok(());
+        }
+        let there = self.next().unwrap_or_default();
+        wrong(
+            format!("`{there}` stands where `{word}` should be"),
+            format!("write `{word}` and its value there"),
+        )
+    }
+
+    fn duration(&mut self) -> Result<Duration, Wrong> {
+        let word = self.text("a time")?;
+        read_micros(&word)
+            .map(Duration::from_micros)
+            .ok_or_else(|| {
+                (
+                    format!("`{word}` is no time"),
+                    "use seconds with at most six decimals: `1.5s`, or `20ms`, `7us`".into(),
+                )
+            })
+    }
+
+    fn instant(&mut self) -> Result<Instant, Wrong> {
+        Ok(Instant::ZERO.plus(self.duration()?))
+    }
+
+    fn lasts(&mut self) -> Result<Duration, Wrong> {
+        self.keyword("lasts")?;
+        self.duration()
+    }
+
+    fn host(&mut self) -> Result<HostId, Wrong> {
+        self.keyword("host")?;
+        self.number("a host's number").map(HostId)
+    }
+
+    fn side(&mut self) -> Result<Side, Wrong> {
+        self.keyword("from")?;
+        match self.text("a side")?.as_str() {
+            "host" => Ok(Side::Host),
+            "server" => Ok(Side::Server),
+            other => wrong(format!("`{other}` is no side"), "use host or server"),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Wrong> {
+        match self.next() {
+            None => Ok(()),
+            Some(word) => wrong(
+                format!("`{word}` is one word too many"),
+                "take it away, or quote a text that has spaces",
+            ),
+        }
+    }
+}
+
+/// The rest of a quoted text, its closing mark included.
+fn quoted(chars: &mut impl Iterator<Item = char>) -> Result<String, Wrong> {
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return Ok(text),
+            '\\' => match chars.next() {
+                Some('n') => text.push('\n'),
+                Some('r') => text.push('\r'),
+                Some('t') => text.push('\t'),
+                Some('u') => {
+                    let code: String = chars.take_while(|c| *c != '}').collect();
+                    let code = code.strip_prefix('{');
+                    let c = code
+                        .and_then(|code| u32::from_str_radix(code, 16).ok())
+                        .and_then(char::from_u32);
+                    match c {
+                        Some(c) => text.push(c),
+                        None => return wrong("a `\\u` names no character", "write `\\u{1f600}`"),
+                    }
+                }
+                Some(c @ ('"' | '\\')) => text.push(c),
+                _ => {
+                    return wrong(
+                        "a backslash stands before nothing that it can",
+                        "write \\\\, \\\", \\n, \\r, \\t or \\u{..}",
+                    );
+                }
+            },
+            c => text.push(c),
+        }
+    }
+    wrong("a quoted text does not end", "close it with a quote")
+}
+
+/// The microseconds of `1.5s`, `20ms` or `7us`.
+fn read_micros(word: &str) -> Option<u64> {
+    if let Some(number) = word.strip_suffix("ms") {
+        return number.parse::<u64>().ok()?.checked_mul(1000);
+    }
+    if let Some(number) = word.strip_suffix("us") {
+        return number.parse().ok();
+    }
+    let number = word.strip_suffix('s')?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    if part.len() > 6 || !part.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let part: u64 = format!("{part:0<6}").parse().ok()?;
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(part)
+}
+
+impl core::str::FromStr for Plan {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::super::write::{Secs, Word};
+    use super::*;
+    use crate::sim::plan::Profile;
+
+    #[test]
+    fn drawn_plans_read_back() {
+        for seed in 0..50 {
+            let plan = Plan::draw(seed, &Profile::everything());
+            assert_eq!(Plan::parse(&plan.to_string()), Ok(plan));
+        }
+    }
+
+    #[test]
+    fn texts_of_any_kind_read_back() {
+        for text in [
+            "",
+            " ",
+            "a b",
+            "#",
+            "\"\\\n\r\t\u{0}\u{2028}\u{1f600}",
+            "\u{85}",
+        ] {
+            let line = Word(text).to_string();
+            assert_eq!(line.lines().count(), 1, "{line:?}");
+            assert_eq!(Words::new(&line).unwrap().next().as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn times_read_back_to_the_microsecond() {
+        for micros in [0, 1, 999_999, 1_000_000, 1_500_000, 12_345_678] {
+            let time = Duration::from_micros(micros);
+            assert_eq!(read_micros(&Secs(time).to_string()), Some(micros));
+        }
+        assert_eq!(read_micros("20ms"), Some(20_000));
+        assert_eq!(read_micros("1.2345678s"), None);
+        assert_eq!(read_micros("s"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
+        let error = Plan::parse("plan 1\nseed x\n").unwrap_err();
+        assert_eq!(error.line, 2);
+        assert_eq!(
+            error.to_string(),
+            "line 2: `x` is not a seed; use a whole number that is not negative"
+        );
+        let head = "plan 1\nseed 1\nserver prosody page-cap 50\nweather latency 1ms jitter 0s packet 9\nheal 1s\nend 2s\n";
+        assert!(Plan::parse(head).is_ok());
+        let error = Plan::parse(&format!("{head}at 1s host 0 close")).unwrap_err();
+        assert!(error.problem.contains("host 0"), "{error}");
+        let error = Plan::parse(&format!("{head}at 1s stal")).unwrap_err();
+        assert_eq!(
+            (error.line, error.problem.as_str()),
+            (7, "`stal` is nothing that can happen")
+        );
+    }
+}
