@@ -14,13 +14,27 @@ pub struct JoinRoom {
     pub room: BareJid,
     /// The nick to go by.
     pub nick: Nick,
+    /// How many kicks are answered by coming back, instead of
+    /// [`Limits::kicks`](crate::Limits::kicks).
+    pub kicks: Option<u32>,
 }
 
 impl JoinRoom {
     /// Joins `room` as `nick`.
     #[must_use]
     pub const fn new(room: BareJid, nick: Nick) -> Self {
-        Self { room, nick }
+        Self {
+            room,
+            nick,
+            kicks: None,
+        }
+    }
+
+    /// The same, coming back after so many kicks: see [`Limits::kicks`](crate::Limits::kicks).
+    #[must_use]
+    pub const fn kicks(mut self, kicks: u32) -> Self {
+        self.kicks = Some(kicks);
+        self
     }
 }
 
@@ -44,8 +58,44 @@ pub struct Post {
     pub body: String,
     /// The archive id of the message this answers (XEP-0461).
     pub reply_to: Option<String>,
+    /// The nick of who said that message.
+    pub reply_author: Option<String>,
+    /// What that message says, or the part that matters. It is put before the body,
+    /// line by line after `> `, for readers that do not show what is answered, and
+    /// marked as said for them only (XEP-0428). Ignored without [`Self::reply_to`].
+    pub quote: Option<String>,
     /// How long to try, interruptions included. Default: [`Timing::post`](crate::Timing::post).
     pub deadline: Option<Duration>,
+    /// Whether it waits while an earlier post to the room is in doubt, so that
+    /// the order is kept across interruptions. Default: yes.
+    pub ordered: bool,
+    /// What to do when nobody can tell whether it is there. Default: to say so.
+    pub on_doubt: OnDoubt,
+    /// What to do about characters that XMPP cannot carry. Default: to refuse it.
+    pub forbidden: Forbidden,
+}
+
+/// What to do with a post of which nobody can tell whether it is in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnDoubt {
+    /// [`PostOutcome::Unknown`](crate::PostOutcome::Unknown): it is there once or not at all.
+    #[default]
+    Report,
+    /// It is sent again, under the same ids: it is there once or twice. Readers that
+    /// heed the ids show it once ([`Config::drop_repeats`](crate::Config::drop_repeats)).
+    Resend,
+}
+
+/// What to do about characters that XML cannot carry, escape codes for instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// [`PostError::ForbiddenChar`](crate::PostError::ForbiddenChar) says where the first is.
+    #[default]
+    Refuse,
+    /// U+FFFD takes the place of each.
+    Replace,
 }
 
 impl Post {
@@ -55,7 +105,12 @@ impl Post {
         Self {
             body: body.into(),
             reply_to: None,
+            reply_author: None,
+            quote: None,
             deadline: None,
+            ordered: true,
+            on_doubt: OnDoubt::Report,
+            forbidden: Forbidden::Refuse,
         }
     }
 
@@ -66,10 +121,45 @@ impl Post {
         self
     }
 
+    /// The same, naming who said what is answered.
+    #[must_use]
+    pub fn by(mut self, author: &str) -> Self {
+        self.reply_author = Some(author.into());
+        self
+    }
+
+    /// The same, quoting what is answered for readers that do not show it.
+    #[must_use]
+    pub fn quoting(mut self, quote: &str) -> Self {
+        self.quote = Some(quote.into());
+        self
+    }
+
     /// The same, with a deadline of its own.
     #[must_use]
     pub const fn within(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// The same, not waiting for earlier posts that are in doubt.
+    #[must_use]
+    pub const fn unordered(mut self) -> Self {
+        self.ordered = false;
+        self
+    }
+
+    /// The same, sent again when nobody can tell whether it is there.
+    #[must_use]
+    pub const fn or_resend(mut self) -> Self {
+        self.on_doubt = OnDoubt::Resend;
+        self
+    }
+
+    /// The same, with U+FFFD in place of characters that XMPP cannot carry.
+    #[must_use]
+    pub const fn replacing_forbidden(mut self) -> Self {
+        self.forbidden = Forbidden::Replace;
         self
     }
 }

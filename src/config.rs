@@ -106,6 +106,26 @@ pub struct Config {
     /// Whether streams are managed where the server offers it (XEP-0198): stanzas
     /// acknowledged, and a broken stream resumed. Default: yes.
     pub stream_management: bool,
+    /// Whether the engine connects again by itself where that may help. Default: yes.
+    /// Otherwise the end of each stream says [`Retry::Never`](crate::Retry::Never), and
+    /// all that lived on it ends.
+    pub reconnect: bool,
+    /// The room services of our own server, as domains. `None`, the default: the
+    /// account's domain and all below it.
+    ///
+    /// Between such a service and us there is no queue in which a post of a broken
+    /// stream could survive unseen, so that one which the archive does not have can
+    /// be sent again. Of a room elsewhere that can never be known. List nothing
+    /// (`Some(vec![])`) to have no post sent again by that rule.
+    pub own_services: Option<Vec<String>>,
+    /// Whether a room's archive is asked for its end with the first join. What is
+    /// posted before anything was heard there can then be found later, however much
+    /// is said meanwhile. Default: yes; a program that only reads can do without.
+    pub anchor_at_join: bool,
+    /// Whether subscriptions leave out what was said before by the same occupant
+    /// under the same id (XEP-0359): a post that its sender had to send again.
+    /// Default: yes.
+    pub drop_repeats: bool,
     /// Every bound.
     pub limits: Limits,
     /// Every waiting time.
@@ -127,6 +147,10 @@ impl Config {
             plaintext: Plaintext::default(),
             allow_plain: false,
             stream_management: true,
+            reconnect: true,
+            own_services: None,
+            anchor_at_join: true,
+            drop_repeats: true,
             limits: Limits::default(),
             timing: Timing::default(),
         })
@@ -143,6 +167,18 @@ impl Config {
         address.map_err(ConfigError::Resource)?;
         self.resource = Some(resource.into());
         Ok(self)
+    }
+
+    /// Whether the room service at `domain` is one of our own server.
+    pub(crate) fn is_own_service(&self, domain: &str) -> bool {
+        if let Some(services) = &self.own_services {
+            return services
+                .iter()
+                .any(|service| service.eq_ignore_ascii_case(domain));
+        }
+        domain
+            .strip_suffix(self.account.domain())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
     /// The account's address.
@@ -187,6 +223,24 @@ impl core::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_at_or_below_our_domain_are_our_own_unless_told() {
+        let mut config = Config::new("parley.local", "ana", "secret").unwrap();
+        for (domain, own) in [
+            ("parley.local", true),
+            ("muc.parley.local", true),
+            ("a.muc.parley.local", true),
+            ("evilparley.local", false),
+            ("muc.example.org", false),
+            ("local", false),
+        ] {
+            assert_eq!(config.is_own_service(domain), own, "{domain}");
+        }
+        config.own_services = Some(alloc::vec!["Rooms.example.org".into()]);
+        assert!(config.is_own_service("rooms.example.org"));
+        assert!(!config.is_own_service("muc.parley.local"));
+    }
 
     #[test]
     fn a_configuration_that_cannot_log_in_is_none() {

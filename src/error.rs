@@ -81,7 +81,7 @@ conditions! {
     ResourceConstraint = "resource-constraint",
     /// XML that XMPP forbids: a comment, a DTD, a processing instruction.
     RestrictedXml = "restricted-xml",
-    /// Use another host.
+    /// Use another host. Reported, not followed.
     SeeOtherHost = "see-other-host",
     /// The server is going down.
     SystemShutdown = "system-shutdown",

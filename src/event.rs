@@ -9,6 +9,7 @@ use crate::error::{AuthFailure, Condition, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::{BareJid, Jid};
 use crate::time::{Instant, Timer};
+use crate::token::PostToken;
 use crate::xml::XmlError;
 
 /// What happened. Owned, in order, each of its kind as often as its text says.
@@ -62,6 +63,13 @@ pub enum Event {
         id: QueryId,
         /// What.
         event: FetchEvent,
+    },
+    /// The outcome of a [`resolve`](crate::Engine::resolve): exactly one for each.
+    Resolved {
+        /// Which.
+        id: QueryId,
+        /// What was found.
+        resolution: Resolution,
     },
     /// The outcome of a discovery: exactly one for each.
     Disco {
@@ -251,6 +259,11 @@ pub enum RoomEvent {
         /// Who set it, if the room says.
         by: Option<String>,
     },
+    /// The room was lost while we were away, and made anew by our coming back (status
+    /// 201): with it, most likely, its archive. [`Self::Joined`] follows.
+    ///
+    /// Where somebody else was back before us, nothing tells.
+    Recreated,
     /// The room would not be destroyed.
     DestroyRefused(StanzaError),
     /// We are out.
@@ -292,6 +305,9 @@ pub struct RoomInfo {
     pub members_only: bool,
     /// Only those with voice may post.
     pub moderated: bool,
+    /// It says by itself whether we are in it, and troubles no other client of ours
+    /// to (`muc#self-ping-optimization`, XEP-0410).
+    pub self_ping: bool,
 }
 
 /// Why a room could not be joined.
@@ -314,7 +330,7 @@ pub enum JoinFailure {
 pub enum LeaveCause {
     /// Of their own will, or we asked to leave.
     Asked,
-    /// Kicked (status 307).
+    /// Kicked (status 307). Whether the engine comes back: [`Limits::kicks`](crate::Limits::kicks).
     Kicked {
         /// The reason given, hostile until escaped.
         reason: Option<String>,
@@ -333,6 +349,9 @@ pub enum LeaveCause {
     Unexplained,
     /// A technical problem, a broken link between servers for instance (333).
     TechnicalProblem,
+    /// The room lost us without a word: it said so when it was asked (XEP-0410), or
+    /// refused a post as a stranger's.
+    Dropped,
     /// The room was destroyed.
     Destroyed {
         /// Where to go instead, as the room says. Never followed by itself.
@@ -440,6 +459,10 @@ pub enum GapReason {
     /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known,
     /// or while the reader took nothing in a room without an archive to read it from.
     Overflow,
+    /// The room was lost and made anew ([`RoomEvent::Recreated`]): what was said since
+    /// the position was lost with it, if it was not kept by chance. What its archive
+    /// holds after the position, or all if it does not know it, follows.
+    Recreated,
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
     /// The archive did not show in time what the room said: what was said before
@@ -461,12 +484,24 @@ pub enum PostOutcome {
     },
     /// The room refused it; it is not there and never will be.
     Rejected(StanzaError),
+    /// The server ended the stream over something that was in flight, and this was
+    /// among it. It is not in the room, and is not sent again: if it is what the
+    /// server does not bear, it would end every stream.
+    ///
+    /// At most one of them is guilty. Those with `among` above one can be posted
+    /// again one at a time; who posts them all again at once may end up here again.
+    StreamKill {
+        /// What the server said.
+        condition: StreamCondition,
+        /// How many posts, of all rooms, were in flight then, this one included.
+        among: u32,
+    },
     /// It was never handed to a transport that could have delivered it.
     NotSent(NotSent),
-    /// It may be there or not: it was sent, and no answer came.
+    /// It may be there or not: it was sent, and nobody could tell in time.
     Unknown {
-        /// The id it carries, by which it can be found in the archive.
-        origin_id: String,
+        /// What [`Engine::resolve`](crate::Engine::resolve) decides by, later.
+        token: Box<PostToken>,
     },
 }
 
@@ -490,6 +525,54 @@ pub enum NotSent {
     NoRoom,
     /// The stream ended and is not set up again.
     Offline,
+    /// The server takes only smaller ones since it came back (XEP-0478).
+    TooLarge,
+}
+
+/// What came of an attempt to [resolve](crate::Engine::resolve) a post in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// It is in the room's archive, at this position.
+    Found(ArchiveId),
+    /// The archive was read from before the post was sent to its end, and it is not
+    /// there. It may still come: if the stream that it was sent on lives on
+    /// somewhere, if the room is at another server, if the archive lags; or it may
+    /// have been there, if the archive keeps messages for a time only.
+    AbsentSoFar,
+    /// The archive does not tell.
+    CannotTell(CannotTell),
+}
+
+/// Why an archive does not tell whether a post is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CannotTell {
+    /// The room has no archive.
+    NoArchive,
+    /// The archive no longer knows the place to read from.
+    AnchorExpired,
+    /// No place to read from was known when the post left, and the archive is too
+    /// long to be read whole.
+    NoAnchor,
+    /// The archive says that what it shows may still change (`stable='false'`).
+    Unstable,
+    /// Reading it failed.
+    Failed(RequestError),
+}
+
+impl fmt::Display for CannotTell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoArchive => f.write_str("the room has no archive to look into"),
+            Self::AnchorExpired => {
+                f.write_str("the archive no longer reaches back to when it was sent")
+            }
+            Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
+            Self::Unstable => f.write_str("what the archive shows may still change"),
+            Self::Failed(error) => write!(f, "the archive could not be read: {error}"),
+        }
+    }
 }
 
 /// Progress and outcome of a fetch.

@@ -146,10 +146,11 @@ pub(crate) enum Label {
     Resource,
     Nick,
     Jitter,
+    SelfPing,
 }
 
 impl Label {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     const fn name(self) -> &'static [u8] {
         match self {
@@ -160,6 +161,7 @@ impl Label {
             Self::Resource => b"resource",
             Self::Nick => b"nick",
             Self::Jitter => b"jitter",
+            Self::SelfPing => b"self-ping",
         }
     }
 }
@@ -201,7 +203,12 @@ impl IdSource {
 
     /// A duration drawn evenly from zero to `max`, both included.
     pub(crate) fn jitter(&mut self, max: Duration) -> Duration {
-        let drawn = self.draw(Label::Jitter);
+        self.jitter_for(Label::Jitter, max)
+    }
+
+    /// The same, of the stream of values with this label.
+    pub(crate) fn jitter_for(&mut self, label: Label, max: Duration) -> Duration {
+        let drawn = self.draw(label);
         let wide = u64::from_be_bytes(*drawn.first_chunk::<8>().unwrap_or(&[0; 8]));
         let span = u128::from(u64::try_from(max.as_micros()).unwrap_or(u64::MAX)) + 1;
         // Multiply and shift: even enough for a delay, and no loop.

@@ -54,6 +54,15 @@ pub struct Limits {
     pub held_messages: usize,
     /// Bytes of live messages of one room held back, likewise. Default 1 MiB.
     pub held_bytes: usize,
+    /// Kicks (status 307) that are answered by coming back, after a pause, within
+    /// [`Timing::kick_memory`]. Default 1: a second kick is final. 0: each is. More
+    /// than 16 count as 16. At it: the room is left for good. A single room may
+    /// have its own: [`JoinRoom::kicks`](crate::JoinRoom::kicks).
+    pub kicks: u32,
+    /// Attempts to connect that the engine makes by itself in any hour. Default 120;
+    /// a quarter of them may follow each other as fast as the backoff lets them, the
+    /// rest come evenly spaced. At it: the next attempt waits. Zero counts as one.
+    pub attempts_per_hour: u32,
     /// Messages asked for in one page of an archive. Default 100. Servers may send fewer.
     pub page: u32,
     /// Archive ids remembered for each room to recognise repetition. Default 1024.
@@ -78,6 +87,8 @@ impl Default for Limits {
             unacked_bytes: 1024 * 1024,
             held_messages: 256,
             held_bytes: 1024 * 1024,
+            kicks: 1,
+            attempts_per_hour: 120,
             page: 100,
             remembered_ids: 1024,
         }
@@ -126,7 +137,9 @@ impl Limits {
         let remembered = times(self.remembered_ids, 2048);
         let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
             .saturating_add(held)
-            .saturating_add(remembered);
+            .saturating_add(remembered)
+            // Ids of one page of the archive, while posts are searched in it.
+            .saturating_add(u64::from(self.page).saturating_mul(4096));
         // Two pages: one that is delivered, one that is compared; and what was told late.
         let subscription = page
             .saturating_mul(2)
@@ -227,14 +240,30 @@ pub struct Timing {
     pub backoff_min: Duration,
     /// The longest ceiling of the backoff. Default 60 s.
     pub backoff_max: Duration,
-    /// How long a stream must last for the backoff to start afresh. Default 60 s.
+    /// The shortest pause where the server lacks resources or does not like what we
+    /// do, which takes more than a moment to change. Default 30 s.
+    pub slow_min: Duration,
+    /// The longest pause there. Default 10 min.
+    pub slow_max: Duration,
+    /// How long a stream must last for the backoff to start afresh, and likewise a
+    /// stay in a room. Default 60 s.
     pub stable: Duration,
-    /// For an archive to show what its room said, at most; some lag behind. Default 5 s.
+    /// For an archive to show what its room said, at most; some lag behind. An archive
+    /// that does not have a post in doubt is asked again after that long. Default 5 s.
     pub settle: Duration,
     /// Between two comparisons of what a subscription delivered with the archive. The
     /// first two after each catch-up come after [`settle`](Self::settle) and half a
     /// minute. Default 10 min.
     pub audit: Duration,
+    /// Silence of a room after which it is asked whether we are still in it (XEP-0410);
+    /// up to a quarter longer, drawn anew each time. Default 5 min. Shorter than a
+    /// second counts as a second; [`Duration::MAX`] asks never.
+    pub self_ping: Duration,
+    /// The pause after a first kick before the room is joined again; up to half as
+    /// long again, drawn, and doubled for each further kick. Default 10 s.
+    pub kick_pause: Duration,
+    /// How long a kick is remembered. Default 1 h.
+    pub kick_memory: Duration,
     /// For a post to reach its outcome, unless the post says otherwise. Default 60 s.
     pub post: Duration,
 }
@@ -254,9 +283,14 @@ impl Default for Timing {
             keepalive_reply: secs(15),
             backoff_min: Duration::from_millis(500),
             backoff_max: secs(60),
+            slow_min: secs(30),
+            slow_max: secs(600),
             stable: secs(60),
             settle: secs(5),
             audit: secs(600),
+            self_ping: secs(300),
+            kick_pause: secs(10),
+            kick_memory: secs(3600),
             post: secs(60),
         }
     }

@@ -74,6 +74,8 @@ impl<'a> Archived<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fin<'a> {
     pub(crate) complete: bool,
+    /// Results of a server that does not say otherwise "are stable" (section 4.2).
+    pub(crate) stable: bool,
     pub(crate) set: rsm::Set<'a>,
 }
 
@@ -82,6 +84,7 @@ impl<'a> Fin<'a> {
     pub(crate) fn read(fin: Element<'a>) -> Option<Self> {
         fin.is("fin", ns::MAM).then(|| Self {
             complete: matches!(fin.attr("complete"), Some("true" | "1")),
+            stable: !matches!(fin.attr("stable"), Some("false" | "0")),
             set: rsm::read(fin),
         })
     }
@@ -360,6 +363,7 @@ mod tests {
     fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
         Fin {
             complete,
+            stable: true,
             set: rsm::Set {
                 first,
                 last,

@@ -146,6 +146,7 @@ pub(crate) fn room_info(query: Element<'_>) -> RoomInfo {
         match feature {
             ns::MAM => info.archive = true,
             ns::SID => info.stanza_ids = true,
+            ns::SELF_PING => info.self_ping = true,
             ns::OCCUPANT_ID => info.occupant_ids = true,
             "muc_persistent" => info.persistent = true,
             "muc_membersonly" => info.members_only = true,

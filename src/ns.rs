@@ -34,6 +34,8 @@ pub(crate) const MUC: &str = "http://jabber.org/protocol/muc";
 pub(crate) const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// Owner's use cases: unlocking, destroying. XEP-0045.
 pub(crate) const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// A room answers self-pings itself. XEP-0410.
+pub(crate) const SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
 /// Data forms. XEP-0004.
 pub(crate) const DATA: &str = "jabber:x:data";
 /// Message archive. XEP-0313.
@@ -50,6 +52,8 @@ pub(crate) const SID: &str = "urn:xmpp:sid:0";
 pub(crate) const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Replies. XEP-0461.
 pub(crate) const REPLY: &str = "urn:xmpp:reply:0";
+/// Texts for who does not know better. XEP-0428.
+pub(crate) const FALLBACK: &str = "urn:xmpp:fallback:0";
 /// Namespaces in XML 1.0, the prefix `xml`.
 pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Namespaces in XML 1.0, the prefix `xmlns`.

@@ -273,6 +273,12 @@ impl Management {
         })
     }
 
+    /// The number of the first stanza that the server has not said it handled; zero
+    /// where it says nothing.
+    pub(crate) const fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// Whether the server can resume the stream if it breaks, or did break.
     pub(crate) const fn resumable(&self) -> bool {
         self.resumption.is_some()

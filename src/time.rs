@@ -85,6 +85,8 @@ pub enum Timer {
     Iq,
     /// A post reached its deadline.
     Post,
+    /// An archive that did not have a post in doubt is looked at again.
+    Settle,
     /// A room does not answer the join.
     Join,
     /// A room gives no proof that the occupant of our nick is us.
@@ -93,6 +95,8 @@ pub enum Timer {
     Parting,
     /// A room is joined again after a refusal that may pass.
     Rejoin,
+    /// A room was silent for a while: time to ask whether we are still in it.
+    SelfPing,
     /// A fetch that waits for news reached the end of its patience.
     FetchWait,
     /// A fetch that waits for news heard some, and looks whether the archive has it.
@@ -162,6 +166,7 @@ impl TimerKey {
                 // These accuse nobody, but ask for what we would not read.
                 | Timer::LogSettle
                 | Timer::LogAudit
+                | Timer::SelfPing
         )
     }
 }
@@ -177,10 +182,14 @@ impl TimerKey {
                 | Timer::SelfPresence
                 | Timer::Parting
                 | Timer::Rejoin
+                // XEP-0410 section 4: "If a client session is in hibernation", it "should
+                // defer sending of self-ping requests until it is reconnected".
+                | Timer::SelfPing
                 | Timer::LogRetry
                 | Timer::LogSettle
                 | Timer::LogAudit
                 | Timer::FetchRecheck
+                | Timer::Settle
         )
     }
 }

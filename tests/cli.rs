@@ -105,6 +105,18 @@ fn mistakes_of_usage_are_2_with_a_remedy() {
         &["tail"],
         &["tail", "a", "b", "--since", "x"],
         &["post", "t", "bell\u{7}"],
+        &["post", "--resolve", "1730"],
+        &[
+            "post",
+            "--resolve",
+            "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.eA.Nw.Ym9i.~.cut",
+        ],
+        &[
+            "post",
+            "t",
+            "--resolve",
+            "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.eA.Nw.Ym9i.~.Bd4xy-WP",
+        ],
         &["post", "t", "x", "--service", "http://localhost"],
         &["post", "t", "x", "--config", "/no/such/file"],
         &["post", "t", "x", "--password-file", "/no/such/file"],

@@ -2,7 +2,7 @@
 //! (STARTTLS, direct TLS, clear text over loopback) and way in (the library, the bridge).
 //!
 //! The name of a test is its combination: `prosody::starttls::bridge::…`. What does not depend on
-//! the way in is below `refusals`, `outages`, `resumption` and `logins`. All tests of a kind share their servers
+//! the way in is below `refusals`, `outages`, `resumption`, `doubts` and `logins`. All tests of a kind share their servers
 //! and keep to topics of their own.
 #![cfg(feature = "cli")]
 #![allow(
@@ -19,6 +19,10 @@
 mod backend;
 #[path = "conformance/bridge.rs"]
 mod bridge;
+#[path = "conformance/doubts.rs"]
+mod doubts;
+#[path = "conformance/evictions.rs"]
+mod evictions;
 #[path = "conformance/logins.rs"]
 mod logins;
 #[path = "conformance/outages.rs"]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["error", "ids", "limits", "ns", "planted", "prep", "time"],
     &["jid"],
-    &["topic", "command", "config"],
+    &["topic", "command", "config", "token"],
     &["xml"],
     &["event"],
     &["stanza"],
@@ -43,7 +43,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["xml"]),
     ("hmac", &["ids", "sasl", "sim"]),
     ("sha1", &["sasl", "sim", "topic"]),
-    ("sha2", &["ids", "sasl", "sim", "tokio", "embedded"]),
+    (
+        "sha2",
+        &["ids", "sasl", "sim", "token", "tokio", "embedded"],
+    ),
     ("stringprep", &["prep"]),
     ("rustls", &["tokio"]),
     ("tokio_rustls", &["tokio", "embedded"]),

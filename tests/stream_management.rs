@@ -29,11 +29,18 @@ use parley_xmpp::{
     Event, OfflineCause, PeerMisbehaved, Post, PostId, PostOutcome, RoomEvent, RoomId, Transport,
     TransportFailure, TransportFailureKind,
 };
-use peer::{BIND_SM, Peer, ROOM, ROOM_FEATURES, attribute, config};
+use peer::{BIND_SM, Peer, ROOM, ROOM_FEATURES, attribute};
 
 const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3' id='sm-1' resume='true' max='600'/>";
 const ASK: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 const NOT_FOUND: &str = "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>";
+
+/// Nothing is said that a test did not ask for.
+fn config() -> parley_xmpp::Config {
+    let mut config = peer::config();
+    config.anchor_at_join = false;
+    config
+}
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -142,6 +149,12 @@ fn outcomes(events: &[Event]) -> Vec<(PostId, PostOutcome)> {
         _ => None,
     };
     events.iter().filter_map(outcome).collect()
+}
+
+/// What becomes of the posts when nothing is found out about them any more.
+fn given_up(peer: &mut Peer) -> Vec<(PostId, PostOutcome)> {
+    peer.engine.close(peer.now);
+    outcomes(&peer.events())
 }
 
 fn room_events(events: &[Event]) -> Vec<RoomEvent> {

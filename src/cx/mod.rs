@@ -150,12 +150,20 @@ pub(crate) enum Purpose {
     Unlock(RoomId),
     /// What a room can do.
     RoomInfo(RoomId),
+    /// Whether we are still in a room.
+    SelfPing(RoomId),
     /// Destroying a room.
     Destroy(RoomId),
     /// A page of a fetch.
     FetchPage(QueryId),
     /// A page of a subscription.
     LogPage(SubscriptionId),
+    /// Where a room's archive ends.
+    Anchor(RoomId),
+    /// A page that may hold posts in doubt.
+    Inquiry(RoomId),
+    /// A page that may hold a post to resolve.
+    Resolve(QueryId),
     /// What an entity is.
     DiscoInfo(QueryId),
     /// What an entity names.

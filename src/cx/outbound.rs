@@ -29,6 +29,8 @@ pub(crate) struct Outbound {
     count: u64,
     /// The number of the first stanza that no transport has had whole.
     whole: u64,
+    /// Where the last one ends of which the transport has taken all, in the stream.
+    last_end: u64,
     kept: Option<Kept>,
     /// Something was written of which it is to be known soon whether it arrived.
     urgent: bool,
@@ -130,6 +132,13 @@ impl Outbound {
         self.whole
     }
 
+    /// The number of the first stanza of which the transport has not even had the
+    /// first byte; a later one, where something else stands between.
+    pub(crate) fn begun(&self) -> u64 {
+        let partial = !self.ends.is_empty() && self.sent > self.last_end;
+        self.whole.saturating_add(u64::from(partial))
+    }
+
     pub(crate) fn advance(&mut self, n: usize) {
         let n = n.min(self.waiting().len());
         self.taken = self.taken.saturating_add(n);
@@ -137,7 +146,7 @@ impl Outbound {
             .sent
             .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
         while self.ends.front().is_some_and(|end| *end <= self.sent) {
-            self.ends.pop_front();
+            self.last_end = self.ends.pop_front().unwrap_or(self.sent);
             self.whole = self.whole.saturating_add(1);
         }
         if self.taken == self.bytes.len() {
@@ -155,6 +164,7 @@ impl Outbound {
         self.bytes = Vec::new();
         self.taken = 0;
         self.sent = 0;
+        self.last_end = 0;
         self.ends.clear();
     }
 

@@ -1,22 +1,24 @@
 //! What the host asks for: checked first, then queued, or refused and nothing changed.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::fetching::Fetching;
 use super::link::Link;
 use super::machine::{Machine, RoomEntry};
 use super::refusal::{JoinError, PostError, QueryError};
-use crate::command::{Fetch, JoinRoom, Nick, Post, Start};
+use crate::command::{Fetch, Forbidden, JoinRoom, Nick, Post, Start};
 use crate::cx::Purpose;
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::RequestError;
 use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::Jid;
 use crate::ns;
+use crate::room::outbox::Fit;
 use crate::room::{Log, Nickname, Room};
 use crate::stanza::iq::Kind;
-use crate::stanza::message;
+use crate::stanza::message::{self, Draft};
 use crate::time::{Timer, TimerKey};
 use crate::xml::{Writer, check_text};
 
@@ -47,9 +49,18 @@ impl Machine {
             return Err(JoinError::InvalidNick);
         }
         let id = RoomId(self.room_ids.next());
-        let remembered = self.core.config.limits.remembered_ids;
         self.by_address.insert(join.room.as_str().into(), id);
-        let mut room = Room::new(id, join.room, nick, remembered);
+        let near = self.core.config.is_own_service(join.room.domain());
+        let mut room = Room::new(id, join.room, nick, near, &self.core.config.limits);
+        if let Some(kicks) = join.kicks {
+            room = room.with_kicks(kicks);
+        }
+        room.outbox.want_anchor(self.core.config.anchor_at_join);
+        if let Some(us) = &self.us {
+            let limit = self.stanza_limit();
+            let outbox = &mut room.outbox;
+            outbox.session_began(&mut self.core.cx(), us.as_str(), limit);
+        }
         let parting = self.partings.contains_key(room.jid().as_str());
         if matches!(self.link, Link::Online) && !parting {
             room.enter(&mut self.core.cx());
@@ -94,37 +105,32 @@ impl Machine {
         if self.closing {
             return Err(PostError::Closed);
         }
-        if post.body.is_empty() {
-            return Err(PostError::Empty);
-        }
-        check_text(&post.body).map_err(PostError::ForbiddenChar)?;
-        if let Some(reply_to) = &post.reply_to {
-            check_text(reply_to).map_err(PostError::ForbiddenChar)?;
-        }
+        let post = fit_text(post)?;
         let limit = self.stanza_limit();
         let entry = self.rooms.get_mut(&id).ok_or(PostError::UnknownRoom)?;
+        let room = entry.room.jid().as_str();
+        let (deadline, ordered, on_doubt) = (post.deadline, post.ordered, post.on_doubt);
+        let draft = Draft::new(post, room);
         let mut measured = Vec::new();
         let mut w = Writer::new(&mut measured);
-        let reply_to = post.reply_to.as_deref();
-        message::write_post(
-            &mut w,
-            entry.room.jid().as_str(),
-            MEASURE_ID,
-            &post.body,
-            reply_to,
-        );
+        message::write_post(&mut w, room, MEASURE_ID, &draft);
         w.finish().map_err(PostError::ForbiddenChar)?;
-        if measured.len() > limit {
-            return Err(PostError::TooLarge {
-                size: measured.len(),
-                limit,
-            });
+        let size = measured.len();
+        if size > limit {
+            return Err(PostError::TooLarge { size, limit });
         }
         if entry.room.outbox.len() >= self.core.config.limits.posts_per_room {
             return Err(PostError::Busy);
         }
         let post_id = PostId(self.ids.next());
         let mut cx = self.core.cx();
+        let post = Fit {
+            draft,
+            size,
+            deadline,
+            ordered,
+            on_doubt,
+        };
         entry.room.outbox.push(&mut cx, post_id, post);
         if matches!(self.link, Link::Online) {
             entry.room.flush(&mut cx);
@@ -134,7 +140,7 @@ impl Machine {
 
     /// The largest stanza that the server takes: what it announces (XEP-0478),
     /// within reason, or else what servers are known to take.
-    fn stanza_limit(&self) -> usize {
+    pub(super) fn stanza_limit(&self) -> usize {
         /// RFC 6120 section 13.12: no server may refuse less.
         const SMALLEST: u64 = 10_000;
         let announced = self.login.max_bytes.map(|max| max.max(SMALLEST));
@@ -165,6 +171,9 @@ impl Machine {
         if self.discos.remove(&id) {
             self.core.cx().disarm(Timer::FetchStalled, id.0);
         }
+        if let Some(mut resolving) = self.resolving.remove(&id) {
+            resolving.disarm(&mut self.core.cx());
+        }
     }
 
     pub(super) fn subscribe(
@@ -182,7 +191,14 @@ impl Machine {
         let entry = self.rooms.get_mut(&room).ok_or(QueryError::UnknownRoom)?;
         let id = SubscriptionId(self.ids.next());
         let limits = &self.core.config.limits;
-        let mut log = Log::new(id, start, credit, limits.remembered_ids, limits.page);
+        let mut log = Log::new(
+            id,
+            start,
+            credit,
+            limits.remembered_ids,
+            self.core.config.drop_repeats,
+            limits.page,
+        );
         if entry.room.is_in() && !self.management.is_suspended() {
             log.enter(
                 &mut self.core.cx(),
@@ -237,8 +253,15 @@ impl Machine {
         Ok(id)
     }
 
-    fn may_query(&self) -> Result<(), QueryError> {
-        let under_way = self.fetches.len().saturating_add(self.discos.len());
+    pub(super) fn disconnect(&mut self) {
+        if !self.closing {
+            self.part();
+        }
+    }
+
+    pub(super) fn may_query(&self) -> Result<(), QueryError> {
+        let under_way = [self.fetches.len(), self.discos.len(), self.resolving.len()];
+        let under_way = under_way.into_iter().fold(0, usize::saturating_add);
         if self.closing {
             Err(QueryError::Closed)
         } else if under_way >= self.core.config.limits.queries {
@@ -255,5 +278,46 @@ impl Machine {
             self.link,
             Link::Resting | Link::Parting | Link::Draining | Link::Closed
         ) && !self.core.timers.is_armed(reconnect)
+    }
+}
+
+/// A post whose texts XML can carry, or where it cannot.
+fn fit_text(mut post: Post) -> Result<Post, PostError> {
+    if post.body.is_empty() {
+        return Err(PostError::Empty);
+    }
+    let Post {
+        body,
+        reply_to,
+        reply_author,
+        quote,
+        forbidden,
+        ..
+    } = &mut post;
+    let more = [reply_author, quote].into_iter().flatten();
+    for text in more.chain([body]) {
+        if let Err(found) = check_text(text) {
+            match forbidden {
+                Forbidden::Replace => {
+                    *text = text.chars().map(carried).collect::<String>();
+                }
+                Forbidden::Refuse => return Err(PostError::ForbiddenChar(found)),
+            }
+        }
+    }
+    // Nothing that was changed would be the id of anything.
+    if let Some(reply_to) = reply_to {
+        check_text(reply_to).map_err(PostError::ForbiddenChar)?;
+    }
+    Ok(post)
+}
+
+/// A character, or what takes its place where XML cannot carry it.
+fn carried(c: char) -> char {
+    let mut buffer = [0; 4];
+    if check_text(c.encode_utf8(&mut buffer)).is_ok() {
+        c
+    } else {
+        char::REPLACEMENT_CHARACTER
     }
 }

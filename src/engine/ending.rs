@@ -1,9 +1,154 @@
-//! What the end of a stream means: what the peer is told, whether there will be
-//! another, and whether that may go on where this one broke. One exhaustive match
-//! each, so that a new cause asks to be decided on.
+//! How a stream ends: what the peer is told, who learns of it, and whether what
+//! lived on it may go on in another (RFC 6120, sections 4.4 and 4.9; XEP-0198 v1.6.3,
+//! section 5). One exhaustive match each, so that a new cause asks to be decided on.
+//!
+//! Every end of a stream goes through [`Machine::end_stream`]. Whether and when there
+//! is another is decided in [`retry`](super::retry).
 
-use crate::error::{AuthFailure, SaslCondition, StreamCondition};
-use crate::event::{OfflineCause, PeerIncompatible, PeerMisbehaved, TransportFailureKind};
+use super::link::Link;
+use super::machine::Machine;
+use crate::error::StreamCondition;
+use crate::event::{Event, OfflineCause, PeerIncompatible, PeerMisbehaved, Retry};
+use crate::planted::{Bug, planted};
+use crate::stanza::presence;
+use crate::stream;
+use crate::time::Timer;
+
+/// How a stream ends, as far as it decides what can still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The transport is gone, or never was.
+    Dead,
+    /// The peer ended the stream.
+    Theirs,
+    /// We end it.
+    Ours,
+}
+
+impl Machine {
+    /// The transport of a stream that had ended is closed.
+    pub(super) fn transport_gone(&mut self) {
+        self.core.cx().disarm(Timer::Close, 0);
+        self.core.out.reset();
+        self.link = Link::Resting;
+        self.finish();
+    }
+
+    /// Ends the engine, if that was asked for.
+    fn finish(&mut self) {
+        if self.closing {
+            self.link = Link::Closed;
+            self.core.cx().tell(Event::Closed);
+        }
+    }
+
+    /// Ends the engine.
+    pub(super) fn close(&mut self) {
+        if !core::mem::replace(&mut self.closing, true) {
+            self.part();
+            if matches!(self.link, Link::Resting) {
+                self.finish();
+            }
+        }
+    }
+
+    /// Ends the stream, or the attempt at one, or the waiting for the next.
+    pub(super) fn part(&mut self) {
+        match self.link {
+            Link::Online => {
+                self.core.out.stanza(presence::write_final);
+                self.management.take_leave(&mut self.core.cx());
+                self.end_stream(OfflineCause::Closed, Ending::Ours);
+            }
+            Link::Negotiating(_) => self.end_stream(OfflineCause::Closed, Ending::Ours),
+            Link::Connecting => self.end_stream(OfflineCause::Closed, Ending::Dead),
+            Link::Resting | Link::Parting | Link::Draining => {
+                self.core.cx().disarm(Timer::Reconnect, 0);
+                self.session_over(Retry::Never, None);
+            }
+            Link::Closed => {}
+        }
+    }
+
+    /// Decides on the next attempt, and arms it.
+    fn next_attempt(&mut self, cause: &OfflineCause) -> Retry {
+        if self.closing || !self.core.config.reconnect {
+            return Retry::Never;
+        }
+        let (cx, config) = self.core.split();
+        let (limits, timing) = (&config.limits, &config.timing);
+        let Some(pause) = self.pacing.after(cause, cx.now, limits, timing, cx.ids) else {
+            return Retry::Never;
+        };
+        self.core.cx().arm(Timer::Reconnect, 0, pause);
+        Retry::At(self.core.now.plus(pause))
+    }
+
+    /// Ends the stream, or the attempt at one: the one place where that happens.
+    pub(super) fn end_stream(&mut self, cause: OfflineCause, ending: Ending) {
+        let condition = stream_condition(&cause);
+        let awaits_tls =
+            matches!(&self.link, Link::Negotiating(negotiation) if negotiation.awaits_tls());
+        for timer in [
+            Timer::Ack,
+            Timer::Connect,
+            Timer::Negotiation,
+            Timer::Login,
+            Timer::Keepalive,
+            Timer::KeepaliveReply,
+            Timer::Stable,
+            Timer::Work,
+        ] {
+            self.core.cx().disarm(timer, 0);
+        }
+        let retry = self.next_attempt(&cause);
+        let times = 1 + usize::from(planted(Bug::OfflineTwice));
+        for _ in usize::from(planted(Bug::OfflineUntold))..times {
+            let cause = cause.clone();
+            self.core.cx().tell(Event::Offline { cause, retry });
+        }
+        self.suspect_posts(&cause);
+        let writable = ending != Ending::Dead && !awaits_tls;
+        if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
+            // What is written and not yet sent will be, if the transport lives on.
+            let all = writable && !self.management.is_suspended();
+            self.session_over(retry, all.then_some(u64::MAX));
+        }
+        if !writable {
+            self.core.out.reset();
+            // Somebody may still hold the transport; it is let go with the next
+            // state the host is told of.
+            self.link = Link::Resting;
+            return self.finish();
+        }
+        let detail = match cause {
+            OfflineCause::PeerMisbehaved(what) => Some(what),
+            _ => None,
+        };
+        stream::write_end(&mut self.core.cx(), condition, detail);
+        let patience = self.core.config.timing.close;
+        self.core.cx().arm(Timer::Close, 0, patience);
+        self.link = if cause == OfflineCause::Closed {
+            Link::Parting
+        } else {
+            Link::Draining
+        };
+    }
+
+    /// The server closed its side as well, or takes too long to.
+    pub(super) fn drain(&mut self) {
+        match self.link {
+            Link::Parting => {
+                let patience = self.core.config.timing.close;
+                self.core.cx().arm(Timer::Close, 0, patience);
+                self.link = Link::Draining;
+            }
+            // The host takes too long to close it.
+            Link::Draining => self.transport_gone(),
+            _ => {}
+        }
+    }
+}
 
 /// What the peer is told about the end of the stream: RFC 6120, section 4.9.3.
 pub(super) const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondition> {
@@ -38,64 +183,6 @@ pub(super) const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondi
         | OfflineCause::Auth(_)
         | OfflineCause::Bind(_)
         | OfflineCause::Closed => None,
-    }
-}
-
-/// What the end of a stream means for the next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// It may be better in a moment.
-    Transient,
-    /// It may be better in some minutes.
-    Slow,
-    /// It will not be better until somebody changes something.
-    Attention,
-}
-
-/// How bad the end of a stream is.
-pub(super) const fn class(cause: &OfflineCause) -> Class {
-    match cause {
-        OfflineCause::Transport(failure) => match failure.kind {
-            TransportFailureKind::Certificate => Class::Attention,
-            TransportFailureKind::Resolve
-            | TransportFailureKind::Connect
-            | TransportFailureKind::Tls
-            | TransportFailureKind::Io => Class::Transient,
-        },
-        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed => Class::Transient,
-        OfflineCause::StreamError { condition, .. } => match condition {
-            // Somebody else took our place: to take it back would be a see-saw.
-            StreamCondition::Conflict
-            | StreamCondition::HostUnknown
-            | StreamCondition::HostGone
-            | StreamCondition::NotAuthorized
-            | StreamCondition::InvalidFrom
-            | StreamCondition::InvalidNamespace
-            | StreamCondition::UnsupportedVersion
-            | StreamCondition::UnsupportedFeature
-            | StreamCondition::UnsupportedEncoding
-            | StreamCondition::UnsupportedStanzaType
-            | StreamCondition::SeeOtherHost => Class::Attention,
-            StreamCondition::PolicyViolation | StreamCondition::ResourceConstraint => Class::Slow,
-            _ => Class::Transient,
-        },
-        OfflineCause::Auth(failure) => match failure {
-            AuthFailure::Rejected {
-                condition: SaslCondition::TemporaryAuthFailure,
-                ..
-            } => Class::Slow,
-            _ => Class::Attention,
-        },
-        OfflineCause::Bind(error) => match error.condition {
-            crate::error::Condition::ResourceConstraint
-            | crate::error::Condition::InternalServerError => Class::Slow,
-            _ => Class::Attention,
-        },
-        OfflineCause::PeerIncompatible(_) | OfflineCause::Closed => Class::Attention,
-        // A peer that garbles its XML may have been restarted in the middle.
-        OfflineCause::Xml(_) | OfflineCause::PeerMisbehaved(_) | OfflineCause::Internal(_) => {
-            Class::Slow
-        }
     }
 }
 

@@ -113,6 +113,9 @@ impl Machine {
             let result = Err(RequestError::TimedOut);
             self.core.cx().tell(Event::Disco { id, result });
         }
+        if key.why == Timer::FetchStalled {
+            self.fail_resolving(|resolving| resolving.id == id, &RequestError::TimedOut);
+        }
         let Some(fetching) = self.fetches.get_mut(&id) else {
             return;
         };

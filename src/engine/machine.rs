@@ -6,6 +6,8 @@ use alloc::string::String;
 
 use super::fetching::Fetching;
 use super::link::Link;
+use super::resolving::Resolving;
+use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
 use crate::cx::{Cx, EventQueue, Outbound, Requests};
@@ -82,8 +84,7 @@ pub(super) struct Machine {
     pub(super) link: Link,
     /// Transports asked for so far.
     pub(super) attempts: u32,
-    /// Failed streams in a row, none of which lasted long enough to be stable.
-    pub(super) failures: u32,
+    pub(super) pacing: Pacing,
     /// The end was asked for.
     pub(super) closing: bool,
     /// The resource to ask for: always the same, so that a new stream makes the
@@ -106,6 +107,7 @@ pub(super) struct Machine {
     pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
     pub(super) fetches: BTreeMap<QueryId, Fetching>,
     pub(super) discos: BTreeSet<QueryId>,
+    pub(super) resolving: BTreeMap<QueryId, Resolving>,
     pub(super) ids: Handles,
     pub(super) room_ids: Handles,
 }
@@ -126,6 +128,7 @@ impl Machine {
         let resource =
             resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
         let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
+        let pacing = Pacing::new(now, &config.limits);
         let core = Core {
             config,
             now,
@@ -139,7 +142,7 @@ impl Machine {
             core,
             link: Link::Resting,
             attempts: 0,
-            failures: 0,
+            pacing,
             closing: false,
             resource,
             nick,
@@ -156,6 +159,7 @@ impl Machine {
             subscriptions: BTreeMap::new(),
             fetches: BTreeMap::new(),
             discos: BTreeSet::new(),
+            resolving: BTreeMap::new(),
             ids: Handles::default(),
             room_ids: Handles::default(),
         };
@@ -179,6 +183,9 @@ impl Machine {
             let pause = self.core.now.since(since);
             self.core.timers.shift_peer(pause);
             self.last_heard = self.last_heard.plus(pause);
+            for entry in self.rooms.values_mut() {
+                entry.room.deaf_for(pause);
+            }
         }
     }
 
@@ -308,10 +315,13 @@ impl Machine {
             Timer::Reconnect => self.connect(),
             Timer::Close => self.drain(),
             Timer::Keepalive => self.keepalive(),
-            Timer::Stable => self.failures = 0,
+            Timer::Stable => self.pacing.stable(),
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
-            Timer::Join | Timer::Rejoin | Timer::SelfPresence => self.room_timer(key),
+            Timer::Settle => self.settle_posts(key.owner),
+            Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
+                self.room_timer(key);
+            }
             Timer::Parting => self.parted(key.owner),
             Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),

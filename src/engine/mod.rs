@@ -1,17 +1,22 @@
 //! The engine: everything composed, the only owner of timers and queues.
 //!
 //! [`Engine`] is the surface. Behind it stands the `Machine`: [`link`] brings the
-//! stream up and keeps it up, [`session`] knows what outlives it, [`route`] takes
-//! stanzas to whom they concern, [`command`] takes what the host asks for,
-//! [`fetching`] reads archives.
+//! stream up, [`liveness`] notices when it is dead, [`ending`] ends it, [`retry`] says
+//! when there is another, [`session`] knows what outlives it, [`route`] takes stanzas
+//! to whom they concern, [`command`] takes what the host asks for, [`fetching`] reads
+//! archives, [`posts`] looks after posts, [`resolving`] after those that were in doubt.
 
 mod command;
 mod ending;
 mod fetches;
 mod fetching;
 mod link;
+mod liveness;
 mod machine;
+mod posts;
 mod refusal;
+mod resolving;
+mod retry;
 mod route;
 mod session;
 
@@ -23,6 +28,7 @@ use crate::event::{Event, TransportFailure};
 use crate::ids::{PostId, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
 use crate::time::{Deadline, Instant};
+use crate::token::PostToken;
 use crate::xml::Framer;
 use machine::{Machine, Then};
 
@@ -62,6 +68,36 @@ pub use refusal::{JoinError, PostError, QueryError};
 /// - **Back-pressure is not death.** While `wants().read` is false no timer that
 ///   accuses the peer of silence fires.
 ///
+/// # When it connects again
+///
+/// [`Event::Offline`] says why a stream ended and whether another follows:
+///
+/// | class | for instance | then |
+/// |---|---|---|
+/// | transient | I/O, silence, `system-shutdown`, `reset`, `internal-server-error`, `temporary-auth-failure` | full jitter below a ceiling that doubles from [`Timing::backoff_min`](crate::Timing::backoff_min) to [`backoff_max`](crate::Timing::backoff_max) |
+/// | slow | `resource-constraint`, `policy-violation`; broken XML or protocol; a password that was right before and is refused, once | no sooner than [`Timing::slow_min`](crate::Timing::slow_min), up to [`slow_max`](crate::Timing::slow_max) |
+/// | attention | a password refused, `conflict`, an untrusted certificate, no TLS, no mechanism that the policy allows, `host-unknown`, `see-other-host`; broken XML or protocol for the third time in an hour | [`Retry::Never`](crate::Retry::Never): [`reconnect`](Self::reconnect) is for the host to call |
+///
+/// Ceilings start afresh when a stream has lasted for
+/// [`Timing::stable`](crate::Timing::stable), not when a login succeeds. However the
+/// dice fall, in no hour are there more attempts than
+/// [`Limits::attempts_per_hour`](crate::Limits::attempts_per_hour), those that the host
+/// asks for aside. `see-other-host` is not followed: the engine knows no addresses, and
+/// a host that follows it must verify the new server for the account's domain, as RFC
+/// 6120 section 4.9.3.19 asks. [`Config::reconnect`](crate::Config::reconnect) turns all
+/// of it off, [`disconnect`](Self::disconnect) stops it.
+///
+/// # Rooms
+///
+/// A room that is joined is kept joined, each on its own: none waits for another.
+/// [`RoomEvent::Left`](crate::RoomEvent::Left) says whether the engine goes back in.
+/// After a shutdown of the service (332), a technical problem (333), or without a
+/// reason it does, with backoff. After a kick (307) it does once, after a pause:
+/// [`Limits::kicks`](crate::Limits::kicks). A ban (301), a lost membership (321, 322)
+/// and the room's destruction are final; an alternate venue is told and not followed.
+/// A room that is silent for [`Timing::self_ping`](crate::Timing::self_ping) is asked
+/// whether we are still in it (XEP-0410).
+///
 /// # Broken streams
 ///
 /// Where the server manages streams (XEP-0198), a broken one is resumed by the
@@ -70,10 +106,10 @@ pub use refusal::{JoinError, PostError, QueryError};
 /// [`Login::resumed`](crate::Login::resumed) is then true. Only where the server
 /// cannot resume it, or the time for that is over, rooms are left and joined anew.
 ///
-/// It does not look for the posts of a stream that was not resumed in the archive:
-/// if they can have been handled, their outcome is
-/// [`Unknown`](crate::PostOutcome::Unknown). It does not keep a session beyond its
-/// own life, so that another process cannot resume it.
+/// Then posts that can have been handled are looked for in the rooms' archives, and
+/// sent again if they are not there and cannot come any more. It does not keep a
+/// session beyond its own life, so that another process cannot resume it; but what
+/// became of a post another process can find out ([`resolve`](Self::resolve)).
 pub struct Engine {
     framer: Framer,
     machine: Machine,
@@ -266,9 +302,20 @@ impl Engine {
         self.with(now, |machine| machine.fetch(room, fetch))
     }
 
-    /// Gives up a fetch or discovery: no further event of it comes, but those that wait.
+    /// Gives up a fetch, discovery or resolution: no further event of it comes, but those that wait.
     pub fn cancel(&mut self, now: Instant, query: QueryId) {
         self.with(now, |machine| machine.cancel(query));
+    }
+
+    /// Finds out what became of a post that was
+    /// [`Unknown`](crate::PostOutcome::Unknown), be it of this engine or of
+    /// another process. Exactly one [`Event::Resolved`] follows, at the latest
+    /// after [`Timing::post`](crate::Timing::post). Its room has to be joined.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing changed.
+    pub fn resolve(&mut self, now: Instant, token: &PostToken) -> Result<QueryId, QueryError> {
+        self.with(now, |machine| machine.resolve(token))
     }
 
     /// Follows a room. [`Event::Entry`]s follow, and go on after each
@@ -324,6 +371,14 @@ impl Engine {
     /// transport, or one is being opened.
     pub fn reconnect(&mut self, now: Instant) {
         self.with(now, Machine::reconnect);
+    }
+
+    /// Goes offline in good order and stays so until [`reconnect`](Self::reconnect)
+    /// asks for a stream. If there is one, or an attempt at one, [`Event::Offline`]
+    /// follows with [`OfflineCause::Closed`](crate::OfflineCause::Closed). Rooms,
+    /// subscriptions, fetches and posts end: nothing comes back by itself.
+    pub fn disconnect(&mut self, now: Instant) {
+        self.with(now, Machine::disconnect);
     }
 
     /// Ends in good order: what is written is flushed, the stream closed.

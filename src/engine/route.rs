@@ -13,7 +13,7 @@ use super::machine::{Machine, RoomEntry};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
-use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
+use crate::ids::{QueryId, RoomId, SubscriptionId};
 use crate::jid::BareJid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
@@ -184,7 +184,11 @@ impl Machine {
                 self.fetches_heard(id);
             }
             RoomOutput::Entered(early) => {
+                let recreated = entry.room.take_recreated();
                 for log in entry.logs.values_mut() {
+                    if recreated {
+                        log.recreated(&mut self.core.cx());
+                    }
                     log.enter(
                         &mut self.core.cx(),
                         entry.room.jid().as_str(),
@@ -195,12 +199,14 @@ impl Machine {
                     }
                 }
                 self.fetches_entered(id);
+                self.resolving_entered(Some(id));
             }
             RoomOutput::Out(false) => {
                 for log in entry.logs.values_mut() {
                     log.away(&mut self.core.cx());
                 }
                 self.fetches_away(id);
+                self.resolving_away(id);
             }
             RoomOutput::Out(true) => self.forget_room(id, &RequestError::NoSuchRoom),
         }
@@ -217,6 +223,7 @@ impl Machine {
             log.end(&mut self.core.cx());
         }
         self.fail_fetches(|fetch| fetch.room == id, why);
+        self.fail_resolving(|resolving| resolving.room == id, why);
     }
 
     /// The session is over, for now or for good.
@@ -250,6 +257,14 @@ impl Machine {
         let Some(entry) = self.rooms.get_mut(&id) else {
             return;
         };
+        if entry.room.outbox.take(archived) {
+            return;
+        }
+        for resolving in self.resolving.values_mut() {
+            if resolving.room == id && resolving.take(archived) {
+                return;
+            }
+        }
         let pagers = entry.logs.values_mut().flat_map(Log::pagers).chain(
             self.fetches
                 .values_mut()
@@ -336,6 +351,13 @@ impl Machine {
                     self.follow(id, output);
                 }
             }
+            Purpose::SelfPing(id) => {
+                let answer = answer.map(drop);
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let output = entry.room.pinged(&mut self.core.cx(), serial, &answer);
+                    self.follow(id, output);
+                }
+            }
             Purpose::Destroy(id) => {
                 if let (Err(error), Some(entry)) = (answer, self.rooms.get(&id)) {
                     entry
@@ -355,6 +377,14 @@ impl Machine {
                     log.page(&mut self.core.cx(), at, serial, fin(answer));
                 }
             }
+            Purpose::Anchor(id) => {
+                if let Some(entry) = self.rooms.get_mut(&id) {
+                    let outbox = &mut entry.room.outbox;
+                    outbox.anchored(&mut self.core.cx(), serial, fin(answer));
+                }
+            }
+            Purpose::Inquiry(id) => self.posts_inquired(id, serial, fin(answer)),
+            Purpose::Resolve(id) => self.resolve_page(id, serial, fin(answer)),
             Purpose::DiscoInfo(id) | Purpose::DiscoItems(id) => self.on_disco(id, answer),
             Purpose::Keepalive | Purpose::Bind | Purpose::Session => {}
         }
@@ -395,6 +425,10 @@ impl Machine {
         let output = match key.why {
             Timer::Join => entry.room.join_expired(&mut cx),
             Timer::SelfPresence => entry.room.presume(&mut cx),
+            Timer::SelfPing => {
+                entry.room.self_ping(&mut cx);
+                RoomOutput::Nothing
+            }
             _ => {
                 entry.room.rejoin(&mut cx);
                 RoomOutput::Nothing
@@ -412,12 +446,6 @@ impl Machine {
             && let Some(log) = entry.logs.get_mut(&id)
         {
             log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
-        }
-    }
-
-    pub(super) fn post_expired(&mut self, owner: u64) {
-        for entry in self.rooms.values_mut() {
-            entry.room.outbox.expire(&mut self.core.cx(), PostId(owner));
         }
     }
 }

@@ -38,6 +38,7 @@ impl Machine {
         self.core.out.stanza(presence::write_initial);
         self.us = Some(jid.clone());
         self.core.cx().tell(Event::Online { jid, login });
+        self.posts_bound();
         for entry in self.rooms.values_mut() {
             if entry.room.was_in() && planted(Bug::NoRejoin) {
                 continue;
@@ -57,6 +58,7 @@ impl Machine {
         if let Some(jid) = self.us.clone() {
             self.core.cx().tell(Event::Online { jid, login });
         }
+        self.posts_shrink();
         // What was asked for while there was no stream, after what was before.
         let mut inside = Vec::new();
         for (id, entry) in &mut self.rooms {
@@ -71,6 +73,7 @@ impl Machine {
             self.follow_on(id);
         }
         self.fetches_resumed();
+        self.resolving_entered(None);
     }
 
     /// Those who began to follow a room while there was no stream begin to read.
@@ -176,6 +179,7 @@ impl Machine {
         }
         self.rooms_offline(retry, doubtful);
         self.fetches_offline(retry);
+        self.resolving_offline(retry);
     }
 
     /// Takes an element of the stream management.

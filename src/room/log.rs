@@ -16,6 +16,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::audit::Audit;
+use super::echo::Echoes;
 use super::recent::Recent;
 use crate::command::Start;
 use crate::cx::{Cx, Purpose};
@@ -41,6 +42,7 @@ pub(crate) struct Log {
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
     pub(super) delivered: Recent<ArchiveId>,
+    echoes: Echoes,
     pub(super) credit: u32,
     /// The request for the page being received.
     asked: Option<u64>,
@@ -94,6 +96,7 @@ impl Log {
         start: Start,
         credit: u32,
         remembered: usize,
+        drop_repeats: bool,
         page: u32,
     ) -> Self {
         Self {
@@ -109,6 +112,7 @@ impl Log {
             held_bytes: 0,
             overflowed: false,
             delivered: Recent::new(remembered),
+            echoes: Echoes::new(remembered, drop_repeats),
             credit,
             asked: None,
             failures: 0,
@@ -117,6 +121,15 @@ impl Log {
             settles_until: None,
             looks: 0,
             audit: Audit::new(remembered, page),
+        }
+    }
+
+    /// The room was lost and made anew: what was said after the cursor may be gone.
+    /// The cursor is kept, since there are servers whose archives outlive their rooms;
+    /// where it is unknown now, that shows when the archive is read.
+    pub(crate) fn recreated(&self, cx: &mut Cx<'_>) {
+        if self.cursor.is_some() {
+            self.gap(cx, GapReason::Recreated);
         }
     }
 
@@ -471,6 +484,9 @@ impl Log {
             self.audit.delivered();
         }
         if message.own && planted(Bug::DedupeByNick) {
+            return;
+        }
+        if self.echoes.repeats(&message) {
             return;
         }
         self.credit = self.credit.saturating_sub(1);

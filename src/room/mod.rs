@@ -1,13 +1,21 @@
-//! One room: getting in and staying in ([`supervisor`]), reading what is said
-//! there ([`reading`]), its posts until their outcome is known ([`outbox`]), and
-//! its messages as one sequence ([`log`]).
+//! One room: getting in ([`joining`]), who is there ([`presence`]), whether we still
+//! are ([`selfping`]), getting out ([`leaving`]), and what follows from it all
+//! ([`policy`]); what is said there ([`reading`]), posts until their outcome is known
+//! ([`outbox`], and [`inquiry`] after a break), and messages as one sequence ([`log`]).
 
 mod audit;
+mod echo;
+mod inquiry;
+mod joining;
+mod leaving;
 pub(crate) mod log;
 pub(crate) mod outbox;
+mod policy;
+mod presence;
 mod reading;
 pub(crate) mod recent;
-mod supervisor;
+pub(crate) mod search;
+mod selfping;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -19,9 +27,13 @@ use crate::error::StanzaError;
 use crate::event::{Event, Message, RoomEvent, RoomInfo};
 use crate::ids::RoomId;
 use crate::jid::BareJid;
+use crate::limits::Limits;
+use crate::time::Instant;
 pub(crate) use log::Log;
 use outbox::Outbox;
+use policy::Kicks;
 use recent::Recent;
+use selfping::Vigil;
 
 /// A room of the engine.
 #[derive(Debug)]
@@ -46,12 +58,21 @@ pub(crate) struct Room {
     created: bool,
     /// We were in before: a refusal now may be our own ghost's doing.
     entered: bool,
+    /// It did not exist any more when we came back; those who follow it are to know.
+    recreated: bool,
+    /// When we came in last.
+    arrived: Option<Instant>,
+    /// We were kicked, and do not come back before that.
+    grounded: Option<Instant>,
+    kicks: Kicks,
+    vigil: Vigil,
     occupants: BTreeSet<String>,
     /// The nicks we went by, the latest only.
     own_nicks: Recent<String>,
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
     early: Vec<Message>,
+    /// Attempts to get in, since we last were in for a while.
     failures: u32,
     /// Nicks that were taken, since we last came in.
     conflicts: u32,
@@ -122,8 +143,15 @@ pub(crate) enum RoomOutput {
 const OWN_NICKS: usize = 16;
 
 impl Room {
-    pub(crate) fn new(id: RoomId, jid: BareJid, nick: Nickname, remembered: usize) -> Self {
+    pub(crate) fn new(
+        id: RoomId,
+        jid: BareJid,
+        nick: Nickname,
+        near: bool,
+        limits: &Limits,
+    ) -> Self {
         Self {
+            outbox: Outbox::new(id, jid.clone(), near, limits.remembered_ids),
             id,
             jid,
             standing: Standing::Out,
@@ -137,6 +165,11 @@ impl Room {
             provisional: None,
             created: false,
             entered: false,
+            recreated: false,
+            arrived: None,
+            grounded: None,
+            kicks: Kicks::new(limits.kicks),
+            vigil: Vigil::default(),
             occupants: BTreeSet::new(),
             own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
@@ -144,7 +177,6 @@ impl Room {
             failures: 0,
             conflicts: 0,
             last_refusal: None,
-            outbox: Outbox::new(remembered),
         }
     }
 
@@ -169,11 +201,33 @@ impl Room {
         self.standing == Standing::Dead
     }
 
+    /// The same with another patience for kicks than [`Limits::kicks`].
+    pub(crate) fn with_kicks(mut self, allowed: u32) -> Self {
+        self.kicks = Kicks::new(allowed);
+        self
+    }
+
+    /// Whether the room was lost and made anew since this was asked last.
+    pub(crate) const fn take_recreated(&mut self) -> bool {
+        core::mem::replace(&mut self.recreated, false)
+    }
+
     fn tell(&self, cx: &mut Cx<'_>, event: RoomEvent) {
         cx.tell(Event::Room {
             room: self.id,
             event,
         });
+    }
+
+    /// Writes the posts that wait, as far as there is room.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
+        if self.is_in() {
+            let us = outbox::Us {
+                nick: &self.current,
+                occupant_id: self.occupant_id.as_deref(),
+            };
+            self.outbox.flush(cx, us);
+        }
     }
 
     /// Whose the room's timers are.

@@ -1,48 +1,149 @@
 //! Posts of one room until their outcome is known.
 //!
+//! ```text
+//! Queued --> Sent --> (outcome: reflected, refused)
+//!   ^         |--> Doubt --> (outcome: found, or nobody can tell)
+//!   |         |      +-----> Queued (not there, and nothing brings it there)
+//!   |         +--> Displaced (we were not in the room) --> Queued, once in again
+//! ```
+//!
 //! A post is resolved by its reflection (XEP-0045 v1.35.5 section 7.4), by an
-//! error that names it, by its deadline, or by the end of the session. Which posts
-//! an ended session may have delivered is decided by the numbers of their stanzas:
-//! from some number on none was ever handled, be it that no transport had it whole
-//! or that the server counts fewer (XEP-0198 v1.6.3, section 5).
+//! error that names it, by its deadline, or by what the archive says after a break
+//! ([`inquiry`](super::inquiry)). Which posts an ended session may have delivered is
+//! decided by the numbers of their stanzas: from some number on none was ever
+//! handled, be it that no transport had it whole or that the server counts fewer
+//! (XEP-0198 v1.6.3, section 5). Whenever a post is sent again it is the same, byte
+//! by byte.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
+use super::inquiry::Inquiry;
 use super::recent::Recent;
-use crate::command::Post;
+use super::search::Search;
+use crate::command::OnDoubt;
 use crate::cx::Cx;
-use crate::error::{Condition, StanzaError};
+use crate::error::{Condition, StanzaError, StreamCondition};
 use crate::event::{Event, NotSent, PostOutcome, Via};
-use crate::ids::{ArchiveId, Label, PostId};
+use crate::ids::{ArchiveId, Cursor, Label, PostId, RoomId};
 use crate::jid::BareJid;
 use crate::planted::{Bug, planted};
-use crate::stanza::message;
+use crate::stanza::message::{self, Draft};
 use crate::time::Timer;
+use crate::token::PostToken;
+
+/// So often a post is sent again after the room said that we were not in it.
+const DISPLACEMENTS: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    pub(super) id: RoomId,
+    pub(super) room: BareJid,
+    /// The room is at our own server: see [`Config::own_services`](crate::Config::own_services).
+    pub(super) near: bool,
     /// In the order of the calls, which is the order on the wire.
-    posts: VecDeque<Pending>,
+    pub(super) posts: VecDeque<Pending>,
     /// Ids of posts of this engine, to know its own messages by.
     own: Recent<String>,
+    /// The address that the session has which posts are sent in.
+    bound: Option<Box<str>>,
+    /// The largest stanza that the server takes.
+    limit: usize,
+    pub(super) anchor: Anchor,
+    pub(super) inquiry: Inquiry,
+}
+
+/// The newest place of the archive that is known: what is sent now comes after it.
+#[derive(Debug, Default)]
+pub(super) struct Anchor {
+    place: Option<Cursor>,
+    /// Counts the places, which are opaque, so that of two the older can be told.
+    serial: u64,
+    /// It is worth a question: [`Config::anchor_at_join`](crate::Config::anchor_at_join).
+    pub(super) wanted: bool,
+    /// Where the archive ends was asked, under this number.
+    pub(super) asked: Option<(u64, Search)>,
+}
+
+/// A post to be queued, found fit to be sent.
+#[derive(Debug)]
+pub(crate) struct Fit {
+    pub(crate) draft: Draft,
+    /// Bytes of its stanza.
+    pub(crate) size: usize,
+    pub(crate) deadline: Option<core::time::Duration>,
+    pub(crate) ordered: bool,
+    pub(crate) on_doubt: OnDoubt,
 }
 
 #[derive(Debug)]
-struct Pending {
-    id: PostId,
-    origin_id: String,
-    body: String,
-    reply_to: Option<String>,
-    /// The number of its stanza, once it is written.
-    number: Option<u64>,
+pub(super) struct Pending {
+    pub(super) id: PostId,
+    pub(super) origin_id: String,
+    draft: Draft,
+    size: usize,
+    pub(super) ordered: bool,
+    pub(super) on_doubt: OnDoubt,
+    pub(super) state: State,
+    /// How it was sent, once it was.
+    pub(super) sent: Option<Sent>,
+    /// It is not known of each time that it was sent that it came to nothing.
+    pub(super) tainted: bool,
+    displaced: u8,
+    /// The stream ended over something in flight, and this was among so many.
+    pub(super) suspect: Option<(StreamCondition, u32)>,
+}
+
+/// How a post was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// The last place known when it was sent first, and its serial.
+    pub(super) anchor: Option<(u64, Cursor)>,
+    nick: String,
+    occupant_id: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// It is to be sent, and nothing sent before can still bring it there.
+    Queued,
+    /// It was written, as the stanza of this number.
+    Sent {
+        number: u64,
+        /// A later post came to the room already.
+        overtaken: bool,
+    },
+    /// The session or stay in the room that it was sent in is over.
+    Doubt {
+        /// What was sent then cannot arrive any more, if the room is near.
+        fenced: bool,
+        /// A later post is in the room, so that sent again it would be out of order.
+        overtaken: bool,
+    },
+    /// The room refused it because we were not in: it is sent again once we are.
+    Displaced { number: u64, error: StanzaError },
+}
+
+/// Who we are in the room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Us<'a> {
+    pub(crate) nick: &'a str,
+    pub(crate) occupant_id: Option<&'a str>,
 }
 
 impl Outbox {
-    pub(crate) const fn new(remembered: usize) -> Self {
+    pub(crate) fn new(id: RoomId, room: BareJid, near: bool, remembered: usize) -> Self {
         Self {
+            id,
+            room,
+            near,
             posts: VecDeque::new(),
             own: Recent::new(remembered),
+            bound: None,
+            limit: usize::MAX,
+            anchor: Anchor::default(),
+            inquiry: Inquiry::Idle,
         }
     }
 
@@ -50,8 +151,13 @@ impl Outbox {
         self.posts.len()
     }
 
-    /// Queues a post that was found fit to be sent.
-    pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Post) {
+    /// Asks with the first join where the archive ends.
+    pub(crate) const fn want_anchor(&mut self, wanted: bool) {
+        self.anchor.wanted = wanted;
+    }
+
+    /// Queues a post.
+    pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Fit) {
         let origin_id = cx.ids.token(Label::OriginId);
         self.own.insert(origin_id.clone());
         if !planted(Bug::NoDeadline) {
@@ -60,29 +166,62 @@ impl Outbox {
         self.posts.push_back(Pending {
             id,
             origin_id,
-            body: post.body,
-            reply_to: post.reply_to,
-            number: None,
+            draft: post.draft,
+            size: post.size,
+            ordered: post.ordered,
+            on_doubt: post.on_doubt,
+            state: State::Queued,
+            sent: None,
+            tainted: false,
+            displaced: 0,
+            suspect: None,
         });
     }
 
-    /// Writes what is not written yet, in order, as far as there is room.
-    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, room: &BareJid) {
-        for post in self.posts.iter_mut().filter(|post| post.number.is_none()) {
-            if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
-                break;
+    /// Writes what is not written yet, in order, as far as there is room. What is to
+    /// stay in order waits while something before it is in doubt.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, us: Us<'_>) {
+        let mut held = false;
+        for post in &mut self.posts {
+            match post.state {
+                State::Doubt { .. } | State::Displaced { .. } => held = true,
+                State::Sent { .. } => {}
+                State::Queued if held && post.ordered => {}
+                State::Queued => {
+                    if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
+                        break;
+                    }
+                    let number = cx.out.stanza(|w| {
+                        message::write_post(w, self.room.as_str(), &post.origin_id, &post.draft);
+                    });
+                    cx.out.urge();
+                    post.state = State::Sent {
+                        number,
+                        overtaken: false,
+                    };
+                    let anchor = match post.sent.take() {
+                        // Of all the times it was sent the first counts.
+                        Some(sent) => sent.anchor,
+                        None => self.anchor.now(),
+                    };
+                    post.sent = Some(Sent {
+                        anchor,
+                        nick: us.nick.into(),
+                        occupant_id: us.occupant_id.map(Into::into),
+                    });
+                }
             }
-            post.number = Some(cx.out.stanza(|w| {
-                let reply_to = post.reply_to.as_deref();
-                message::write_post(w, room.as_str(), &post.origin_id, &post.body, reply_to);
-            }));
-            cx.out.urge();
         }
     }
 
     /// Whether a message with this id is of this engine's making.
     pub(crate) fn is_own(&self, origin_id: &str) -> bool {
         self.own.contains(origin_id)
+    }
+
+    /// The room said something, at this place of its archive.
+    pub(crate) fn heard(&mut self, at: &ArchiveId) {
+        self.anchor.set(Cursor::After(at.clone()));
     }
 
     /// The room sent a post back: it is accepted and ordered.
@@ -92,101 +231,266 @@ impl Outbox {
         ids: [Option<&str>; 2],
         at: Option<ArchiveId>,
     ) {
-        if let Some(post) = self.take_written(|origin_id| ids.contains(&Some(origin_id))) {
-            resolve(
-                cx,
-                post.id,
-                PostOutcome::Committed {
-                    id: at,
-                    via: Via::Reflection,
-                },
-            );
+        let Some((index, post)) = self.take_sent(|origin_id| ids.contains(&Some(origin_id))) else {
+            return;
+        };
+        if let State::Sent { number, .. } = post.state {
+            self.prove_inside(cx, number);
+        }
+        let via = Via::Reflection;
+        resolve(cx, post.id, PostOutcome::Committed { id: at, via });
+        self.overtake(index);
+    }
+
+    /// A post of this number came to the room: we were in it, so that what was
+    /// written before was refused for another reason.
+    pub(crate) fn prove_inside(&mut self, cx: &mut Cx<'_>, reached: u64) {
+        let mut at = 0;
+        while let Some(post) = self.posts.get(at) {
+            match &post.state {
+                State::Displaced { number, error } if *number < reached => {
+                    resolve(cx, post.id, PostOutcome::Rejected(error.clone()));
+                    self.posts.remove(at);
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// A post is in the room that was behind the first `index` of these.
+    pub(super) fn overtake(&mut self, index: usize) {
+        for post in self.posts.iter_mut().take(index) {
+            if let State::Sent { overtaken, .. } | State::Doubt { overtaken, .. } = &mut post.state
+            {
+                *overtaken = true;
+            }
         }
     }
 
     /// The room refused the post with this id.
     pub(crate) fn refused(&mut self, cx: &mut Cx<'_>, id: &str, error: StanzaError) {
-        if let Some(post) = self.take_written(|origin_id| origin_id == id) {
-            let outcome = match error.condition {
-                // Said by our own server about the room's: it may have arrived.
-                Condition::RemoteServerTimeout => PostOutcome::Unknown {
-                    origin_id: post.origin_id,
-                },
-                _ => PostOutcome::Rejected(error),
-            };
-            resolve(cx, post.id, outcome);
+        let Some((index, mut post)) = self.take_sent(|origin_id| origin_id == id) else {
+            return;
+        };
+        let outcome = match error.condition {
+            // Said by our own server about the room's: it may have arrived.
+            Condition::RemoteServerTimeout => self.unknown(&post),
+            // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
+            // service SHOULD return a <not-acceptable/> error to the sender and SHOULD
+            // NOT reflect the message". What it returns is not there.
+            Condition::NotAcceptable if post.displaced < DISPLACEMENTS => {
+                post.displaced += 1;
+                post.state = match post.state {
+                    State::Sent { number, .. } => State::Displaced { number, error },
+                    // It was sent before we came in again.
+                    _ => State::Queued,
+                };
+                self.posts.insert(index, post);
+                return;
+            }
+            _ => PostOutcome::Rejected(error),
+        };
+        resolve(cx, post.id, outcome);
+    }
+
+    /// We are in the room, at first or again: what was refused because we were not
+    /// is sent again.
+    pub(super) fn replace(&mut self) {
+        for post in &mut self.posts {
+            if matches!(post.state, State::Displaced { .. }) {
+                post.state = State::Queued;
+            }
         }
     }
 
-    fn take_written(&mut self, is_it: impl Fn(&str) -> bool) -> Option<Pending> {
-        let at = self
-            .posts
-            .iter()
-            .position(|p| p.number.is_some() && is_it(&p.origin_id))?;
-        self.posts.remove(at)
+    fn take_sent(&mut self, is_it: impl Fn(&str) -> bool) -> Option<(usize, Pending)> {
+        let at = self.posts.iter().position(|post| {
+            let open = matches!(post.state, State::Sent { .. } | State::Doubt { .. });
+            // What is to be sent again may have come all the same.
+            (open || post.tainted) && is_it(&post.origin_id)
+        })?;
+        Some((at, self.posts.remove(at)?))
     }
 
-    /// The deadline of a post came.
-    pub(crate) fn expire(&mut self, cx: &mut Cx<'_>, id: PostId) {
+    /// The deadline of a post came. Says whether there was such a post.
+    pub(crate) fn expire(&mut self, cx: &mut Cx<'_>, id: PostId) -> bool {
         let Some(at) = self.posts.iter().position(|post| post.id == id) else {
-            return;
+            return false;
         };
         if let Some(post) = self.posts.remove(at) {
+            self.abandon(cx, post, NotSent::Deadline);
+            self.stop_if_settled(cx);
+        }
+        true
+    }
+
+    /// Nothing more is done for a post.
+    fn abandon(&self, cx: &mut Cx<'_>, post: Pending, why: NotSent) {
+        let outcome = match &post.state {
+            State::Queued if !post.tainted => PostOutcome::NotSent(why),
+            State::Displaced { error, .. } => PostOutcome::Rejected(error.clone()),
             // What is written cannot be taken back, even if it still waits here.
-            let outcome = match post.number {
-                Some(_) => PostOutcome::Unknown {
-                    origin_id: post.origin_id,
-                },
-                None => PostOutcome::NotSent(NotSent::Deadline),
-            };
-            resolve(cx, id, outcome);
+            _ => self.unknown(&post),
+        };
+        resolve(cx, post.id, outcome);
+    }
+
+    pub(super) fn unknown(&self, post: &Pending) -> PostOutcome {
+        let sent = post.sent.clone();
+        let (anchor, nick, occupant_id) = sent.map_or_else(Default::default, |sent| {
+            (sent.anchor, sent.nick, sent.occupant_id)
+        });
+        PostOutcome::Unknown {
+            token: Box::new(PostToken {
+                room: self.room.clone(),
+                origin_id: post.origin_id.clone(),
+                anchor: anchor.map(|(_, place)| place),
+                nick,
+                occupant_id,
+            }),
+        }
+    }
+
+    /// A session begins, bound to this address; the server takes stanzas so large.
+    ///
+    /// To bind the resource that the session before had makes the server end what is
+    /// left of it, so that nothing of it arrives any more. If the server gives another
+    /// one, the old session may live on.
+    pub(crate) fn session_began(&mut self, cx: &mut Cx<'_>, address: &str, limit: usize) {
+        let same = self.bound.as_deref().is_none_or(|bound| bound == address);
+        if !same {
+            for post in &mut self.posts {
+                if let State::Doubt { fenced, .. } = &mut post.state {
+                    *fenced = false;
+                }
+            }
+        }
+        self.bound = Some(address.into());
+        self.shrink(cx, limit);
+    }
+
+    /// The server takes stanzas so large: what is larger and waits is not sent.
+    pub(crate) fn shrink(&mut self, cx: &mut Cx<'_>, limit: usize) {
+        self.limit = limit;
+        self.drop_too_large(cx);
+    }
+
+    pub(super) fn drop_too_large(&mut self, cx: &mut Cx<'_>) {
+        let mut at = 0;
+        while let Some(post) = self.posts.get(at) {
+            if matches!(post.state, State::Queued) && post.size > self.limit {
+                if let Some(post) = self.posts.remove(at) {
+                    self.abandon(cx, post, NotSent::TooLarge);
+                }
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// How many posts are in flight with a number of `range`.
+    pub(crate) fn in_flight(&self, range: &core::ops::Range<u64>) -> usize {
+        self.numbered(range).count()
+    }
+
+    fn numbered(&self, range: &core::ops::Range<u64>) -> impl Iterator<Item = &Pending> {
+        self.posts.iter().filter(
+            |post| matches!(post.state, State::Sent { number, .. } if range.contains(&number)),
+        )
+    }
+
+    /// The server ended the stream over something in flight: it may be one of these,
+    /// `among` all that were. None of them is sent again.
+    pub(crate) fn suspect(
+        &mut self,
+        range: &core::ops::Range<u64>,
+        condition: StreamCondition,
+        among: u32,
+    ) {
+        for post in &mut self.posts {
+            if let State::Sent { number, .. } = post.state
+                && range.contains(&number)
+            {
+                post.suspect = Some((condition, among));
+            }
         }
     }
 
     /// The session ended. Stanzas numbered from `doubtful` on were never handled, so
     /// that these posts are sent again, under the same ids; the others may be there.
     pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
-        for mut post in core::mem::take(&mut self.posts) {
-            match post.number {
-                // To find out in the archive which of these are there belongs here.
-                Some(number) if number < doubtful && !planted(Bug::ResendUnseen) => {
-                    resolve(
-                        cx,
-                        post.id,
-                        PostOutcome::Unknown {
-                            origin_id: post.origin_id,
-                        },
-                    );
+        self.stop(cx);
+        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        for post in &mut self.posts {
+            match post.state {
+                State::Sent { number, overtaken }
+                    if number < doubtful && !planted(Bug::ResendUnseen) =>
+                {
+                    post.tainted = true;
+                    post.state = State::Doubt {
+                        fenced: true,
+                        overtaken,
+                    };
                 }
-                _ => {
-                    post.number = None;
-                    self.posts.push_back(post);
+                State::Sent { .. } => {
+                    post.state = State::Queued;
+                    // What was not handled has killed nothing.
+                    post.suspect = None;
                 }
+                State::Displaced { .. } => post.state = State::Queued,
+                State::Queued | State::Doubt { .. } => {}
             }
         }
     }
 
     /// We are out of the room although the stream stands: what was written may
-    /// have reached it before.
+    /// have reached it before. What we send when we are in again comes after that
+    /// (RFC 6120, section 10.1), which is a fence as good as a new session.
     pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
         self.session_ended(cx, u64::MAX);
     }
 
     /// Nothing will be sent any more.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
+        self.stop(cx);
+        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
         for post in core::mem::take(&mut self.posts) {
-            let outcome = match post.number {
-                Some(_) => PostOutcome::Unknown {
-                    origin_id: post.origin_id,
-                },
-                None => PostOutcome::NotSent(why),
-            };
-            resolve(cx, post.id, outcome);
+            self.abandon(cx, post, why);
         }
     }
 }
 
-fn resolve(cx: &mut Cx<'_>, id: PostId, outcome: PostOutcome) {
+impl Anchor {
+    pub(super) const fn is_known(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub(super) fn set(&mut self, place: Cursor) {
+        self.place = Some(place);
+        self.serial = self.serial.saturating_add(1);
+    }
+
+    fn now(&self) -> Option<(u64, Cursor)> {
+        Some((self.serial, self.place.clone()?))
+    }
+}
+
+impl Pending {
+    /// Whether a message is this post.
+    pub(super) fn is(&self, seen: &super::search::Seen<'_>) -> bool {
+        let Some(sent) = &self.sent else {
+            return false;
+        };
+        seen.origin_id == self.origin_id
+            && seen.nick == sent.nick
+            && match (sent.occupant_id.as_deref(), seen.occupant_id) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => true,
+            }
+    }
+}
+
+pub(super) fn resolve(cx: &mut Cx<'_>, id: PostId, outcome: PostOutcome) {
     let outcome = match outcome {
         PostOutcome::Unknown { .. } if planted(Bug::NotSentThoughSent) => {
             PostOutcome::NotSent(NotSent::Offline)

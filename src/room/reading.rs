@@ -30,11 +30,16 @@ impl Room {
                 if nick.is_none_or(|nick| nick == self.current)
                     && let Some(id) = element.attr("id")
                 {
-                    self.outbox.refused(cx, id, stanza::error::parse(element));
+                    let error = stanza::error::parse(element);
+                    let condition = error.condition;
+                    self.outbox.refused(cx, id, error);
+                    if self.outbox.is_own(id) {
+                        return self.post_refused(cx, condition);
+                    }
                 }
                 return RoomOutput::Nothing;
             }
-            Some("groupchat") => {}
+            Some("groupchat") => self.heard_of(cx.now),
             // Private messages, invitations, configuration changes: not the topic's.
             _ => return RoomOutput::Nothing,
         }
@@ -73,8 +78,14 @@ impl Room {
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
         let id = id.filter(|_| self.info.stanza_ids || !is_in);
+        if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
+            self.outbox.heard(id);
+        }
         if nick == self.current && self.is_ours(message::occupant_id(element)) {
             let ids = [message::origin_id(element), element.attr("id")];
+            if ids.iter().flatten().any(|id| self.outbox.is_own(id)) {
+                self.accepted();
+            }
             self.outbox.reflected(cx, ids, id.clone());
         }
         if is_in && !followed {

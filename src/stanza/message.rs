@@ -1,10 +1,13 @@
 //! Room messages: reading what counts, writing posts.
 //!
 //! XEP-0045 v1.35.5 section 7.4, XEP-0359 v0.7.0, XEP-0421 v1.0.1, XEP-0461
-//! v0.2.1. Bodies only: formatting, attachments and encryption are not read.
+//! v0.2.1, XEP-0428 v0.2.1. Bodies only: formatting, attachments and encryption are
+//! not read, and a body is given whole, with what is in it for older readers.
 
 use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
 
+use crate::command::Post;
 use crate::event::{Message, Source};
 use crate::ids::ArchiveId;
 use crate::ns;
@@ -66,24 +69,78 @@ pub(crate) fn stanza_id(message: Element<'_>, is_by: impl Fn(&str) -> bool) -> O
     ArchiveId::new(id.attr("id")?)
 }
 
+/// What a post says, as it is written each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    body: String,
+    reply: Option<Reply>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reply {
+    id: String,
+    /// The address of who said what is answered.
+    to: Option<String>,
+    /// How many characters of the body are for who does not see what is answered.
+    fallback: usize,
+}
+
+impl Draft {
+    /// What `post` says in `room`.
+    pub(crate) fn new(post: Post, room: &str) -> Self {
+        let Some(id) = post.reply_to else {
+            return Self {
+                body: post.body,
+                reply: None,
+            };
+        };
+        let mut body = String::new();
+        if let Some(quote) = &post.quote {
+            if let Some(author) = &post.reply_author {
+                body.extend(["> ", author, " wrote:\n"]);
+            }
+            for line in quote.lines() {
+                body.extend(["> ", line, "\n"]);
+            }
+        }
+        // XEP-0426: positions count Unicode code points.
+        let fallback = body.chars().count();
+        body.push_str(&post.body);
+        let to = post
+            .reply_author
+            .map(|nick| alloc::format!("{room}/{nick}"));
+        Self {
+            body,
+            reply: Some(Reply { id, to, fallback }),
+        }
+    }
+}
+
 /// Writes a post: the same bytes whenever it is written again.
-pub(crate) fn write_post(
-    w: &mut Writer<'_>,
-    room: &str,
-    id: &str,
-    body: &str,
-    reply_to: Option<&str>,
-) {
+pub(crate) fn write_post(w: &mut Writer<'_>, room: &str, id: &str, draft: &Draft) {
     w.start("message")
         .attr("to", room)
         .attr("type", "groupchat")
         .attr("id", id);
-    w.start("body").text(body).end();
-    if let Some(reply_to) = reply_to {
-        w.start("reply")
-            .attr("xmlns", ns::REPLY)
-            .attr("id", reply_to)
-            .end();
+    w.start("body").text(&draft.body).end();
+    if let Some(reply) = &draft.reply {
+        // XEP-0461 section 3: "SHOULD have a 'to' attribute containing the full jid of
+        // the author of the referenced message and MUST have an 'id' attribute".
+        w.start("reply").attr("xmlns", ns::REPLY);
+        if let Some(to) = &reply.to {
+            w.attr("to", to);
+        }
+        w.attr("id", &reply.id).end();
+        if reply.fallback > 0 {
+            w.start("fallback")
+                .attr("xmlns", ns::FALLBACK)
+                .attr("for", ns::REPLY);
+            w.start("body")
+                .attr("start", "0")
+                .attr("end", &reply.fallback.to_string())
+                .end();
+            w.end();
+        }
     }
     w.start("origin-id")
         .attr("xmlns", ns::SID)

@@ -127,6 +127,15 @@ impl Client {
         self.enter(room, nick, None).await
     }
 
+    /// The same, under the nick of the settings.
+    ///
+    /// # Errors
+    /// If the room does not let us in.
+    pub async fn room_at(&self, room: BareJid) -> Result<Room, RoomError> {
+        let nick = self.link.shared.nick.clone();
+        self.enter(room, nick, None).await
+    }
+
     async fn enter(
         &self,
         room: BareJid,
@@ -186,6 +195,13 @@ impl Client {
     /// attempt, and also where the engine has given up. Nothing if online.
     pub fn reconnect(&self) {
         self.link.send(Command::Reconnect);
+    }
+
+    /// Goes offline in good order and stays so until [`Self::reconnect`] asks for a
+    /// connection. Rooms, subscriptions, fetches and posts end: nothing comes back
+    /// by itself.
+    pub fn disconnect(&self) {
+        self.link.send(Command::Disconnect);
     }
 
     /// Ends the stream in good order, for every handle. Resolves when the

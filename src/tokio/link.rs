@@ -1,5 +1,6 @@
 //! What handles and the task share: commands one way, snapshots the other.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -13,8 +14,8 @@ use super::queue::Queue;
 use super::room::{PostFailure, Posted, RoomError};
 use crate::jid::{BareJid, Jid};
 use crate::{
-    DiscoInfo, Entry, Fetch, FetchEvent, Joined, Login, Nick, Post, QueryError, RequestError,
-    RoomEvent, RoomId, Start, SubscriptionId,
+    DiscoInfo, Entry, Fetch, FetchEvent, Joined, Login, Nick, Post, PostToken, QueryError,
+    RequestError, Resolution, RoomEvent, RoomId, Start, SubscriptionId,
 };
 
 /// What a handle asks the task for.
@@ -53,6 +54,10 @@ pub(super) enum Command {
         items: bool,
         reply: Reply<DiscoInfo, RequestError>,
     },
+    Resolve {
+        token: Box<PostToken>,
+        reply: Reply<Resolution, QueryError>,
+    },
     Subscribe {
         room: RoomId,
         from: Start,
@@ -67,6 +72,7 @@ pub(super) enum Command {
         subscription: SubscriptionId,
     },
     Reconnect,
+    Disconnect,
     Close,
 }
 

@@ -1,5 +1,6 @@
 //! A room: post, fetch, subscribe.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,7 +17,8 @@ use super::subscription::Subscription;
 use crate::jid::{BareJid, JidError};
 use crate::{
     ArchiveId, Cursor, Fetch, FetchEvent, JoinError, JoinFailure, Joined, Message, NotSent, Post,
-    PostError, QueryError, RequestError, RoomEvent, StanzaError, Start, Via,
+    PostError, PostToken, QueryError, RequestError, Resolution, RoomEvent, StanzaError, Start,
+    StreamCondition, Via,
 };
 
 /// A room that was joined. Cloning gives another handle to the same.
@@ -86,6 +88,22 @@ impl Room {
             reply,
         });
         answer.await.map_err(|_| PostFailure::Closed)?
+    }
+
+    /// Finds out what became of a post to this room that was
+    /// [`Unknown`](PostFailure::Unknown), be it of this program or of another. May
+    /// be asked again. Resolves after [`Timing::post`](crate::Timing::post) at the latest.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownRoom`] if the token is of another room, or this one was left.
+    pub async fn resolve(&self, token: &PostToken) -> Result<Resolution, QueryError> {
+        if token.room() != self.jid() {
+            return Err(QueryError::UnknownRoom);
+        }
+        let (reply, answer) = oneshot::channel();
+        let token = Box::new(token.clone());
+        self.link.send(Command::Resolve { token, reply });
+        answer.await.map_err(|_| QueryError::Closed)?
     }
 
     /// Reads the archive. Resolves with everything that was asked for, over as many pages as it takes.
@@ -337,10 +355,19 @@ pub enum PostFailure {
     Rejected(StanzaError),
     /// It was never handed to a connection that could have delivered it.
     NotSent(NotSent),
-    /// It may be there or not: it was sent, and no answer came.
+    /// The server ended the stream over something that was in flight, this or another
+    /// of so many. It is not in the room, and not sent again. See
+    /// [`PostOutcome::StreamKill`](crate::PostOutcome::StreamKill).
+    StreamKill {
+        /// What the server said.
+        condition: StreamCondition,
+        /// How many posts were in flight, this one included.
+        among: u32,
+    },
+    /// It may be there or not: it was sent, and nobody could tell in time.
     Unknown {
-        /// The id it carries, by which it can be found in the archive.
-        origin_id: String,
+        /// What [`Room::resolve`] decides by, later.
+        token: Box<PostToken>,
     },
     /// The client was closed before the fate was known, or before the post was looked at.
     Closed,
@@ -353,13 +380,26 @@ impl fmt::Display for PostFailure {
             Self::Rejected(error) => write!(f, "the room refused the message: {error}"),
             Self::NotSent(NotSent::Deadline) => f.write_str("not sent: no connection in time"),
             Self::NotSent(NotSent::NoRoom) => f.write_str("not sent: the room was left"),
-            Self::NotSent(_) => f.write_str("not sent: the connection ended"),
-            Self::Unknown { origin_id } => {
-                write!(
-                    f,
-                    "sent, but not confirmed: it may be in the room, under the id {origin_id}"
-                )
+            Self::NotSent(NotSent::TooLarge) => {
+                f.write_str("not sent: the server takes only smaller messages now")
             }
+            Self::NotSent(_) => f.write_str("not sent: the connection ended"),
+            Self::StreamKill {
+                condition,
+                among: 1,
+            } => write!(
+                f,
+                "the server ended the connection over the message: {condition}"
+            ),
+            Self::StreamKill { condition, among } => write!(
+                f,
+                "the server ended the connection over this or another of {among} messages: {condition}"
+            ),
+            Self::Unknown { token } => write!(
+                f,
+                "sent, but not confirmed: it may be in the room, under the id {}",
+                token.origin_id()
+            ),
             Self::Closed => f.write_str("the client is closed"),
         }
     }

@@ -20,8 +20,8 @@ use super::subscription::Subscription;
 use crate::jid::{BareJid, Jid};
 use crate::{
     DiscoInfo, Engine, Entry, Event, Fetch, FetchEvent, Instant, JoinError, JoinRoom, Joined,
-    Login, Nick, OfflineCause, PostError, PostId, PostOutcome, QueryError, QueryId, RequestError,
-    Retry, RoomEvent, RoomId, StanzaError, Start, SubscriptionId,
+    Login, Nick, OfflineCause, PostError, PostId, PostOutcome, PostToken, QueryError, QueryId,
+    RequestError, Resolution, Retry, RoomEvent, RoomId, StanzaError, Start, SubscriptionId,
 };
 
 /// Who waits for what.
@@ -40,6 +40,7 @@ pub(super) struct Router {
     posts: BTreeMap<PostId, Reply<Posted, PostFailure>>,
     fetches: BTreeMap<QueryId, (u64, mpsc::UnboundedSender<Fetched>)>,
     discos: BTreeMap<QueryId, Reply<DiscoInfo, RequestError>>,
+    resolutions: BTreeMap<QueryId, Reply<Resolution, QueryError>>,
     subscriptions: BTreeMap<SubscriptionId, Weak<Queue<Entry>>>,
     /// Requests that the engine has no room for yet, the oldest first.
     waiting: VecDeque<Request>,
@@ -72,6 +73,10 @@ enum Request {
         items: bool,
         reply: Reply<DiscoInfo, RequestError>,
     },
+    Resolve {
+        token: Box<PostToken>,
+        reply: Reply<Resolution, QueryError>,
+    },
     Subscribe {
         room: RoomId,
         from: Start,
@@ -97,6 +102,7 @@ impl Router {
             posts: BTreeMap::new(),
             fetches: BTreeMap::new(),
             discos: BTreeMap::new(),
+            resolutions: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             waiting: VecDeque::new(),
             closed: false,
@@ -133,6 +139,9 @@ impl Router {
             }
             Command::Disco { of, items, reply } => {
                 self.request(engine, now, Request::Disco { of, items, reply })
+            }
+            Command::Resolve { token, reply } => {
+                self.request(engine, now, Request::Resolve { token, reply });
             }
             Command::Cancel { token } => {
                 let id = self
@@ -173,6 +182,7 @@ impl Router {
                 engine.unsubscribe(now, subscription);
             }
             Command::Reconnect => engine.reconnect(now),
+            Command::Disconnect => engine.disconnect(now),
             Command::Close => engine.close(now),
         }
     }
@@ -267,6 +277,11 @@ impl Router {
                     ) => drop(reply.send(Err(RequestError::Offline))),
                 }
             }
+            Request::Resolve { token, reply } => match engine.resolve(now, &token) {
+                Ok(id) => drop(self.resolutions.insert(id, reply)),
+                Err(QueryError::Busy) => return Some(Request::Resolve { token, reply }),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Request::Subscribe {
                 room,
                 from,
@@ -301,6 +316,7 @@ impl Router {
             let given_up = match &request {
                 Request::Fetch { pages, .. } => pages.is_closed(),
                 Request::Disco { reply, .. } => reply.is_closed(),
+                Request::Resolve { reply, .. } => reply.is_closed(),
                 Request::Subscribe { reply, .. } => reply.is_closed(),
             };
             if given_up {
@@ -329,9 +345,10 @@ impl Router {
                         PostOutcome::Committed { id, via } => Ok(Posted { id, via }),
                         PostOutcome::Rejected(error) => Err(PostFailure::Rejected(error)),
                         PostOutcome::NotSent(why) => Err(PostFailure::NotSent(why)),
-                        PostOutcome::Unknown { origin_id } => {
-                            Err(PostFailure::Unknown { origin_id })
+                        PostOutcome::StreamKill { condition, among } => {
+                            Err(PostFailure::StreamKill { condition, among })
                         }
+                        PostOutcome::Unknown { token } => Err(PostFailure::Unknown { token }),
                     }));
                 }
             }
@@ -347,6 +364,11 @@ impl Router {
             Event::Disco { id, result } => {
                 if let Some(reply) = self.discos.remove(&id) {
                     drop(reply.send(result.map(|info| *info)));
+                }
+            }
+            Event::Resolved { id, resolution } => {
+                if let Some(reply) = self.resolutions.remove(&id) {
+                    drop(reply.send(Ok(resolution)));
                 }
             }
             Event::Closed => self.closed = true,

@@ -14,7 +14,7 @@ use crate::support::{DOMAIN, Kind, Server};
 use crate::{block_on, common, soon};
 
 /// As long as a server may need for a stanza.
-const MOMENT: Duration = Duration::from_millis(300);
+pub(crate) const MOMENT: Duration = Duration::from_millis(300);
 
 /// What a relay lets pass. What it holds back when it is cut is lost.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +26,13 @@ struct Flow {
 }
 
 /// Passes connections on to a server, as long as it is let.
-struct Relay {
-    port: u16,
+pub(crate) struct Relay {
+    pub(crate) port: u16,
     flow: watch::Sender<Flow>,
 }
 
 impl Relay {
-    async fn to(port: u16) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a port");
@@ -53,14 +53,14 @@ impl Relay {
         relay
     }
 
-    fn hold(&self, to_server: bool, to_client: bool) {
+    pub(crate) fn hold(&self, to_server: bool, to_client: bool) {
         self.flow.send_modify(|flow| {
             (flow.to_server, flow.to_client) = (!to_server, !to_client);
         });
     }
 
     /// Cuts what there is; what comes then passes.
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.flow.send_modify(|flow| {
             *flow = Flow {
                 to_server: true,

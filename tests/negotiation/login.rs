@@ -404,7 +404,7 @@ fn a17_failures_and_the_next_attempt() {
 }
 
 #[test]
-fn a17_a_server_that_cannot_decide_is_asked_again_much_later() {
+fn a17_a_server_that_cannot_decide_is_asked_again() {
     let mut peer = greeted(peer::config(), secure());
     peer.say(peer::PLAIN);
     peer.say(&refusal("temporary-auth-failure", ""));
@@ -412,10 +412,7 @@ fn a17_a_server_that_cannot_decide_is_asked_again_much_later() {
         panic!("no retry");
     };
     let pause = at.since(peer.now);
-    assert!(
-        (Duration::from_secs(30)..Duration::from_secs(600)).contains(&pause),
-        "{pause:?}"
-    );
+    assert!(pause <= Duration::from_millis(500), "{pause:?}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn what_a_room_says_of_the_first_stay_is_not_taken_for_the_second() {
     assert!(joins(&parting).is_empty(), "not yet: {parting}");
     // What answers the first join.
     peer.say(&presence("ada", "<status code='110'/>"));
-    peer.say(&features(iq(requests(&sent)[0]), ""));
+    peer.say(&features(iq(requests(&sent)[1]), ""));
     peer.say(&message("bob", "a1", "to those inside"));
     assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
     // And what answers the leave.
@@ -180,7 +180,7 @@ fn a_stranger_with_the_nick_we_asked_for_is_not_us() {
         )
     };
     peer.say(&features(
-        iq(requests(&sent)[0]),
+        iq(requests(&sent)[1]),
         &format!("{ROOM_FEATURES}<feature var='urn:xmpp:occupant-id:0'/>"),
     ));
     peer.say(&with_id("ada", "stranger", ""));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use parley_xmpp::jid::{BareJid, Jid};
 use parley_xmpp::{
     ChannelBinding, Config, Cursor, Deadline, Engine, Event, Fetch, Instant, JoinRoom, Nick,
-    Plaintext, Post, QueryId, RoomId, Security, Seed, Start, SubscriptionId, Timer, Transport,
-    TransportFailure, TransportFailureKind,
+    Plaintext, Post, PostToken, QueryId, RoomId, Security, Seed, Start, SubscriptionId, Timer,
+    Transport, TransportFailure, TransportFailureKind,
 };
 
 use crate::scram::{Scram, base64};
@@ -70,6 +70,10 @@ pub(crate) const LINES: &[&str] = &[
     "<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
     "<failed xmlns='urn:xmpp:sm:3' h='{h}'/>",
     "<resumed xmlns='urn:xmpp:sm:3' previd='sm-2' h='{h}'/>",
+    "<iq type='error' id='{id}'{from}><error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    "<message from='{room}' type='error' id='{post}'><error type='modify'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
 ];
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream id='s' version='1.0' from='parley.local' \
@@ -89,6 +93,13 @@ const TEXTS: [&str; 6] = [
     "x\u{ffff}",
 ];
 
+/// Of posts to the first room, by `bob` under the id `x`: to be looked for from the
+/// beginning, or from a cursor.
+const TOKENS: [&str; 2] = [
+    "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.eA..Ym9i.~.vB72gVIy",
+    "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.eA.Nw.Ym9i.~.Bd4xy-WP",
+];
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -99,7 +110,7 @@ pub(crate) enum Op {
 }
 
 /// Kinds of [`Op::Do`].
-pub(crate) const KINDS: u8 = 40;
+pub(crate) const KINDS: u8 = 41;
 
 /// How scripts begin: with nothing, or deep in the life of a stream.
 pub(crate) fn opening(which: u8) -> Vec<Op> {
@@ -307,7 +318,17 @@ impl World {
             },
             22 => {
                 if let Some(room) = room {
-                    let post = Post::new(text).within(Duration::from_secs(u64::from(a) * 9 + 9));
+                    let mut post =
+                        Post::new(text).within(Duration::from_secs(u64::from(a) * 9 + 9));
+                    if b >= 64 {
+                        post = post.in_reply_to("7").by("bob").quoting(text);
+                    }
+                    if b >= 128 {
+                        post = post.or_resend().replacing_forbidden();
+                    }
+                    if b >= 192 {
+                        post = post.unordered();
+                    }
                     if let Ok(post) = engine.post(now, room, post) {
                         self.ledger.post(post);
                     }
@@ -374,6 +395,7 @@ impl World {
             }
             29 => engine.reconnect(now),
             30 if a < 50 => engine.close(now),
+            30 if a < 80 => engine.disconnect(now),
             31 | 32 => self.due(),
             33 => {
                 self.now = now.plus(Duration::from_millis(u64::from(a) * u64::from(b) * 10));
@@ -401,6 +423,13 @@ impl World {
             37 => self.write(u8::MAX),
             38 => self.work(),
             39 => self.say(HEADER.as_bytes()),
+            40 => {
+                let token = PostToken::parse(TOKENS[usize::from(a) % 2]).expect("a token");
+                if let Ok(query) = engine.resolve(now, &token) {
+                    self.ledger.query(query);
+                    self.queries.push(query);
+                }
+            }
             _ => {
                 let line = self.line(a, b);
                 self.say(line.as_bytes());

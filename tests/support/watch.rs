@@ -1,11 +1,11 @@
 //! Looks over an engine's shoulder: at what it writes, and at what it tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parley_xmpp::xml::{Element, Frame, Framer};
 use parley_xmpp::{
-    Entry, Event, FetchEvent, JoinFailure, LeaveCause, PostId, QueryId, Retry, RoomEvent, RoomId,
-    SubscriptionId, Transport, Wants, XmlLimits,
+    Entry, Event, FetchEvent, JoinFailure, LeaveCause, PostId, PostOutcome, PostToken, QueryId,
+    Retry, RoomEvent, RoomId, SubscriptionId, Transport, Wants, XmlLimits,
 };
 
 /// Reads what an engine writes, as a server would.
@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     pub(crate) queries: Vec<String>,
     /// Ids of posts.
     pub(crate) posts: Vec<String>,
+    /// By id: what a post said when it was sent first.
+    said: BTreeMap<String, String>,
     /// Stanzas since management was asked for, as a server counts them.
     pub(crate) sent: u32,
     /// The mechanism and text of the last `<auth/>`.
@@ -42,6 +44,7 @@ impl Default for Watch {
             requests: Vec::new(),
             queries: Vec::new(),
             posts: Vec::new(),
+            said: BTreeMap::new(),
             sent: 0,
             auth: None,
             response: None,
@@ -123,7 +126,13 @@ impl Watch {
                 let query = element.children().find_map(|child| child.attr("queryid"));
                 self.queries.extend(query.map(str::to_owned));
             }
-            "message" => self.posts.push(attr("id")),
+            "message" => {
+                // Sent again it is the same.
+                let now = format!("{element:?}");
+                let first = self.said.entry(attr("id")).or_insert_with(|| now.clone());
+                assert_eq!(*first, now);
+                self.posts.push(attr("id"));
+            }
             "enable" => self.sent = 0,
             "auth" if attr("mechanism").starts_with("SCRAM") => {
                 self.auth = Some((attr("mechanism"), element.text().to_owned()));
@@ -235,7 +244,12 @@ impl Ledger {
                     self.unsubscribed.remove(subscription);
                 }
             }
-            Event::Post { id, .. } => assert!(self.posts.remove(id), "{event:?}"),
+            Event::Post { id, outcome } => {
+                assert!(self.posts.remove(id), "{event:?}");
+                if let PostOutcome::Unknown { token } = outcome {
+                    assert_eq!(PostToken::parse(&token.to_string()).as_ref(), Ok(&**token));
+                }
+            }
             Event::Fetch {
                 id,
                 event: FetchEvent::Page(page),
@@ -243,7 +257,7 @@ impl Ledger {
                 assert!(!page.is_empty());
                 assert!(self.queries.contains(id) || self.cancelled.contains(id));
             }
-            Event::Fetch { id, .. } | Event::Disco { id, .. } => {
+            Event::Fetch { id, .. } | Event::Disco { id, .. } | Event::Resolved { id, .. } => {
                 assert!(
                     self.queries.remove(id) || self.cancelled.remove(id),
                     "{event:?}"

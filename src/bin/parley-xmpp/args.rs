@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use parley_xmpp::sim::plan::FaultKinds;
 use parley_xmpp::sim::server;
+use parley_xmpp::{PostToken, TokenError};
 
 use crate::exit;
 
@@ -53,6 +54,9 @@ Requests (parameters by name; ? is optional):
   post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
       A connection posts under its own nick; `identity`, if given, has to be that nick.
       Posts to a topic are handed over in the order of their requests.
+  resolve {token}             -> {outcome, backendMsgId?, cursor?, reason?}
+      What became of a post that ended with `unknown`: outcome is found, absent-so-far or
+      cannot-tell. It joins the room. The token may be another process's; ask again at will.
   fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
       The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
       those after it. `blockMs` waits that long where nothing lies after `since`.
@@ -69,13 +73,13 @@ Notifications:
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
-                              nick-changed, subject
+                              nick-changed, subject, recreated
 
 Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,
 condition?, text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
 no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
-inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries. A
-failed fetchRecent has what it read in data.messages and data.nextCursor.
+inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries,
+and data.token is for `resolve`. A failed fetchRecent has what it read in data.messages and data.nextCursor.
 
 With 256 lines unanswered, and besides these 256 with a fetchRecent that has `blockMs`, no more
 are read until one is answered.
@@ -226,10 +230,12 @@ pub(crate) enum Command {
 Examples:
   parley-xmpp post builds 'nightly is green'
   make 2>&1 | parley-xmpp post builds --replace-forbidden
-  git log -1 | parley-xmpp post builds --whole")]
+  git log -1 | parley-xmpp post builds --whole
+  parley-xmpp post --resolve pt1.b3BzQG11Y….UkFOR0U")]
 pub(crate) struct Post {
     /// The topic of the room.
-    pub(crate) topic: String,
+    #[arg(required_unless_present = "resolve")]
+    pub(crate) topic: Option<String>,
     /// What to say; without it, standard input is read. After `--` it may begin with a hyphen.
     pub(crate) text: Option<String>,
     /// Post all of standard input as one message, not line by line.
@@ -245,6 +251,14 @@ pub(crate) struct Post {
     /// How long to try, interruptions included, in seconds [default: 60].
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) deadline: Option<Duration>,
+    /// Send it again when nobody can tell whether it arrived, so that it may be there twice.
+    /// Readers of this program show it once.
+    #[arg(long)]
+    pub(crate) resend: bool,
+    /// Post nothing, but find out what became of a post that ended with code 6, by its TOKEN.
+    /// Code 0 and its id if it is there, 5 if it is not so far, 6 if the archive does not tell.
+    #[arg(long, value_name = "TOKEN", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend"])]
+    pub(crate) resolve: Option<Box<PostToken>>,
 }
 
 /// Print what was said: the newest messages, or those after an id.
@@ -489,6 +503,10 @@ pub(crate) struct Demo {
 }
 
 /// Seconds, fractions allowed.
+fn token(text: &str) -> Result<Box<PostToken>, TokenError> {
+    PostToken::parse(text).map(Box::new)
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let secs: f64 = text
         .parse()

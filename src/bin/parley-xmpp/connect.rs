@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use parley_xmpp::Nick;
+use parley_xmpp::jid::BareJid;
 use parley_xmpp::tokio::{Client, ConnectError, Room, Settings, SettingsError};
 
 use crate::args::Common;
@@ -88,6 +89,13 @@ fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
         settings = settings.tls_name(name);
     }
     Ok(settings)
+}
+
+/// Joins a room under the nick of the settings, as any topic's.
+pub(crate) async fn join_room(client: &Client, room: BareJid) -> Result<Room, Problem> {
+    let room = client.room_at(room).await.map_err(Problem::from)?;
+    tracing::info!(room = ?room.jid(), nick = ?room.nick(), joined = ?room.joined(), "joined");
+    Ok(room)
 }
 
 /// Joins the room of a topic.

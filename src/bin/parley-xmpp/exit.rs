@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use parley_xmpp::PostToken;
+
 use crate::escape::Line;
 
 /// What `--help` says about it.
@@ -18,7 +20,8 @@ Exit codes:
      again, or in the `demo`, whose account does not add up
 
 A failure prints one line `error: …` and one line `remedy: …` on standard error;
-with --json one object with the keys error, remedy and exit.";
+with --json one object with the keys error, remedy and exit, and token where the
+remedy is `post --resolve`.";
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(crate) struct Failure {
     /// May hold a peer's words: escaped when printed.
     pub(crate) error: String,
     pub(crate) remedy: String,
+    /// Of a post that may be there or not: that by which it can be found out later.
+    pub(crate) token: Option<Box<PostToken>>,
 }
 
 impl Failure {
@@ -53,6 +58,7 @@ impl Failure {
             exit,
             error: error.into(),
             remedy: remedy.into(),
+            token: None,
         }
     }
 
@@ -63,9 +69,12 @@ impl Failure {
     /// The lines for standard error, without the last line break.
     pub(crate) fn render(&self, json: bool) -> String {
         if json {
-            let object = serde_json::json!({
+            let mut object = serde_json::json!({
                 "error": self.error, "remedy": self.remedy, "exit": self.exit as u8,
             });
+            if let (Some(token), Some(object)) = (&self.token, object.as_object_mut()) {
+                object.insert("token".into(), token.to_string().into());
+            }
             crate::output::to_json(&object)
         } else {
             format!(

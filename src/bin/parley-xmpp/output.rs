@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use parley_xmpp::tokio::{ConnectError, RoomError, State};
 use parley_xmpp::{
-    Cursor, GapReason, JoinFailure, LeaveCause, Message, Retry, RoomEvent, Source, Via, topic,
+    Cursor, GapReason, JoinFailure, LeaveCause, Message, Resolution, Retry, RoomEvent, Source, Via,
+    topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -115,6 +116,20 @@ fn timestamp(message: &Message) -> String {
     })
 }
 
+/// What was found out about a post in doubt.
+pub(crate) fn resolution(resolution: &Resolution) -> Value {
+    match resolution {
+        Resolution::Found(id) => {
+            json!({ "outcome": "found", "backendMsgId": id.as_str(), "cursor": id.as_str() })
+        }
+        Resolution::AbsentSoFar => json!({ "outcome": "absent-so-far" }),
+        Resolution::CannotTell(why) => {
+            json!({ "outcome": "cannot-tell", "reason": why.to_string() })
+        }
+        _ => json!({ "outcome": "cannot-tell" }),
+    }
+}
+
 /// How the fate of a post became known, in a word.
 pub(crate) const fn via(via: Via) -> &'static str {
     match via {
@@ -130,6 +145,7 @@ pub(crate) fn gap_reason(reason: &GapReason) -> String {
         GapReason::NoArchive => "the room has no archive that we may read".into(),
         GapReason::NeverAnchored => "the connection broke before we knew where we stood".into(),
         GapReason::Overflow => "more was said at once than could be held back".into(),
+        GapReason::Recreated => "the room was lost and made anew".into(),
         GapReason::ArchiveFailed(error) => format!("the archive could not be read: {error}"),
         _ => "for an unknown reason".into(),
     }
@@ -142,6 +158,7 @@ pub(crate) fn gap(topic: &str, after: Option<&Cursor>, reason: &GapReason) -> Va
         GapReason::NoArchive => "no-archive",
         GapReason::NeverAnchored => "never-anchored",
         GapReason::Overflow => "overflow",
+        GapReason::Recreated => "recreated",
         _ => "archive-failed",
     };
     let after = after.map(Cursor::as_str);
@@ -189,6 +206,7 @@ pub(crate) fn leave_cause(cause: &LeaveCause) -> String {
         } => because("the room was destroyed", reason),
         LeaveCause::Offline => "the connection ended".into(),
         LeaveCause::Unexplained => "removed without a word".into(),
+        LeaveCause::Dropped => "the room had lost us without a word".into(),
         _ => "for an unknown reason".into(),
     }
 }
@@ -223,6 +241,7 @@ pub(crate) fn room_event(topic: &str, event: &RoomEvent) -> Value {
         RoomEvent::Left { cause, retry } => json!({
             "topic": topic, "event": "left", "cause": leave_cause(cause), "retry": again(retry),
         }),
+        RoomEvent::Recreated => json!({ "topic": topic, "event": "recreated" }),
         _ => json!({ "topic": topic, "event": "other" }),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 
 use parley_xmpp::tokio::{PostFailure, Posted, Room};
-use parley_xmpp::{ArchiveId, Post};
+use parley_xmpp::{ArchiveId, Post, PostToken, Resolution};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, BufReader};
 
@@ -25,6 +25,10 @@ const IN_FLIGHT: usize = 64;
 const MAX_TEXT: usize = 1024 * 1024;
 
 pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure> {
+    if let Some(token) = &args.resolve {
+        return resolve(common, token).await;
+    }
+    let topic = args.topic.as_deref().unwrap_or_default();
     let poster = Poster {
         args: &args,
         json: common.json,
@@ -37,7 +41,7 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     };
     let (client, _) = connect::connect(common).await?;
     let result = async {
-        let room = connect::join(&client, &args.topic).await?;
+        let room = connect::join(&client, topic).await?;
         match text {
             Some(text) => poster.one(&room, text).await,
             None => poster.lines(&room).await,
@@ -46,6 +50,37 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     .await;
     client.close().await;
     result
+}
+
+/// Finds out what became of a post.
+async fn resolve(common: &Common, token: &PostToken) -> Result<(), Failure> {
+    let (client, _) = connect::connect(common).await?;
+    let resolved = async {
+        let room = connect::join_room(&client, token.room().clone()).await?;
+        room.resolve(token).await.map_err(Problem::from)
+    }
+    .await;
+    client.close().await;
+    let resolution = resolved?;
+    if common.json {
+        print(&to_json(&crate::output::resolution(&resolution)))?;
+    } else if let Resolution::Found(id) = &resolution {
+        print(&Line(id.as_str()).to_string())?;
+    }
+    match resolution {
+        Resolution::Found(_) => Ok(()),
+        Resolution::AbsentSoFar => Err(Failure::new(
+            Exit::Refused,
+            "it is not in the room so far",
+            "post it again, if the connection that it was sent on is gone",
+        )),
+        Resolution::CannotTell(why) => Err(Failure::new(
+            Exit::NotDecided,
+            format!("it cannot be told: {why}"),
+            "look into the room: `parley-xmpp fetch` shows what is there",
+        )),
+        _ => Err(Failure::new(Exit::NotDecided, "it cannot be told", "")),
+    }
 }
 
 struct Poster<'a> {
@@ -153,6 +188,9 @@ impl Poster<'_> {
         let mut post = Post::new(&text);
         post.reply_to.clone_from(&self.args.reply_to);
         post.deadline = self.args.deadline;
+        if self.args.resend {
+            post = post.or_resend();
+        }
         post
     }
 
@@ -204,12 +242,16 @@ impl Poster<'_> {
         if id.is_none() {
             tracing::warn!("the room archives nothing: the message has no id");
         }
-        let mut out = std::io::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", "")))
-            }
+        print(&text)
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(from_write(&error).unwrap_or_else(|| Failure::new(Exit::Machine, "", "")))
         }
     }
 }
@@ -305,12 +347,14 @@ mod tests {
 
     fn args(replace_forbidden: bool) -> args::Post {
         args::Post {
-            topic: "t".into(),
+            topic: Some("t".into()),
             text: None,
             whole: false,
             replace_forbidden,
             reply_to: None,
             deadline: None,
+            resend: false,
+            resolve: None,
         }
     }
 

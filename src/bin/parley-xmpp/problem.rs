@@ -3,7 +3,8 @@
 
 use parley_xmpp::tokio::{ConnectError, FetchFailure, PostFailure, RoomError};
 use parley_xmpp::{
-    JoinFailure, NotSent, OfflineCause, QueryError, RequestError, SaslCondition, StanzaError,
+    JoinFailure, NotSent, OfflineCause, PostToken, QueryError, RequestError, SaslCondition,
+    StanzaError,
 };
 
 use crate::exit::{Exit, Failure};
@@ -74,8 +75,8 @@ pub(crate) struct Problem {
     pub(crate) condition: Option<&'static str>,
     /// The peer's words.
     pub(crate) text: Option<Box<str>>,
-    /// Of a post that may be there or not: the id that it carries.
-    pub(crate) origin_id: Option<Box<str>>,
+    /// Of a post that may be there or not: that by which it can be found out later.
+    pub(crate) token: Option<Box<PostToken>>,
 }
 
 impl Problem {
@@ -87,7 +88,7 @@ impl Problem {
             bridge_remedy: None,
             condition: None,
             text: None,
-            origin_id: None,
+            token: None,
         }
     }
 
@@ -115,7 +116,10 @@ impl From<Problem> for Failure {
             Some(text) => format!("{} ({text})", problem.message),
             None => problem.message,
         };
-        Self::new(problem.kind.exit(), error, problem.remedy)
+        Self {
+            token: problem.token,
+            ..Self::new(problem.kind.exit(), error, problem.remedy)
+        }
     }
 }
 
@@ -267,13 +271,23 @@ impl From<PostFailure> for Problem {
                 message,
                 "try again, or allow more time with a longer deadline",
             ),
-            PostFailure::Unknown { origin_id } => {
-                let remedy = "look into the room before posting it again: \
-                              `parley-xmpp fetch` shows what is there";
-                let mut problem = Self::new(Kind::Unknown, message, remedy).for_bridge(
-                    "look into the room before posting it again: `fetchRecent` shows what is there",
-                );
-                problem.origin_id = Some(origin_id.into());
+            PostFailure::StreamKill { among, .. } => {
+                let remedy = if among == 1 {
+                    "do not post it again as it is"
+                } else {
+                    "post them again one at a time, to find out which it was"
+                };
+                Self::new(Kind::Rejected, message, remedy)
+            }
+            PostFailure::NotSent(NotSent::TooLarge) => {
+                Self::new(Kind::NotSent, message, "split the message")
+            }
+            PostFailure::Unknown { token } => {
+                let remedy =
+                    format!("find out before posting it again: parley-xmpp post --resolve {token}");
+                let mut problem = Self::new(Kind::Unknown, message, remedy)
+                    .for_bridge("find out before posting it again: `resolve` with `token` tells");
+                problem.token = Some(token);
                 problem
             }
             PostFailure::Closed => Self::new(Kind::NotConnected, message, "connect again"),

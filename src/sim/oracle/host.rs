@@ -32,6 +32,8 @@ pub(super) struct Host {
     /// Sessions that were bound, and those it was told of.
     pub(super) bound: u32,
     onlines: u32,
+    /// A password that was right before was refused: worth one more attempt.
+    refused: bool,
     pub(super) online: bool,
     /// It was told that it does not connect again by itself.
     pub(super) rests: bool,
@@ -228,7 +230,7 @@ impl Host {
                     reading.event(archive, event, found);
                 }
             }
-            Event::Disco { .. } => {}
+            Event::Disco { .. } | Event::Resolved { .. } => {}
             Event::Closed => self.closed = true,
         }
     }
@@ -243,6 +245,7 @@ impl Host {
             found.violate("S10", String::from("online without a login that succeeded"));
         }
         self.online = true;
+        self.refused = false;
     }
 
     fn went_offline(&mut self, cause: &OfflineCause, retry: Retry, found: &mut Found) {
@@ -264,7 +267,10 @@ impl Host {
             Retry::At(at) => {
                 let wait = at.since(found.now.plus(self.ahead));
                 self.next_attempt = Some(found.now.plus(wait));
-                if is_for_good(cause) {
+                let second_look = is_refusal(cause)
+                    && self.onlines > 0
+                    && !core::mem::replace(&mut self.refused, true);
+                if is_for_good(cause) && !second_look {
                     found.violate("L5", format!("tries again after {cause:?}"));
                 }
                 if wait > Duration::from_secs(700) {
@@ -316,6 +322,7 @@ impl Host {
                     LeaveCause::Banned { .. } => "left: banned",
                     LeaveCause::NotMember => "left: not a member",
                     LeaveCause::ServiceShutdown => "left: shutdown",
+                    LeaveCause::Dropped => "left: dropped",
                     LeaveCause::Unexplained => "left: unexplained",
                     LeaveCause::TechnicalProblem => "left: technical",
                     LeaveCause::Destroyed { .. } => "left: destroyed",
@@ -375,6 +382,10 @@ impl Host {
                 count(&mut account.denied);
                 "post rejected"
             }
+            PostOutcome::StreamKill { .. } => {
+                count(&mut account.denied);
+                "post killed a stream"
+            }
             PostOutcome::NotSent(_) => {
                 count(&mut account.denied);
                 "post not sent"
@@ -401,6 +412,17 @@ pub(super) fn accuse(account: &Account, body: &str, found: &mut Found) {
     if let Some((rule, what)) = account.verdict() {
         found.violate(rule, format!("{body:?} {what}"));
     }
+}
+
+/// Whether the server did not take the password.
+const fn is_refusal(cause: &OfflineCause) -> bool {
+    matches!(
+        cause,
+        OfflineCause::Auth(AuthFailure::Rejected {
+            condition: SaslCondition::NotAuthorized,
+            ..
+        })
+    )
 }
 
 /// Whether nothing but somebody's doing mends it.

@@ -141,9 +141,8 @@ impl Follow {
             found.count("caught up again");
         }
         let Some(cursor) = cursor else {
-            found.count("without an archive");
-            self.next = Some(self.next.unwrap_or(truth.items.len()));
-            return;
+            // It stands nowhere: what comes next is where it goes on.
+            return found.count("without an archive");
         };
         let Some(place) = truth.after(cursor) else {
             return found.violate("S5", format!("a cursor is told that is none: {cursor}"));
@@ -198,6 +197,7 @@ impl Follow {
             GapReason::NeverAnchored => found.count("gap: never anchored"),
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
+            GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
         self.gap = Some(at);

@@ -2,14 +2,17 @@
 //! (XEP-0198 v1.6.3). No `location`, no more than one stream per resource.
 
 use super::connection::Stage;
+use super::groupchat::stamp_of;
 use super::hub::Due;
 use super::model::Model;
 use super::session::{Managed, SessionId};
+use super::stanza::markup;
 use super::{ConnectionId, Note, ns};
 use crate::jid::BareJid;
 use crate::xml::Element;
 use crate::{Condition, StreamCondition};
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 impl Model {
     /// Takes what a client without a session says.
@@ -19,7 +22,12 @@ impl Model {
         }
         if element.is("enable", ns::SM) && self.hub.setup.resumption.is_some() {
             // Section 3: not before a resource is bound.
-            return self.failed(id, Condition::UnexpectedRequest, None);
+            let condition = if self.hub.is_prosody() {
+                Condition::UnexpectedRequest
+            } else {
+                Condition::NotAuthorized
+            };
+            return self.failed(id, condition, None);
         }
         let bind = element.child("bind", ns::BIND);
         let request = element.is("iq", ns::CLIENT) && element.attr("type") == Some("set");
@@ -46,7 +54,14 @@ impl Model {
         };
         // RFC 6120 section 7.7.2.2: the older stream of a resource may be ended
         // with a conflict, which is what both servers do.
-        if let Some(older) = self.hub.bound.get(full.as_str()).copied() {
+        let older = self.hub.bound.get(full.as_str()).copied();
+        // Measured: Prosody ends it at first, ejabberd at last.
+        let (first, last) = if self.hub.is_prosody() {
+            (older, None)
+        } else {
+            (None, older)
+        };
+        if let Some(older) = first {
             self.close_session(older, Some(StreamCondition::Conflict));
         }
         if self.hub.sessions.len() >= self.hub.setup.connections.saturating_mul(2) {
@@ -75,6 +90,9 @@ impl Model {
             jid: full.as_str().into(),
             resumed: false,
         });
+        if let Some(older) = last {
+            self.close_session(older, Some(StreamCondition::Conflict));
+        }
     }
 
     /// Takes what a client in a session says.
@@ -116,7 +134,10 @@ impl Model {
         };
         let resume = matches!(element.attr("resume"), Some("true" | "1"));
         let token = resume.then(|| self.hub.ids.token());
-        let seconds = time.as_secs().to_string();
+        // Measured: ejabberd heeds a wish for less, Prosody does not.
+        let wish = element.attr("max").and_then(|max| max.parse().ok());
+        let wish = wish.filter(|_| !self.hub.is_prosody()).unwrap_or(u64::MAX);
+        let seconds = time.as_secs().min(wish).to_string();
         self.hub.say(id, |w| {
             w.start("enabled").attr("xmlns", ns::SM);
             if let Some(token) = &token {
@@ -139,6 +160,10 @@ impl Model {
             self.hub.say(id, |w| {
                 w.start("a").attr("xmlns", ns::SM).attr("h", &handled).end();
             });
+        } else if self.hub.is_prosody() {
+            self.unknown(id);
+        } else {
+            self.failed(id, Condition::UnexpectedRequest, None);
         }
     }
 
@@ -148,11 +173,12 @@ impl Model {
             return;
         };
         let Some(count) = counter(h) else {
-            return self.end(id, Some(StreamCondition::InvalidXml));
+            if self.hub.is_prosody() {
+                return self.end(id, Some(StreamCondition::InvalidXml));
+            }
+            return self.failed(id, Condition::BadRequest, None);
         };
-        let sent = sm
-            .acked
-            .wrapping_add(u32::try_from(sm.unacked.len()).unwrap_or(0));
+        let handled = sm.handled;
         if sm.acknowledge(count) {
             sm.asked = false;
             if !sm.unacked.is_empty() {
@@ -164,19 +190,26 @@ impl Model {
             return;
         }
         self.end_session(session);
-        self.too_high(id, h, sent);
+        self.too_high(id, Some(handled));
     }
 
-    /// Section 4: "the local entity SHOULD generate an undefined-condition stream
-    /// error that includes a <handled-count-too-high/> element".
-    fn too_high(&mut self, id: ConnectionId, h: &str, sent: u32) {
+    /// Section 4 wants a `<handled-count-too-high/>` with it. Measured: neither server
+    /// says more than that it is over, and why in words.
+    fn too_high(&mut self, id: ConnectionId, handled: Option<u32>) {
+        if let Some(handled) = handled.filter(|_| self.hub.is_prosody()) {
+            let handled = handled.to_string();
+            self.hub.say(id, |w| {
+                w.start("a").attr("xmlns", ns::SM).attr("h", &handled).end();
+            });
+        }
         let condition = Some(StreamCondition::UndefinedCondition);
+        let lang = !self.hub.is_prosody();
         self.hub.end_stream_with(id, condition, |w| {
-            w.start("handled-count-too-high")
-                .attr("xmlns", ns::SM)
-                .attr("h", h)
-                .attr("send-count", &sent.to_string())
-                .end();
+            w.start("text").attr("xmlns", ns::STREAM_ERRORS);
+            if lang {
+                w.attr("xml:lang", "en");
+            }
+            w.text("More was acknowledged than was sent").end();
         });
     }
 
@@ -202,19 +235,19 @@ impl Model {
         let Some(sm) = state.sm.as_mut() else {
             return;
         };
-        let sent = sm
-            .acked
-            .wrapping_add(u32::try_from(sm.unacked.len()).unwrap_or(0));
         if !sm.acknowledge(h) {
             self.close_session(session, Some(StreamCondition::UndefinedCondition));
-            return self.too_high(id, element.attr("h").unwrap_or_default(), sent);
+            return self.too_high(id, None);
         }
         let (handled, missed) = (sm.handled.to_string(), sm.unacked.clone());
         sm.asked = !missed.is_empty();
         state.connection = Some(id);
         match older {
-            // Section 5: the old connection is closed. Both servers do so without
-            // a word of the new one.
+            // Section 5: the old connection is closed. Measured: by ejabberd with a
+            // word.
+            Some(older) if !self.hub.is_prosody() => {
+                self.hub.end_stream(older, Some(StreamCondition::Conflict));
+            }
             Some(older) => {
                 if let Some(connection) = self.hub.connections.get_mut(&older) {
                     connection.stage = Stage::Over;
@@ -236,8 +269,10 @@ impl Model {
                 .attr("previd", token)
                 .end();
         });
+        let delay = self.delay_of(&full);
         for stanza in &missed {
-            self.hub.replay(id, stanza);
+            let late = late(stanza, &delay, self.hub.is_prosody());
+            self.hub.replay(id, late.as_deref().unwrap_or(stanza));
         }
         if !missed.is_empty() {
             self.hub.say(id, |w| {
@@ -251,7 +286,30 @@ impl Model {
         });
     }
 
+    /// What marks a stanza as sent again.
+    fn delay_of(&self, full: &str) -> String {
+        let micros = self.hub.wall_clock();
+        let prosody = self.hub.is_prosody();
+        let bare = full.split('/').next().unwrap_or_default();
+        let from = if prosody {
+            bare
+        } else {
+            &self.hub.setup.domain
+        };
+        markup(|w| {
+            w.start("delay")
+                .attr("xmlns", ns::DELAY)
+                .attr("from", from)
+                .attr("stamp", &stamp_of(prosody, micros));
+            if !prosody {
+                w.text("Resent");
+            }
+            w.end();
+        })
+    }
+
     fn failed(&mut self, id: ConnectionId, condition: Condition, h: Option<u32>) {
+        let explains = !self.hub.is_prosody();
         self.hub.say(id, |w| {
             w.start("failed").attr("xmlns", ns::SM);
             if let Some(h) = h {
@@ -260,9 +318,41 @@ impl Model {
             w.start(condition.as_str())
                 .attr("xmlns", ns::STANZA_ERRORS)
                 .end();
+            if explains {
+                w.start("text")
+                    .attr("xmlns", ns::STANZA_ERRORS)
+                    .attr("xml:lang", "en")
+                    .text("It failed")
+                    .end();
+            }
             w.end();
         });
     }
+}
+
+/// A stanza with a mark that it comes late, if it is of those that get one. Measured:
+/// ejabberd's is before the text, Prosody's at the end, an iq has none.
+fn late(stanza: &[u8], delay: &str, prosody: bool) -> Option<Vec<u8>> {
+    let text = core::str::from_utf8(stanza).ok()?;
+    if text.starts_with("<iq") {
+        return None;
+    }
+    let end = text
+        .rfind("</message>")
+        .or_else(|| text.rfind("</presence>"))?;
+    let (contents, end) = text.split_at_checked(end)?;
+    let core = [
+        "<body",
+        "<subject",
+        "<thread",
+        "<show",
+        "<status>",
+        "<priority",
+    ];
+    let at = core.iter().filter_map(|tag| contents.find(tag)).min();
+    let at = at.filter(|_| !prosody).unwrap_or(contents.len());
+    let (before, after) = contents.split_at_checked(at)?;
+    Some([before, delay, after, end].concat().into_bytes())
 }
 
 /// A count: an unsigned number of 32 bits (XEP-0198, section 4).

@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use super::archive::Stored;
 use super::hub::{Due, Hub};
-use super::muc::{Muc, NO_SERVICE};
+use super::muc::{GONE, Muc, NO_ROOM, NO_SERVICE};
 use super::room::{Occupant, Room, Subject};
 use super::session::SessionId;
-use super::stanza::{Refusal, inner};
+use super::stanza::{By, Refusal, markup, passed_on};
 use super::{Note, ns, stamp};
 use crate::jid::Jid;
 use crate::xml::Element;
@@ -42,7 +42,11 @@ impl RateLimit {
     }
 }
 
-/// What who is not in a room is told; each server in its own words.
+/// What Prosody says of an occupant that is not there.
+pub(super) const NOT_THERE: &str = "Recipient not in room";
+
+/// What who is not in a room is told. Measured: the servers do not agree on what is
+/// to be done about it.
 pub(super) const fn not_inside(prosody: bool) -> Refusal {
     if prosody {
         Refusal::cancel(Condition::NotAcceptable)
@@ -93,31 +97,31 @@ impl Muc {
         message: Element<'_>,
     ) -> Result<(), Refusal> {
         let missing = if self.gone.contains(jid) {
-            Condition::Gone
+            GONE
         } else {
-            Condition::ItemNotFound
+            NO_ROOM
         };
-        let room = self.rooms.get_mut(jid).ok_or(Refusal::cancel(missing))?;
+        let room = self.rooms.get_mut(jid).ok_or(missing)?;
         // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
         // service SHOULD return a <not-acceptable/> error to the sender".
-        room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
+        let sender = room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
+        if sender.muted {
+            let refusal = Refusal::auth(Condition::Forbidden);
+            return Err(refusal.saying("You may not speak in this room"));
+        }
         let limit = self.limit.as_mut();
         if limit.is_some_and(|limit| !limit.passes(hub.now)) {
             return Err(Refusal::wait(Condition::ResourceConstraint));
         }
         let body = message.child("body", ns::CLIENT);
-        match (body, message.child("subject", ns::CLIENT)) {
-            (None, Some(subject)) => room.change_subject(hub, session, message, subject.text()),
-            (None, None) => {
-                let sender = room.occupant(session).ok_or(not_inside(hub.is_prosody()))?;
-                room.reflect(hub, session, message, "", &room.contents(message, sender));
-                Ok(())
-            }
-            (Some(body), _) => {
-                self.say(hub, session, jid, message, body.text());
-                Ok(())
+        if let (None, Some(subject)) = (body, message.child("subject", ns::CLIENT)) {
+            room.change_subject(hub, session, subject.text())?;
+            if hub.is_prosody() {
+                return Ok(());
             }
         }
+        self.say(hub, session, jid, message, body.map_or("", |b| b.text()));
+        Ok(())
     }
 
     /// A room accepts a message, archives it and sends it to all.
@@ -137,7 +141,8 @@ impl Muc {
             return;
         };
         let contents = room.contents(message, &sender);
-        let place = room.archives.then(|| hub.ids.archived(hub.wall_clock()));
+        let place = keeps(hub, message) && room.archives;
+        let place = place.then(|| hub.ids.archived(hub.wall_clock()));
         let (mut head, mut tail) = (String::new(), String::new());
         if let Some((id, _)) = &place {
             let mark = ids(jid, id, !hub.is_prosody());
@@ -221,22 +226,39 @@ impl Muc {
         let jid = to.bare_str();
         let room = self.rooms.get(jid);
         let Some((room, from)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
-            return hub.refuse(session, message, not_inside(hub.is_prosody()));
+            return hub.refuse(session, message, not_inside(hub.is_prosody()).by(By::Room));
         };
         match message.attr("type") {
             Some("error") => return self.on_error(hub, session, jid, message),
             Some("groupchat") => {
-                let refusal = Refusal::modify(Condition::BadRequest);
+                let refusal = Refusal::modify(Condition::BadRequest).by(By::Room);
                 return hub.refuse(session, message, refusal);
             }
             _ => {}
         }
         if room.by_nick(nick).is_none() {
-            let refusal = Refusal::cancel(Condition::ItemNotFound);
-            return hub.refuse(session, message, refusal);
+            let refusal = Refusal::cancel(Condition::ItemNotFound).by(By::Room);
+            return hub.refuse(session, message, refusal.saying(NOT_THERE));
         }
+        let own_id = from.occupant_id.clone();
         let from = [&room.jid, "/", &from.nick].concat();
-        let contents = inner(message, |child| child.ns() != ns::MUC_USER);
+        let prosody = hub.is_prosody();
+        let lang = message.attr_ns("lang", ns::XML).unwrap_or("en");
+        let mark = "<x xmlns='http://jabber.org/protocol/muc#user'/>";
+        let said = passed_on(prosody, message, |child| child.ns() != ns::MUC_USER);
+        let id = own_id.map(|id| {
+            markup(|w| {
+                w.start("occupant-id")
+                    .attr("xmlns", ns::OCCUPANT_ID)
+                    .attr("id", &id)
+                    .end();
+            })
+        });
+        let contents = if prosody {
+            [&*said, mark, &*id.unwrap_or_default()].concat()
+        } else {
+            [mark, &*said].concat()
+        };
         for target in room.occupants.iter().filter(|o| o.nick == nick) {
             hub.send_with(
                 target.session,
@@ -245,15 +267,14 @@ impl Muc {
                     w.start("message")
                         .attr("from", &from)
                         .attr("to", &target.jid);
-                    w.attr("type", message.attr("type").unwrap_or("normal"));
+                    w.attr("type", message.attr("type").unwrap_or("normal"))
+                        .attr("xml:lang", lang);
                     if let Some(id) = message.attr("id") {
                         w.attr("id", id);
                     }
                 },
                 &contents,
-                |w| {
-                    w.start("x").attr("xmlns", ns::MUC_USER).end();
-                },
+                |_| {},
             );
         }
     }
@@ -268,12 +289,15 @@ impl Room {
             let by = by.and_then(|by| Jid::parse(by).ok());
             by.is_some_and(|by| by.as_str() == self.jid)
         };
-        let mut contents = inner(message, |child| match (child.name(), child.ns()) {
+        // Measured: both pass on a role that the sender claims to have.
+        let prosody = sender.occupant_id.is_some();
+        let keep = |child: Element<'_>| match (child.name(), child.ns()) {
             ("stanza-id", ns::SID) | ("archived", ns::MAM_OLD) => !is_ours(child.attr("by")),
             ("delay", ns::DELAY) => !is_ours(child.attr("from")),
-            ("occupant-id", ns::OCCUPANT_ID) | ("x", ns::MUC_USER) => false,
+            ("occupant-id", ns::OCCUPANT_ID) => !prosody,
             _ => true,
-        });
+        };
+        let mut contents = passed_on(prosody, message, keep);
         if let Some(id) = &sender.occupant_id {
             contents.push_str("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='");
             contents.push_str(id);
@@ -297,6 +321,9 @@ impl Room {
         let from = [&self.jid, "/", &sender.nick].concat();
         let lang = message.attr_ns("lang", ns::XML).unwrap_or("en");
         let contents = [head, contents].concat();
+        // Measured: Prosody gives a message an id that has none.
+        let made = hub.is_prosody().then(|| hub.ids.token());
+        let id = message.attr("id").or(made.as_deref());
         for to in &self.occupants {
             hub.send_with(
                 to.session,
@@ -304,7 +331,7 @@ impl Room {
                 |w| {
                     w.start("message").attr("from", &from).attr("to", &to.jid);
                     w.attr("type", "groupchat").attr("xml:lang", lang);
-                    if let Some(id) = message.attr("id") {
+                    if let Some(id) = id {
                         w.attr("id", id);
                     }
                 },
@@ -320,24 +347,49 @@ impl Room {
         &mut self,
         hub: &mut Hub,
         session: SessionId,
-        message: Element<'_>,
         text: &str,
     ) -> Result<(), Refusal> {
         let Some(sender) = self.occupant(session) else {
             return Err(not_inside(hub.is_prosody()));
         };
         if hub.is_prosody() && !self.moderates(&sender.bare) {
-            return Err(Refusal::auth(Condition::Forbidden));
+            let refusal = Refusal::auth(Condition::Forbidden);
+            return Err(refusal.saying("You may not change the subject"));
         }
         self.subject = Some(Subject {
             text: text.into(),
             nick: sender.nick.clone(),
+            micros: hub.wall_clock(),
         });
-        let Some(sender) = self.occupant(session) else {
-            return Err(not_inside(hub.is_prosody()));
-        };
-        self.reflect(hub, session, message, "", &self.contents(message, sender));
+        // Measured: Prosody makes a message of its own of it, without an id.
+        if hub.is_prosody() {
+            for to in &self.occupants {
+                self.send_subject(hub, &to.jid, to.session, false);
+            }
+        }
         Ok(())
+    }
+
+    fn send_subject(&self, hub: &mut Hub, to: &str, session: SessionId, late: bool) {
+        let subject = self.subject.as_ref();
+        let late = late && hub.is_prosody();
+        hub.send(session, |w| {
+            w.start("message").attr("to", to).attr("type", "groupchat");
+            match subject {
+                Some(subject) => w.attr("from", &[&self.jid, "/", &subject.nick].concat()),
+                None => w.attr("from", &self.jid),
+            };
+            let text = subject.map(|s| s.text.as_str()).unwrap_or_default();
+            w.start("subject").text(text).end();
+            if let Some(subject) = subject.filter(|_| late) {
+                w.start("delay")
+                    .attr("xmlns", ns::DELAY)
+                    .attr("from", &self.jid)
+                    .attr("stamp", &stamp_of(true, subject.micros))
+                    .end();
+            }
+            w.end();
+        });
     }
 
     /// Sends what was said before, as much of it as the joining asks for, and the
@@ -360,10 +412,23 @@ impl Room {
         let to = hub.address(session);
         for message in said.skip(skipped) {
             let prosody = hub.is_prosody();
-            let after = if prosody {
-                ids(&self.jid, &message.id, false)
-            } else {
-                String::new()
+            let mark = ids(&self.jid, &message.id, !prosody);
+            let delay = markup(|w| {
+                w.start("delay")
+                    .attr("xmlns", ns::DELAY)
+                    .attr("from", &self.jid)
+                    .attr("stamp", &stamp_of(prosody, message.micros))
+                    .end();
+            });
+            // Measured: Prosody gives what is asked for from its archive, and what is
+            // not from its memory, in another order.
+            let contents = match (prosody, asked.is_some()) {
+                (true, true) => [&*message.inner, &*mark, &*delay].concat(),
+                (true, false) => [&*message.inner, &*delay, &*mark].concat(),
+                (false, _) => {
+                    let rest = message.inner.strip_prefix(mark.as_str());
+                    [&*mark, &*delay, rest.unwrap_or(&message.inner)].concat()
+                }
             };
             hub.send_with(
                 session,
@@ -371,33 +436,37 @@ impl Room {
                 |w| {
                     let from = [&self.jid, "/", &message.nick].concat();
                     w.start("message").attr("from", &from).attr("to", &to);
-                    w.attr("type", "groupchat");
+                    w.attr("type", "groupchat").attr("xml:lang", "en");
                     if let Some(id) = &message.stanza {
                         w.attr("id", id);
                     }
                 },
-                &[message.inner.as_str(), &after].concat(),
-                |w| {
-                    w.start("delay")
-                        .attr("xmlns", ns::DELAY)
-                        .attr("from", &self.jid)
-                        .attr("stamp", &stamp_of(prosody, message.micros))
-                        .end();
-                },
+                &contents,
+                |_| {},
             );
         }
-        let nick = self.subject.as_ref().map(|s| s.nick.as_str());
-        let text = self.subject.as_ref().map(|s| s.text.as_str());
-        hub.send(session, |w| {
-            w.start("message").attr("to", &to).attr("type", "groupchat");
-            match nick {
-                Some(nick) => w.attr("from", &[&self.jid, "/", nick].concat()),
-                None => w.attr("from", &self.jid),
-            };
-            w.start("subject").text(text.unwrap_or_default()).end();
-            w.end();
-        });
+        self.send_subject(hub, &to, session, true);
     }
+}
+
+/// Whether a room keeps a message. Measured: ejabberd what has a text or a subject,
+/// unless it is not to be stored, or what is to be stored; Prosody what has a body,
+/// however empty, what is to be stored and markers, if no hint forbids.
+fn keeps(hub: &Hub, message: Element<'_>) -> bool {
+    let hint = |name| message.child(name, ns::HINTS).is_some();
+    if hint("no-store") || hint("no-permanent-store") {
+        return false;
+    }
+    let text = |name| message.child(name, ns::CLIENT).map(|child| child.text());
+    if hint("store") {
+        return true;
+    }
+    if hub.is_prosody() {
+        let marker = |child: Element<'_>| child.ns() == "urn:xmpp:chat-markers:0";
+        return text("body").is_some() || message.children().any(marker);
+    }
+    let said = |name| text(name).is_some_and(|text| !text.is_empty());
+    said("body") || said("subject")
 }
 
 /// The marks by which a room says where it archived a message, as markup. Rooms'

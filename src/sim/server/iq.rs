@@ -2,9 +2,9 @@
 //! v2.5.0), an empty contact list; and what it does with presence and the like.
 
 use super::model::Model;
-use super::ns;
 use super::session::SessionId;
 use super::stanza::Refusal;
+use super::{features, ns};
 use crate::Condition;
 use crate::xml::Element;
 
@@ -14,6 +14,10 @@ impl Model {
         match stanza.name() {
             "presence" if stanza.attr("to").is_none() => self.on_presence(session, stanza),
             "iq" => self.on_request(session, stanza),
+            "message" if self.hub.is_prosody() && stanza.attr("to").is_some() => {
+                let refusal = Refusal::cancel(Condition::ServiceUnavailable);
+                self.hub.refuse(session, stanza, refusal);
+            }
             _ => {}
         }
     }
@@ -30,10 +34,13 @@ impl Model {
         state.available = available;
         let full = state.full.clone();
         // RFC 6121 section 4.2.2: one's own available resources are told too.
-        self.hub.forward(session, stanza, &full, stanza.attr("id"));
+        // Measured: ejabberd tells only of the coming.
+        if available || self.hub.is_prosody() {
+            self.hub.forward(session, stanza, &full, stanza.attr("id"));
+        }
         if !available {
             // RFC 6121 section 4.5.2: whoever got directed presence is told.
-            self.muc.leave_all(&mut self.hub, session);
+            self.muc.leave_all(&mut self.hub, session, |_| false);
         }
     }
 
@@ -50,7 +57,15 @@ impl Model {
         let from = stanza.attr("to");
         let to_account = from.is_none_or(|from| from.contains('@'));
         let prosody = self.hub.is_prosody();
+        let domain = self.hub.setup.domain.clone();
         match (kind, payload.name(), payload.ns()) {
+            // Measured: who answers differs where nobody in particular is asked.
+            ("set", "session", ns::SESSION) if !prosody => {
+                self.hub.result(session, Some(&domain), id, |_| {});
+            }
+            ("get", "ping", ns::PING) if prosody && to_account => {
+                self.hub.result(session, None, id, |_| {});
+            }
             ("get", "ping", ns::PING) | ("set", "session", ns::SESSION) => {
                 self.hub.result(session, from, id, |_| {});
             }
@@ -69,11 +84,21 @@ impl Model {
                 let name = if prosody { "Prosody" } else { "ejabberd" };
                 w.start("identity")
                     .attr("category", category)
-                    .attr("type", kind)
-                    .attr("name", name)
-                    .end();
-                for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING] {
+                    .attr("type", kind);
+                if !to_account {
+                    w.attr("name", name);
+                }
+                w.end();
+                let features = if to_account {
+                    features::of_account(prosody)
+                } else {
+                    features::of_server(prosody)
+                };
+                for feature in features {
                     w.start("feature").attr("var", feature).end();
+                }
+                if !prosody && !to_account {
+                    features::server_info(w);
                 }
                 w.end();
             }),

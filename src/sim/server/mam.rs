@@ -2,7 +2,8 @@
 //! server was measured to answer.
 //!
 //! Not heeded: `with`, which Prosody ignores in rooms and ejabberd compares with the
-//! senders' addresses, and every optional field. Not offered: `flip-page`, metadata, preferences.
+//! senders' addresses. Not offered: `flip-page`, metadata, preferences, and on ejabberd the versions of the
+//! protocol before this one.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,8 +20,10 @@ use super::{ns, stamp};
 use crate::Condition;
 use crate::xml::Element;
 
-/// The size of a page where none is asked for; both servers'.
-const PAGE: u32 = 50;
+/// The size of a page where none is asked for.
+const fn page(prosody: bool) -> i64 {
+    if prosody { 20 } else { 50 }
+}
 
 /// What is asked of an archive.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +34,18 @@ struct Query<'a> {
     after: Option<&'a str>,
     /// Empty: the last page.
     before: Option<&'a str>,
-    max: Option<u32>,
+    max: Option<i64>,
 }
+
+/// What can be asked for; the first three of ejabberd.
+const FIELDS: [(&str, &str); 6] = [
+    ("with", "jid-single"),
+    ("start", "text-single"),
+    ("end", "text-single"),
+    ("before-id", "text-single"),
+    ("after-id", "text-single"),
+    ("ids", "list-multi"),
+];
 
 /// A page: where it lies among the messages that show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +58,21 @@ struct Page {
 }
 
 impl<'a> Query<'a> {
-    fn read(query: Element<'a>) -> Result<Self, Refusal> {
+    fn read(query: Element<'a>, prosody: bool) -> Result<Self, Refusal> {
         let mut read = Self {
             id: query.attr("queryid"),
             ..Self::default()
         };
+        let bad = Refusal::modify(Condition::BadRequest).saying("Not a query");
         if let Some(form) = query.child("x", ns::DATA) {
-            let bad = Refusal::modify(Condition::BadRequest);
-            // XEP-0313 section 4.1: "The hidden FORM_TYPE field MUST be set".
-            if field(form, "FORM_TYPE") != Some(ns::MAM) {
+            // XEP-0313 section 4.1: "The hidden FORM_TYPE field MUST be set". Measured:
+            // Prosody wants it but takes any field, ejabberd the other way round.
+            let right = field(form, "FORM_TYPE").map(|kind| kind == ns::MAM);
+            let known = ["FORM_TYPE", "start", "end", "with", "withtext"];
+            let unknown = form
+                .children()
+                .any(|f| f.attr("var").is_some_and(|name| !known.contains(&name)));
+            if right == Some(false) || (prosody && right.is_none()) || (!prosody && unknown) {
                 return Err(bad);
             }
             let time = |name| match field(form, name) {
@@ -65,7 +84,15 @@ impl<'a> Query<'a> {
         if let Some(set) = query.child("set", ns::RSM) {
             let text = |name| set.child(name, ns::RSM).map(|e| e.text());
             (read.after, read.before) = (text("after"), text("before"));
-            read.max = text("max").and_then(|max| max.trim().parse().ok());
+            if !prosody && text("index").is_some() {
+                return Err(Refusal::cancel(Condition::FeatureNotImplemented));
+            }
+            let max = text("max").map(str::trim).filter(|max| !max.is_empty());
+            read.max = match max.map(str::parse::<i64>) {
+                Some(Ok(max)) if max >= 0 || prosody => Some(max),
+                Some(_) if !prosody => return Err(bad),
+                _ => None,
+            };
         }
         Ok(read)
     }
@@ -93,17 +120,23 @@ impl<'a> Query<'a> {
         let count = end.saturating_sub(begin);
         let (mut from, mut to) = (begin, end);
         if let Some(after) = self.after {
-            let position = position(archive, prosody, after, true)?;
-            from = position.map_or(from, |at| at.max(from)).min(to);
+            let at = position(archive, prosody, after, true)?;
+            from = at.max(from).min(to);
         }
-        if let Some(before) = self.before.filter(|id| !id.is_empty()) {
-            let position = position(archive, prosody, before, false)?;
-            // Measured: nothing comes before an id that ejabberd cannot read.
-            to = position.map_or(from, |at| at.min(to)).max(from);
+        // Measured: ejabberd heeds only the first where both are asked for.
+        let before = self.before.filter(|_| prosody || self.after.is_none());
+        if let Some(before) = before.filter(|id| !id.is_empty()) {
+            let at = position(archive, prosody, before, false)?;
+            to = at.min(to).max(from);
         }
-        let max = self.max.unwrap_or(PAGE).min(cap);
+        // Measured: less than nothing is to Prosody a complete page of nothing.
+        let negative = self.max.is_some_and(|max| max < 0);
+        let max = self.max.unwrap_or(page(prosody)).clamp(0, cap.into());
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let complete = to.saturating_sub(from) <= max;
+        let complete = negative || to.saturating_sub(from) <= max;
+        if negative {
+            to = from;
+        }
         if !complete && self.before.is_some() {
             from = to.saturating_sub(max);
         } else {
@@ -123,38 +156,28 @@ const fn cut(prosody: bool, micros: u64) -> u64 {
     if prosody { micros / 1_000_000 } else { micros }
 }
 
-/// Where the messages after, or before, this one begin, or end; `None` if the
-/// server does not mind that it knows no such message.
-fn position(
-    archive: &Archive,
-    prosody: bool,
-    id: &str,
-    after: bool,
-) -> Result<Option<usize>, Refusal> {
+/// Where the messages after, or before, this one begin, or end.
+fn position(archive: &Archive, prosody: bool, id: &str, after: bool) -> Result<usize, Refusal> {
     let entries = archive.entries();
-    let within = |at: usize| Some(at.saturating_add(usize::from(after)));
     if prosody {
         let at = entries.iter().rposition(|m| m.id == id);
         // Measured: `modify`, where a room that does not exist is `cancel`. So is
         // an empty id.
-        return match at {
-            Some(at) => Ok(within(at)),
-            None => Err(Refusal::modify(Condition::ItemNotFound)),
-        };
+        let at = at.ok_or(Refusal::modify(Condition::ItemNotFound))?;
+        return Ok(at.saturating_add(usize::from(after)));
     }
     if id.is_empty() {
         return Err(Refusal::modify(Condition::BadRequest));
     }
-    // Measured: ids are times, which are compared; whatever is no number is as if
-    // it were not there.
-    let Ok(time) = id.parse::<u64>() else {
-        return Ok(None);
-    };
-    let at = entries.partition_point(|m| m.micros < time);
-    match entries.get(at) {
-        Some(m) if m.micros == time => Ok(within(at)),
-        _ => Ok(Some(at)),
-    }
+    // Measured: ids are numbers, which are compared as texts: the longer one is the
+    // greater. So nothing comes after an id that is longer, whatever it is, nor does
+    // ejabberd say that it does not know it.
+    let key = |id: &str| (id.len(), String::from(id));
+    let own = key(id);
+    Ok(entries.partition_point(|m| {
+        let other = key(&m.id);
+        other < own || (after && other == own)
+    }))
 }
 
 impl Muc {
@@ -170,6 +193,7 @@ impl Muc {
             return;
         };
         if kind == "get" {
+            let prosody = hub.is_prosody();
             return hub.result(session, Some(jid), id, |w| {
                 w.start("query").attr("xmlns", ns::MAM);
                 w.start("x").attr("xmlns", ns::DATA).attr("type", "form");
@@ -177,10 +201,17 @@ impl Muc {
                     .attr("type", "hidden")
                     .attr("var", "FORM_TYPE");
                 w.start("value").text(ns::MAM).end().end();
-                for name in ["start", "end"] {
-                    w.start("field")
-                        .attr("type", "text-single")
-                        .attr("var", name);
+                let fields = FIELDS.iter().take(if prosody { 6 } else { 3 });
+                for (name, kind) in fields {
+                    w.start("field").attr("type", kind).attr("var", name);
+                    if !prosody {
+                        w.attr("label", name);
+                    } else if matches!(*name, "start" | "end") {
+                        w.start("validate")
+                            .attr("xmlns", "http://jabber.org/protocol/xdata-validate")
+                            .attr("datatype", "xs:dateTime")
+                            .end();
+                    }
                     w.end();
                 }
                 w.end().end();
@@ -205,7 +236,7 @@ impl Muc {
         }
         self.reveal(hub, jid);
         let prosody = hub.is_prosody();
-        let asked = Query::read(query)?;
+        let asked = Query::read(query, prosody)?;
         let destroyed;
         let room = match self.rooms.get(jid) {
             Some(room) => room,

@@ -12,6 +12,7 @@
 mod archive;
 mod bind;
 mod connection;
+mod features;
 mod groupchat;
 mod hub;
 mod ids;
@@ -166,7 +167,17 @@ impl Server {
             taken += n;
             match frame {
                 None => {}
-                Some(Err(error)) => self.model.end(connection, Some(error.condition())),
+                Some(Err(error)) => {
+                    // Measured: neither server tells what is not XML from what XMPP
+                    // does not allow.
+                    let condition = match error.condition() {
+                        crate::StreamCondition::RestrictedXml => {
+                            crate::StreamCondition::NotWellFormed
+                        }
+                        other => other,
+                    };
+                    self.model.end(connection, Some(condition));
+                }
                 Some(Ok(frame)) => match self.model.on_frame(connection, frame) {
                     Then::Continue => {}
                     Then::Restart => framer.restart(),

@@ -137,7 +137,17 @@ impl Model {
                 .timers
                 .retain(|(_, due)| *due != Due::Hibernation(id));
         }
-        self.muc.leave_all(&mut self.hub, id);
+        // Measured: what was not acknowledged goes back to rooms as an error, and
+        // they put out whom they get errors from.
+        let unacked = session.sm.map(|sm| sm.unacked).unwrap_or_default();
+        let bounced = |room: &str| {
+            let of_room = |stanza: &[u8]| {
+                let text = core::str::from_utf8(stanza).unwrap_or_default();
+                !text.starts_with("<iq") && text.contains(&[" from='", room].concat())
+            };
+            unacked.iter().any(|stanza| of_room(stanza))
+        };
+        self.muc.leave_all(&mut self.hub, id, bounced);
         self.hub.note(Note::SessionEnded { jid: session.full });
     }
 

@@ -5,11 +5,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use core::time::Duration;
 
-use super::groupchat::RateLimit;
+use super::groupchat::{RateLimit, not_inside};
 use super::hub::Hub;
 use super::room::{Affiliation, Occupant, Parting, Room};
 use super::session::SessionId;
-use super::stanza::{Refusal, inner};
+use super::stanza::{By, Refusal, passed_on};
 use super::{Note, ns};
 use crate::Condition;
 use crate::jid::Jid;
@@ -41,8 +41,12 @@ impl Muc {
         if to.local().is_none() {
             return match stanza.name() {
                 "iq" => self.on_service_request(hub, session, stanza),
-                "presence" => {}
-                _ => hub.refuse(session, stanza, NO_SERVICE),
+                // Not modelled: Prosody makes a room without a name of this.
+                "presence" if hub.is_prosody() => {}
+                "presence" => hub.refuse(session, stanza, NO_SERVICE),
+                // Measured.
+                _ if hub.is_prosody() => hub.refuse(session, stanza, not_inside(true)),
+                _ => hub.refuse(session, stanza, Refusal::auth(Condition::Forbidden)),
             };
         }
         match (stanza.name(), to.resource()) {
@@ -66,9 +70,10 @@ impl Muc {
         let inside = self.rooms.get(room).and_then(|r| r.occupant(session));
         match stanza.attr("type") {
             Some("unavailable") => {
-                let known = inside.is_some();
-                if known {
+                if inside.is_some() {
                     self.leave(hub, session, room, OWN);
+                } else if !self.rooms.contains_key(room) {
+                    hub.refuse(session, stanza, NO_ROOM);
                 }
             }
             Some("error") if inside.is_some() => self.on_error(hub, session, room, stanza),
@@ -78,11 +83,12 @@ impl Muc {
                 // room where they mean their occupant.
                 let own = inside.map(|o| o.nick.clone());
                 let Some(nick) = nick.map(String::from).or(own) else {
-                    if hub.is_prosody() {
-                        // Measured: it says nothing.
-                        return;
-                    }
-                    let refusal = Refusal::modify(Condition::JidMalformed);
+                    // Measured.
+                    let refusal = if hub.is_prosody() {
+                        NO_SERVICE
+                    } else {
+                        Refusal::modify(Condition::JidMalformed)
+                    };
                     return hub.refuse(session, stanza, refusal);
                 };
                 self.on_available(hub, session, room, &nick, stanza);
@@ -99,15 +105,15 @@ impl Muc {
         stanza: Element<'_>,
     ) {
         let joins = stanza.child("x", ns::MUC);
-        let payload = inner(stanza, |child| !child.is("x", ns::MUC));
+        let payload = passed_on(hub.is_prosody(), stanza, |child| !child.is("x", ns::MUC));
+        let id = stanza.attr("id").map(String::from);
         let Some(state) = hub.sessions.get(&session) else {
             return;
         };
         let (account, full) = (state.account.clone(), state.full.clone());
         let bare = hub.bare(&account);
         if self.gone.contains(jid) {
-            let refusal = Refusal::cancel(Condition::Gone);
-            return hub.refuse(session, stanza, refusal);
+            return hub.refuse(session, stanza, GONE);
         }
         let created = !self.rooms.contains_key(jid);
         if created {
@@ -129,20 +135,23 @@ impl Muc {
         match inside {
             // XEP-0045 section 7.6: a nick that is in use is a conflict.
             Some(_) if taken => {
-                hub.refuse(session, stanza, Refusal::cancel(Condition::Conflict));
+                let refusal = Refusal::cancel(Condition::Conflict).by(By::Room);
+                hub.refuse(session, stanza, refusal);
             }
             Some(own) if own != nick => {
-                for o in room.occupants.iter_mut().filter(|o| o.session == session) {
-                    o.payload = payload.clone();
+                // Measured: ejabberd tells of the new nick with the old presence.
+                if hub.is_prosody() {
+                    room.present(session, id, payload);
                 }
-                room.rename(hub, session, nick);
+                room.rename(hub, session, nick, joins.is_some());
+                if joins.is_some() && hub.is_prosody() {
+                    room.introduce_history(hub, session, joins);
+                }
             }
             Some(_) => {
-                for o in room.occupants.iter_mut().filter(|o| o.session == session) {
-                    o.payload = payload.clone();
-                }
+                room.present(session, id, payload);
                 if joins.is_none() {
-                    return room.announce(hub, session, stanza.attr("id"), &[]);
+                    return room.announce(hub, session, &[], None);
                 }
                 // XEP-0045 section 7.2.2: who joins again is out of step and is
                 // told everything again.
@@ -150,14 +159,16 @@ impl Muc {
                     return;
                 };
                 let occupant = room.occupants.remove(at);
-                room.enter(hub, occupant, stanza.attr("id"), &[]);
+                room.enter(hub, occupant, &[]);
                 room.introduce_history(hub, session, joins);
             }
             None => {
                 if joins.is_none() && !created && hub.is_prosody() {
                     return hub.refuse(session, stanza, NOT_CONNECTED);
                 }
-                if let Some(refusal) = room.refuses(hub, &bare, taken, created) {
+                let password = joins.and_then(|x| x.child("password", ns::MUC));
+                let password = password.map(|p| p.text());
+                if let Some(refusal) = room.refuses(hub, &bare, taken, created, password) {
                     return hub.refuse(session, stanza, refusal);
                 }
                 let occupant = Occupant {
@@ -165,8 +176,10 @@ impl Muc {
                     nick: nick.into(),
                     jid: full,
                     occupant_id: room.occupant_id(hub, &bare),
+                    muted: room.mutes(&bare),
                     bare,
                     payload,
+                    id,
                 };
                 hub.note(Note::Entered {
                     room: jid.into(),
@@ -174,7 +187,7 @@ impl Muc {
                     jid: occupant.jid.clone(),
                 });
                 let codes: &'static [&'static str] = if created { &["201"] } else { &[] };
-                room.enter(hub, occupant, stanza.attr("id"), codes);
+                room.enter(hub, occupant, codes);
                 room.introduce_history(hub, session, joins);
             }
         }
@@ -199,12 +212,27 @@ impl Muc {
     }
 
     /// Takes a session out of all rooms.
-    pub(super) fn leave_all(&mut self, hub: &mut Hub, session: SessionId) {
+    /// `bounced`: the room gets back what it said.
+    pub(super) fn leave_all(
+        &mut self,
+        hub: &mut Hub,
+        session: SessionId,
+        bounced: impl Fn(&str) -> bool,
+    ) {
         let inside = |room: &&Room| room.occupant(session).is_some();
         let rooms = self.rooms.values().filter(inside);
         let rooms: alloc::vec::Vec<_> = rooms.map(|room| room.jid.clone()).collect();
         for jid in rooms {
-            self.leave(hub, session, &jid, OWN);
+            let unasked = Parting {
+                relayed: false,
+                ..OWN
+            };
+            let parting = if bounced(&jid) {
+                by_error(hub.is_prosody())
+            } else {
+                unasked
+            };
+            self.leave(hub, session, &jid, parting);
         }
     }
 
@@ -228,7 +256,7 @@ impl Muc {
         stanza: Element<'_>,
     ) {
         if !hub.is_prosody() {
-            return self.leave(hub, session, room, OWN);
+            return self.leave(hub, session, room, by_error(false));
         }
         let error = stanza.child("error", ns::CLIENT);
         let conditions = error.into_iter().flat_map(|e| e.children());
@@ -246,12 +274,15 @@ impl Muc {
             "service-unavailable",
         ];
         if kicks.contains(&condition) {
-            let parting = Parting {
-                codes: &["333"],
-                own: true,
-                ..Parting::default()
-            };
-            self.leave(hub, session, room, parting);
+            self.leave(hub, session, room, by_error(true));
+        }
+    }
+
+    /// A room is no more, and nobody is told.
+    pub(super) fn forget(&mut self, hub: &mut Hub, jid: &str) {
+        if let Some(mut room) = self.rooms.remove(jid) {
+            room.put_out(hub, Parting::default(), false, |_| true);
+            hub.note(Note::RoomGone { room: jid.into() });
         }
     }
 
@@ -276,6 +307,16 @@ impl Muc {
     }
 }
 
+/// Put out because of an error. Measured: ejabberd does not say so with a code.
+const fn by_error(prosody: bool) -> Parting<'static> {
+    Parting {
+        codes: if prosody { &["333"] } else { &[] },
+        relayed: false,
+        status: Some("Put out: an error was sent"),
+        ..OWN
+    }
+}
+
 /// Leaving as one asked to.
 const OWN: Parting<'static> = Parting {
     codes: &[],
@@ -283,30 +324,68 @@ const OWN: Parting<'static> = Parting {
     new_nick: None,
     destroyed: false,
     reason: None,
+    status: None,
+    relayed: true,
+    actor: None,
 };
 
 pub(super) const NO_SERVICE: Refusal = Refusal::cancel(Condition::ServiceUnavailable);
 
 /// What Prosody says to a presence that neither joins nor is from an occupant.
-const NOT_CONNECTED: Refusal =
-    Refusal::cancel(Condition::ItemNotFound).saying("You are not currently connected to this chat");
+const NOT_CONNECTED: Refusal = Refusal::cancel(Condition::ItemNotFound)
+    .saying("You are not currently connected to this chat")
+    .by(By::Room);
+
+/// What Prosody says of a room that was destroyed.
+pub(super) const GONE: Refusal = Refusal::cancel(Condition::Gone)
+    .saying("This room is no more")
+    .by(By::Service);
+
+/// There is no such room.
+pub(super) const NO_ROOM: Refusal = Refusal::cancel(Condition::ItemNotFound).by(By::Service);
 
 impl Room {
+    /// Keeps the latest presence of a session.
+    fn present(&mut self, session: SessionId, id: Option<String>, payload: String) {
+        let occupant = self.occupants.iter_mut().find(|o| o.session == session);
+        if let Some(occupant) = occupant {
+            (occupant.id, occupant.payload) = (id, payload);
+        }
+    }
+
+    /// Whether somebody enters without a voice.
+    fn mutes(&self, bare: &str) -> bool {
+        self.mutes_strangers && self.affiliation(bare) == Affiliation::None
+    }
+
     /// Why somebody may not enter.
-    fn refuses(&self, hub: &Hub, bare: &str, taken: bool, created: bool) -> Option<Refusal> {
+    fn refuses(
+        &self,
+        hub: &Hub,
+        bare: &str,
+        taken: bool,
+        created: bool,
+        password: Option<&str>,
+    ) -> Option<Refusal> {
         let affiliation = self.affiliation(bare);
         if !created && self.is_locked(hub.now) {
             // XEP-0045 section 7.2.10.
-            Some(Refusal::cancel(Condition::ItemNotFound))
+            Some(Refusal::cancel(Condition::ItemNotFound).by(By::Service))
         } else if affiliation == Affiliation::Outcast {
             // Section 7.2.7.
-            Some(Refusal::auth(Condition::Forbidden))
+            Some(Refusal::auth(Condition::Forbidden).by(By::Room))
         } else if self.members_only && affiliation == Affiliation::None {
             // Section 7.2.6.
-            Some(Refusal::auth(Condition::RegistrationRequired))
+            Some(Refusal::auth(Condition::RegistrationRequired).by(By::Room))
+        } else if affiliation != Affiliation::Owner
+            && self.password.is_some()
+            && self.password.as_deref() != password
+        {
+            // Section 7.2.5.
+            Some(Refusal::auth(Condition::NotAuthorized).by(By::Room))
         } else if taken {
             // Section 7.2.8.
-            Some(Refusal::cancel(Condition::Conflict))
+            Some(Refusal::cancel(Condition::Conflict).by(By::Room))
         } else {
             None
         }

@@ -5,13 +5,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::groupchat::not_inside;
+use super::groupchat::{NOT_THERE, not_inside};
 use super::hub::Hub;
-use super::muc::{Muc, NO_SERVICE};
-use super::ns;
-use super::room::{Affiliation, Parting, Room};
+use super::muc::{GONE, Muc, NO_ROOM, NO_SERVICE};
+use super::room::{Actor, Affiliation, Occupant, Parting, Room};
 use super::session::SessionId;
-use super::stanza::Refusal;
+use super::stanza::{By, Refusal};
+use super::{features, ns};
 use crate::Condition;
 use crate::jid::Jid;
 use crate::xml::{Element, Writer};
@@ -29,15 +29,20 @@ impl Muc {
         };
         let from = iq.attr("to");
         match (kind, payload.name(), payload.ns()) {
-            ("get", "ping", ns::PING) => hub.result(session, from, id, |_| {}),
-            ("get", "query", ns::DISCO_INFO) => hub.result(session, from, id, |w| {
-                w.start("query").attr("xmlns", ns::DISCO_INFO);
-                identity(w, "Chatrooms");
-                for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::PING] {
-                    w.start("feature").attr("var", feature).end();
-                }
-                w.end();
-            }),
+            ("get", "query", ns::DISCO_INFO) => {
+                let prosody = hub.is_prosody();
+                hub.result(session, from, id, |w| {
+                    w.start("query").attr("xmlns", ns::DISCO_INFO);
+                    identity(w, "Chatrooms");
+                    for feature in features::of_service(prosody) {
+                        w.start("feature").attr("var", feature).end();
+                    }
+                    if !prosody {
+                        features::server_info(w);
+                    }
+                    w.end();
+                });
+            }
             // Rooms on Prosody are hidden by default, on ejabberd they are public.
             ("get", "query", ns::DISCO_ITEMS) => {
                 let listed = !hub.is_prosody();
@@ -68,23 +73,51 @@ impl Muc {
             return self.on_archive_request(hub, session, jid, iq);
         }
         if self.gone.contains(jid) {
-            return hub.refuse(session, iq, Refusal::cancel(Condition::Gone));
+            return hub.refuse(session, iq, GONE);
         }
         let Some(room) = self.rooms.get_mut(jid) else {
-            return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
+            let destroys = payload.child("destroy", ns::MUC_OWNER).is_some();
+            if destroys && !hub.is_prosody() {
+                // Measured: what is not there is destroyed already.
+                return hub.result(session, Some(jid), id, |_| {});
+            }
+            let about_rooms = [
+                ns::DISCO_INFO,
+                ns::DISCO_ITEMS,
+                ns::MUC_OWNER,
+                ns::MUC_ADMIN,
+            ];
+            // Measured: Prosody looks for the room only where rooms do something.
+            let looks = !hub.is_prosody() || about_rooms.contains(&payload.ns());
+            let refusal = if looks { NO_ROOM } else { NO_SERVICE };
+            return hub.refuse(session, iq, refusal);
         };
         match (kind, payload.name(), payload.ns()) {
             ("get", "query", ns::DISCO_INFO) => {
                 let prosody = hub.is_prosody();
                 hub.result(session, Some(jid), id, |w| room.describe(w, prosody));
             }
-            ("get", "query", ns::DISCO_ITEMS) => hub.result(session, Some(jid), id, |w| {
-                w.start("query").attr("xmlns", ns::DISCO_ITEMS).end();
-            }),
+            ("get", "query", ns::DISCO_ITEMS) => {
+                let prosody = hub.is_prosody();
+                hub.result(session, Some(jid), id, |w| {
+                    w.start("query").attr("xmlns", ns::DISCO_ITEMS);
+                    // Measured: ejabberd lists the occupants, the latest first.
+                    let listed = room.occupants.iter().rev().filter(|_| !prosody);
+                    for nick in listed.map(|o| &o.nick) {
+                        w.start("item")
+                            .attr("jid", &[jid, "/", nick].concat())
+                            .attr("name", nick)
+                            .end();
+                    }
+                    w.end();
+                });
+            }
             ("get" | "set", "query", ns::MUC_OWNER) => {
                 self.on_owner_request(hub, session, jid, iq);
             }
-            ("set", "query", ns::MUC_ADMIN) => self.on_admin_request(hub, session, jid, iq),
+            ("get" | "set", "query", ns::MUC_ADMIN) => {
+                self.on_admin_request(hub, session, jid, iq);
+            }
             _ => hub.refuse(session, iq, NO_SERVICE),
         }
     }
@@ -98,7 +131,8 @@ impl Muc {
             return;
         };
         if room.affiliation(&bare) != Affiliation::Owner {
-            return hub.refuse(session, iq, Refusal::auth(Condition::Forbidden));
+            let refusal = Refusal::auth(Condition::Forbidden);
+            return hub.refuse(session, iq, refusal.saying("Only owners configure rooms"));
         }
         if kind == "get" {
             return hub.result(session, Some(jid), id, |w| room.form(w));
@@ -112,17 +146,21 @@ impl Muc {
         match form.and_then(|form| form.attr("type")) {
             // XEP-0045 section 10.1.2: an empty form takes the room as it is.
             Some("submit") => {
-                room.locked = None;
-                let value = |name| form.and_then(|form| field(form, name));
-                if let Some(flag) = value("muc#roomconfig_membersonly") {
-                    room.members_only = matches!(flag, "1" | "true");
+                let Some(changed) = room.configure(hub, form) else {
+                    return hub.refuse(session, iq, Refusal::modify(Condition::BadRequest));
+                };
+                // Measured: Prosody answers first.
+                let prosody = hub.is_prosody();
+                if prosody {
+                    hub.result(session, Some(jid), id, |_| {});
                 }
-                if let Some(flag) = value("muc#roomconfig_persistentroom") {
-                    room.persistent = matches!(flag, "1" | "true");
+                if changed {
+                    room.tell_change(hub);
                 }
-                let members_only = room.members_only;
-                hub.result(session, Some(jid), id, |_| {});
-                if members_only {
+                if !prosody {
+                    hub.result(session, Some(jid), id, |_| {});
+                }
+                if room.members_only {
                     self.put_out_strangers(hub, jid);
                 }
             }
@@ -131,7 +169,8 @@ impl Muc {
                 let is_new = room.is_locked(hub.now);
                 hub.result(session, Some(jid), id, |_| {});
                 if is_new {
-                    self.destroy(hub, jid, None);
+                    // Measured: without a word.
+                    self.forget(hub, jid);
                 }
             }
             _ => hub.refuse(session, iq, Refusal::modify(Condition::BadRequest)),
@@ -160,38 +199,67 @@ impl Muc {
 
     /// Kicks (section 8.2) and changes of affiliation (section 9), one at a time.
     fn on_admin_request(&mut self, hub: &mut Hub, session: SessionId, jid: &str, iq: Element<'_>) {
-        let Some((_, payload, id)) = request(iq) else {
+        let Some((kind, payload, id)) = request(iq) else {
             return;
         };
         let bare = bare_of(hub, session);
         let Some(room) = self.rooms.get_mut(jid) else {
             return;
         };
+        let prosody = hub.is_prosody();
         if !room.moderates(&bare) {
-            return hub.refuse(session, iq, Refusal::auth(Condition::Forbidden));
+            return hub.refuse(session, iq, Refusal::cancel(Condition::NotAllowed));
         }
         let Some(item) = payload.child("item", ns::MUC_ADMIN) else {
             return hub.refuse(session, iq, Refusal::modify(Condition::BadRequest));
         };
+        if kind == "get" {
+            let wanted = item.attr("affiliation").and_then(Affiliation::parse);
+            return hub.result(session, Some(jid), id, |w| room.list(w, wanted));
+        }
         let nick = item.attr("nick").and_then(|nick| room.by_nick(nick));
         let target = match item.attr("jid").map(Jid::parse) {
             Some(Ok(jid)) => Some(String::from(jid.bare_str())),
             _ => nick.map(|o| o.bare.clone()),
         };
         let Some(target) = target else {
-            return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
+            let refusal = Refusal::modify(if prosody {
+                Condition::ItemNotFound
+            } else {
+                Condition::NotAcceptable
+            });
+            return hub.refuse(session, iq, refusal);
         };
         // Section 8.2: "A user cannot be kicked by a moderator with a lower affiliation".
-        if room.affiliation(&target) > room.affiliation(&bare) {
+        // Measured: nor on ejabberd by one of the same, oneself included.
+        let role = item.attr("role");
+        let above = room.affiliation(&target) > room.affiliation(&bare);
+        let beside = room.affiliation(&target) == room.affiliation(&bare);
+        if above || (beside && !prosody && role == Some("none")) {
             return hub.refuse(session, iq, Refusal::cancel(Condition::NotAllowed));
         }
         let reason = item.child("reason", ns::MUC_ADMIN).map(|r| r.text());
-        if item.attr("role") == Some("none") {
-            self.remove(hub, jid, &target, &["307"], reason);
-        } else if let Some(new) = item.attr("affiliation").and_then(Affiliation::parse) {
-            self.affiliate(hub, jid, &target, new, reason);
-        } else {
-            return hub.refuse(session, iq, Refusal::modify(Condition::BadRequest));
+        let actor = room.actor(session, &target);
+        match (role, item.attr("affiliation").map(Affiliation::parse)) {
+            (Some("none"), _) => self.remove(hub, jid, &target, &["307"], reason, actor.as_ref()),
+            (Some(role @ ("visitor" | "participant")), _) => {
+                room.give_role(hub, &target, role == "visitor", actor.as_ref());
+            }
+            (_, Some(Some(new))) => {
+                let inside = room.occupants.iter().any(|o| o.bare == target);
+                self.affiliate(hub, jid, &target, new, reason, actor.as_ref());
+                if let Some(room) = self.rooms.get(jid).filter(|_| !inside) {
+                    room.tell_affiliation(hub, &target, new);
+                }
+            }
+            _ => {
+                let condition = if prosody {
+                    Condition::NotAcceptable
+                } else {
+                    Condition::BadRequest
+                };
+                return hub.refuse(session, iq, Refusal::modify(condition));
+            }
         }
         hub.result(session, Some(jid), id, |_| {});
     }
@@ -204,12 +272,14 @@ impl Muc {
         bare: &str,
         codes: &[&'static str],
         reason: Option<&str>,
+        actor: Option<&Actor>,
     ) {
         if let Some(room) = self.rooms.get_mut(jid) {
             let parting = Parting {
                 codes,
                 own: true,
                 reason,
+                actor,
                 ..Parting::default()
             };
             room.put_out(hub, parting, true, |o| o.bare == bare);
@@ -225,6 +295,7 @@ impl Muc {
         bare: &str,
         new: Affiliation,
         reason: Option<&str>,
+        actor: Option<&Actor>,
     ) {
         let Some(room) = self.rooms.get_mut(jid) else {
             return;
@@ -236,13 +307,17 @@ impl Muc {
         }
         let members_only = room.members_only;
         match new {
-            Affiliation::Outcast => self.remove(hub, jid, bare, &["301"], reason),
-            Affiliation::None if members_only => self.remove(hub, jid, bare, &["321"], reason),
+            Affiliation::Outcast => self.remove(hub, jid, bare, &["301"], reason, actor),
+            Affiliation::None if members_only => {
+                self.remove(hub, jid, bare, &["321"], reason, actor)
+            }
             _ => {
                 let inside = room.occupants.iter().filter(|o| o.bare == bare);
                 for session in inside.map(|o| o.session).collect::<Vec<_>>() {
                     if let Some(room) = self.rooms.get(jid) {
-                        room.announce(hub, session, None, &[]);
+                        let named = actor.filter(|_| hub.is_prosody());
+                        room.announce(hub, session, &[], named);
+                        room.show_addresses(hub, session, new);
                     }
                 }
             }
@@ -258,10 +333,14 @@ impl Muc {
         nick: &str,
         iq: Element<'_>,
     ) {
-        let room = self.rooms.get(to.bare_str());
-        let Some((room, own)) = room.and_then(|r| Some((r, r.occupant(session)?))) else {
+        let Some(room) = self.rooms.get(to.bare_str()) else {
+            let gone = self.gone.contains(to.bare_str());
+            return hub.refuse(session, iq, if gone { GONE } else { NO_ROOM });
+        };
+        let Some(own) = room.occupant(session) else {
             // XEP-0410 section 3: an error other than a few means "not joined".
-            return hub.refuse(session, iq, not_inside(hub.is_prosody()));
+            let refusal = not_inside(hub.is_prosody()).by(By::Room);
+            return hub.refuse(session, iq, refusal);
         };
         let id = iq.attr("id").unwrap_or_default();
         let pings = iq.attr("type") == Some("get") && iq.child("ping", ns::PING).is_some();
@@ -269,7 +348,8 @@ impl Muc {
             return hub.result(session, iq.attr("to"), id, |_| {});
         }
         let Some(target) = room.by_nick(nick) else {
-            return hub.refuse(session, iq, Refusal::cancel(Condition::ItemNotFound));
+            let refusal = Refusal::cancel(Condition::ItemNotFound).by(By::Room);
+            return hub.refuse(session, iq, refusal.saying(NOT_THERE));
         };
         let from = [&room.jid, "/", &own.nick].concat();
         hub.forward(target.session, iq, &from, Some(id));
@@ -289,7 +369,9 @@ impl Room {
         let mut feature = |var: &str| {
             w.start("feature").attr("var", var).end();
         };
-        feature(ns::MUC);
+        for var in features::of_room(prosody) {
+            feature(var);
+        }
         feature(if self.persistent {
             "muc_persistent"
         } else {
@@ -300,32 +382,155 @@ impl Room {
         } else {
             "muc_open"
         });
-        feature("muc_semianonymous");
-        feature("muc_unsecured");
-        if self.archives {
-            feature(ns::MAM);
-        }
-        if prosody {
-            // Said always, whether the room archives or not.
-            feature(ns::SID);
-            feature("muc_unmoderated");
-            feature("muc_hidden");
-            feature(ns::OCCUPANT_ID);
-            feature("http://jabber.org/protocol/muc#stable_id");
-            feature("http://jabber.org/protocol/muc#self-ping-optimization");
+        feature(if self.password.is_some() {
+            "muc_passwordprotected"
         } else {
-            feature("muc_public");
-            feature("muc_moderated");
-            if self.archives {
-                feature(ns::MAM_OLD);
-                feature(ns::SID);
+            "muc_unsecured"
+        });
+        if prosody {
+            feature(if self.mutes_strangers {
+                "muc_moderated"
+            } else {
+                "muc_unmoderated"
+            });
+        }
+        if self.archives {
+            for var in features::of_archive(prosody) {
+                feature(var);
             }
         }
-        w.start("x").attr("xmlns", ns::DATA).attr("type", "result");
-        write_field(w, "FORM_TYPE", "http://jabber.org/protocol/muc#roominfo");
-        let count = Hub::decimal(self.occupants.len());
-        write_field(w, "muc#roominfo_occupants", &count);
-        w.end().end();
+        features::room_info(w, prosody, &Hub::decimal(self.occupants.len()));
+        w.end();
+    }
+
+    /// Writes who stands so to the room.
+    fn list(&self, w: &mut Writer<'_>, wanted: Option<Affiliation>) {
+        w.start("query").attr("xmlns", ns::MUC_ADMIN);
+        for (bare, affiliation) in &self.affiliations {
+            if Some(*affiliation) == wanted {
+                w.start("item")
+                    .attr("affiliation", affiliation.as_str())
+                    .attr("jid", bare)
+                    .end();
+            }
+        }
+        w.end();
+    }
+
+    /// Takes what of a configuration the model heeds, and says whether it changes
+    /// anything; `None`: the form is refused.
+    fn configure(&mut self, hub: &Hub, form: Option<Element<'_>>) -> Option<bool> {
+        let prosody = hub.is_prosody();
+        let value = |name| form.and_then(|form| field(form, name));
+        let is = |name| value(name).map(|flag| matches!(flag, "1" | "true"));
+        if !prosody && value("muc#roomconfig_membersbydefault").is_some() {
+            return None;
+        }
+        self.locked = None;
+        let before = (self.members_only, self.persistent, self.mutes_strangers);
+        let secret = self.password.clone();
+        if let Some(flag) = is("muc#roomconfig_membersonly") {
+            self.members_only = flag;
+        }
+        if let Some(flag) = is("muc#roomconfig_persistentroom") {
+            self.persistent = flag;
+        }
+        if is("muc#roomconfig_membersbydefault") == Some(false) {
+            self.mutes_strangers = is("muc#roomconfig_moderatedroom") == Some(true);
+        }
+        if let Some(password) = value("muc#roomconfig_roomsecret") {
+            self.password = Some(password.into()).filter(|p: &String| !p.is_empty());
+        }
+        let after = (self.members_only, self.persistent, self.mutes_strangers);
+        Some(before != after || secret != self.password)
+    }
+
+    /// XEP-0045 section 10.2.1: everybody is told that something changed (104).
+    fn tell_change(&self, hub: &mut Hub) {
+        for to in &self.occupants {
+            if !hub.is_prosody() {
+                self.introduce(hub, to.session);
+            }
+        }
+        for to in &self.occupants {
+            self.notice(hub, to, true, |w| {
+                w.start("status").attr("code", "104").end();
+            });
+        }
+    }
+
+    /// Tells moderators how somebody stands who is not there.
+    fn tell_affiliation(&self, hub: &mut Hub, bare: &str, new: Affiliation) {
+        let prosody = hub.is_prosody();
+        for to in self.occupants.iter().filter(|o| self.moderates(&o.bare)) {
+            self.notice(hub, to, false, |w| {
+                if prosody && new == Affiliation::Outcast {
+                    w.start("status").attr("code", "301").end();
+                }
+                w.start("item")
+                    .attr("affiliation", new.as_str())
+                    .attr("jid", bare);
+                if !prosody {
+                    w.attr("role", "none");
+                }
+                w.end();
+            });
+        }
+    }
+
+    /// Says something of the room itself to an occupant.
+    fn notice(
+        &self,
+        hub: &mut Hub,
+        to: &Occupant,
+        to_all: bool,
+        what: impl FnOnce(&mut Writer<'_>),
+    ) {
+        let id = (!hub.is_prosody()).then(|| hub.ids.stream());
+        hub.send(to.session, |w| {
+            w.start("message")
+                .attr("from", &self.jid)
+                .attr("to", &to.jid);
+            if to_all {
+                w.attr("type", "groupchat");
+            }
+            if let Some(id) = &id {
+                w.attr("id", id);
+            }
+            w.start("x").attr("xmlns", ns::MUC_USER);
+            what(w);
+            w.end().end();
+        });
+    }
+
+    /// Who acts, where the servers say so: not of oneself.
+    fn actor(&self, session: SessionId, target: &str) -> Option<Actor> {
+        let actor = self.occupant(session).filter(|o| o.bare != target)?;
+        Some(Actor {
+            jid: actor.jid.clone(),
+            nick: actor.nick.clone(),
+        })
+    }
+
+    /// Takes the voice of an account's occupants, or gives it back.
+    fn give_role(&mut self, hub: &mut Hub, bare: &str, muted: bool, actor: Option<&Actor>) {
+        let mut changed = Vec::new();
+        for occupant in self.occupants.iter_mut().filter(|o| o.bare == bare) {
+            occupant.muted = muted;
+            changed.push(occupant.session);
+        }
+        let named = actor.filter(|_| hub.is_prosody());
+        for session in changed {
+            self.announce(hub, session, &[], named);
+        }
+    }
+
+    /// Measured: on Prosody who now moderates is told the others' addresses.
+    fn show_addresses(&self, hub: &mut Hub, session: SessionId, new: Affiliation) {
+        let promoted = hub.is_prosody() && new >= Affiliation::Admin;
+        if let Some(to) = self.occupant(session).filter(|_| promoted) {
+            self.introduce_others(hub, to);
+        }
     }
 
     /// Writes the configuration, as far as there is one.

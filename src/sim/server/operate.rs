@@ -24,7 +24,7 @@ impl Model {
                 let bare = self.hub.bare(account);
                 let hub = &mut self.hub;
                 self.muc
-                    .affiliate(hub, room, &bare, Affiliation::Member, None);
+                    .affiliate(hub, room, &bare, Affiliation::Member, None, None);
             }
             Operation::RestartRooms { told } => self.restart_rooms(*told),
             Operation::Destroy { room } => self.muc.destroy(&mut self.hub, room, None),
@@ -143,8 +143,8 @@ impl Model {
         let bare: String = self.hub.bare(account);
         let (hub, muc) = (&mut self.hub, &mut self.muc);
         match how {
-            Removal::Kicked => muc.remove(hub, room, &bare, &["307"], None),
-            Removal::Banned => muc.affiliate(hub, room, &bare, Affiliation::Outcast, None),
+            Removal::Kicked => muc.remove(hub, room, &bare, &["307"], None, None),
+            Removal::Banned => muc.affiliate(hub, room, &bare, Affiliation::Outcast, None, None),
             Removal::NotMember => {
                 if let Some(room) = muc.rooms.get_mut(room) {
                     room.members_only = true;
@@ -154,9 +154,9 @@ impl Model {
                     }
                     room.affiliations.remove(&bare);
                 }
-                muc.remove(hub, room, &bare, &["321"], None);
+                muc.remove(hub, room, &bare, &["321"], None, None);
             }
-            Removal::Technical => muc.remove(hub, room, &bare, &["333"], None),
+            Removal::Technical => muc.remove(hub, room, &bare, &["333"], None, None),
             Removal::Silent => {
                 if let Some(room) = muc.rooms.get_mut(room) {
                     room.put_out(hub, Parting::default(), false, |o| o.bare == bare);

@@ -2,11 +2,12 @@
 //! the rooms, to another client. There are no other servers.
 
 use super::model::Model;
+use super::ns;
 use super::session::SessionId;
-use super::stanza::{Refusal, inner};
-use crate::Condition;
+use super::stanza::{Refusal, passed_on};
 use crate::jid::Jid;
 use crate::xml::Element;
+use crate::{Condition, StreamCondition};
 
 impl Model {
     pub(super) fn on_stanza(&mut self, session: SessionId, stanza: Element<'_>) {
@@ -22,6 +23,15 @@ impl Model {
                 let refusal = Refusal::modify(Condition::BadRequest);
                 return self.hub.refuse(session, stanza, refusal);
             }
+        }
+        let own = self.hub.address(session);
+        let bare = own.split('/').next().unwrap_or_default();
+        let forged = stanza
+            .attr("from")
+            .is_some_and(|from| from != own && from != bare);
+        if forged && !self.hub.is_prosody() {
+            // RFC 6120 section 8.1.2.1. Measured: Prosody puts the right one there.
+            return self.close_session(session, Some(StreamCondition::InvalidFrom));
         }
         let Some(to) = stanza.attr("to") else {
             return self.on_own(session, stanza);
@@ -91,12 +101,14 @@ impl super::hub::Hub {
             _ => "message",
         };
         let to = self.address(target);
-        let contents = inner(stanza, |_| true);
+        let contents = passed_on(self.is_prosody(), stanza, |_| true);
+        let lang = stanza.attr_ns("lang", ns::XML).unwrap_or("en");
         self.send_with(
             target,
             name,
             |w| {
                 w.start(name).attr("from", from).attr("to", &to);
+                w.attr("xml:lang", lang);
                 if let Some(kind) = stanza.attr("type") {
                     w.attr("type", kind);
                 }

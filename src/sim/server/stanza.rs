@@ -1,11 +1,12 @@
 //! Stanzas as such: copying what is in them, refusing them (RFC 6120, section 8.3).
 
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 use super::hub::Hub;
 use super::ns;
 use super::session::SessionId;
-use crate::xml::Element;
+use crate::xml::{Element, Writer};
 use crate::{Condition, ErrorType};
 
 /// The child elements for which `keep` holds, as markup within a stanza.
@@ -32,12 +33,53 @@ pub(super) fn inner(stanza: Element<'_>, keep: impl Fn(Element<'_>) -> bool) -> 
     all
 }
 
+/// Children of a stanza as the server passes them on. Measured: ejabberd puts last
+/// what the stanza itself defines, Prosody leaves all where it is.
+pub(super) fn passed_on(
+    prosody: bool,
+    stanza: Element<'_>,
+    keep: impl Fn(Element<'_>) -> bool,
+) -> String {
+    if prosody {
+        return inner(stanza, keep);
+    }
+    let mut all = inner(stanza, |child| keep(child) && !is_core(child));
+    all.push_str(&core_of(stanza, keep));
+    all
+}
+
+/// What ejabberd puts last of a stanza.
+fn core_of(stanza: Element<'_>, keep: impl Fn(Element<'_>) -> bool) -> String {
+    let mut all = String::new();
+    for name in ["show", "status", "priority", "body", "subject", "thread"] {
+        all.push_str(&inner(stanza, |child| {
+            child.is(name, ns::CLIENT) && keep(child)
+        }));
+    }
+    all
+}
+
+fn is_core(child: Element<'_>) -> bool {
+    let core = ["show", "status", "priority", "body", "subject", "thread"];
+    child.ns() == ns::CLIENT && core.contains(&child.name())
+}
+
+/// Who says of itself that it refused; only Prosody tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Nobody,
+    Room,
+    Service,
+}
+
 /// Why a stanza is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) kind: ErrorType,
     pub(super) condition: Condition,
+    /// What Prosody says with it; ejabberd says something with each.
     pub(super) text: Option<&'static str>,
+    pub(super) by: By,
 }
 
 impl Refusal {
@@ -46,6 +88,7 @@ impl Refusal {
             kind,
             condition,
             text: None,
+            by: By::Nobody,
         }
     }
 
@@ -63,6 +106,11 @@ impl Refusal {
 
     pub(super) const fn wait(condition: Condition) -> Self {
         Self::new(ErrorType::Wait, condition)
+    }
+
+    pub(super) const fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
     }
 
     pub(super) const fn saying(mut self, text: &'static str) -> Self {
@@ -86,40 +134,73 @@ impl Hub {
             _ => "message",
         };
         let to = self.address(session);
+        let prosody = self.is_prosody();
         // Measured: ejabberd sends back what it refuses, Prosody does not.
-        let sent = if self.is_prosody() {
-            String::new()
+        let (before, after) = if prosody {
+            (String::new(), String::new())
         } else {
-            inner(stanza, |_| true)
+            (
+                inner(stanza, |child| !is_core(child)),
+                core_of(stanza, |_| true),
+            )
         };
+        let room = stanza
+            .attr("to")
+            .map(|to| to.split('/').next().unwrap_or(to));
+        let by = match refusal.by {
+            By::Room if prosody => room,
+            By::Service if prosody => Some(self.muc.as_str()),
+            _ => None,
+        };
+        let by = by.map(String::from);
+        let own = to.split('/').next().filter(|_| !prosody).map(String::from);
+        let from = stanza.attr("to").map(String::from).or(own);
+        let error = markup(|w| {
+            w.start("error").attr("type", refusal.kind.as_str());
+            if let Some(by) = &by {
+                w.attr("by", by);
+            }
+            w.start(refusal.condition.as_str())
+                .attr("xmlns", ns::STANZA_ERRORS)
+                .end();
+            if let Some(text) = refusal.text.or((!prosody).then_some("Refused")) {
+                w.start("text").attr("xmlns", ns::STANZA_ERRORS);
+                if !prosody {
+                    w.attr("xml:lang", "en");
+                }
+                w.text(text).end();
+            }
+            w.end();
+        });
         self.send_with(
             session,
             name,
             |w| {
                 w.start(name).attr("type", "error").attr("to", &to);
-                if let Some(from) = stanza.attr("to") {
+                if let Some(from) = &from {
                     w.attr("from", from);
                 }
                 if let Some(id) = stanza.attr("id") {
                     w.attr("id", id);
                 }
-            },
-            &sent,
-            |w| {
-                w.start("error").attr("type", refusal.kind.as_str());
-                w.start(refusal.condition.as_str())
-                    .attr("xmlns", ns::STANZA_ERRORS)
-                    .end();
-                if let Some(text) = refusal.text {
-                    w.start("text")
-                        .attr("xmlns", ns::STANZA_ERRORS)
-                        .text(text)
-                        .end();
+                if !prosody {
+                    w.attr("xml:lang", stanza.attr_ns("lang", ns::XML).unwrap_or("en"));
                 }
-                w.end();
             },
+            &[before, error, after].concat(),
+            |_| {},
         );
     }
+}
+
+/// What a writer writes, as markup.
+pub(super) fn markup(write: impl FnOnce(&mut Writer<'_>)) -> String {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes);
+    write(&mut writer);
+    // What XML cannot carry did not come through XML.
+    let _ = writer.finish();
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]

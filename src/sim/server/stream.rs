@@ -129,12 +129,28 @@ impl Model {
             w.start("session").attr("xmlns", ns::SESSION);
             w.start("optional").end();
             w.end();
-            if sm {
-                w.start("sm").attr("xmlns", ns::SM);
+            // Measured: both still offer the version before, in which the model does
+            // not speak.
+            for version in ["urn:xmpp:sm:2", ns::SM].into_iter().filter(|_| sm) {
+                w.start("sm").attr("xmlns", version);
                 if prosody {
                     w.start("optional").end();
                 }
                 w.end();
+            }
+            if prosody {
+                w.start("c")
+                    .attr("xmlns", ns::CAPS)
+                    .attr("hash", "sha-1")
+                    .attr("node", "http://prosody.im")
+                    .attr("ver", "iCp8o1mZcQHGRkhyzrHFDr5XTjo=")
+                    .end();
+                w.start("sub")
+                    .attr("xmlns", "urn:xmpp:features:pre-approval")
+                    .end();
+                w.start("ver")
+                    .attr("xmlns", "urn:xmpp:features:rosterver")
+                    .end();
             }
             w.end();
         });
@@ -237,9 +253,18 @@ impl Model {
             }
             Err(condition) => {
                 self.set_stage(id, Stage::Open);
+                let prosody = self.hub.is_prosody();
+                let explains = !prosody || condition == SaslCondition::NotAuthorized;
                 self.hub.say(id, |w| {
                     w.start("failure").attr("xmlns", ns::SASL);
                     w.start(condition.as_str()).end();
+                    if explains {
+                        w.start("text");
+                        if !prosody {
+                            w.attr("xml:lang", "en");
+                        }
+                        w.text("You may not").end();
+                    }
                     w.end();
                 });
                 let failures = self.hub.connections.get_mut(&id).map_or(0, |connection| {

@@ -240,10 +240,9 @@ impl World {
             .links
             .get(index)
             .and_then(|link| self.hosts.get_mut(link.host))
+            .filter(|_| current)
         {
-            if current {
-                host.trouble.count(Side::Host, bytes);
-            }
+            host.trouble.count(Side::Host, bytes);
         }
         true
     }
@@ -315,11 +314,6 @@ impl World {
                 let n = process.engine.handle_input(clock, piece);
                 taken = taken.saturating_add(n);
                 if n < piece.len() {
-                    break;
-                }
-                // What is wanted now may be something else than reading on, as it is
-                // before TLS: then the rest is not the engine's yet.
-                if !process.engine.wants().read {
                     break;
                 }
             }

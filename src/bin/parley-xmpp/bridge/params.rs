@@ -79,6 +79,12 @@ pub(super) struct PostParams {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResolveParams {
+    pub(super) token: String,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct FetchParams {
     pub(super) topic: String,

@@ -194,7 +194,14 @@ impl From<Problem> for Error {
             .with("remedy", remedy)
             .with_some("condition", problem.condition)
             .with_some("text", problem.text.map(String::from))
-            .with_some("originId", problem.origin_id.map(String::from))
+            .with_some(
+                "originId",
+                problem.token.as_ref().map(|token| token.origin_id()),
+            )
+            .with_some(
+                "token",
+                problem.token.as_ref().map(|token| token.to_string()),
+            )
     }
 }
 

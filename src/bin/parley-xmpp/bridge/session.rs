@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use parley_xmpp::tokio::{Client, Room, State, Subscription};
-use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, Start};
+use parley_xmpp::{ArchiveId, Cursor, Entry, Fetch, Post, PostToken, Start};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::followers::{Followers, Reserved};
 use super::params::{
-    ConnectParams, FetchParams, IdentityParams, NoParams, PostParams, SubscribeParams, TopicParams,
-    params,
+    ConnectParams, FetchParams, IdentityParams, NoParams, PostParams, ResolveParams,
+    SubscribeParams, TopicParams, params,
 };
 use super::rpc::{Error, notification};
 use super::turns::{Before, HandedOver, Turn};
@@ -180,6 +180,7 @@ impl Session {
                 let pending = self.with_live(given, fetch);
                 Pending { waits, ..pending }
             }
+            "resolve" => self.with_live(given, resolve),
             "resolveIdentity" => ready(params(given).and_then(resolve_identity)),
             other => ready(Err(Error::method(other))),
         }
@@ -519,6 +520,20 @@ async fn post_in_turn(
     let id = posted.id.as_ref().map(ArchiveId::as_str);
     Ok(json!({ "backendMsgId": id, "cursor": id, "via": output::via(posted.via) }))
 }
+
+async fn resolve(live: Arc<Live>, params: ResolveParams) -> Outcome {
+    let resolved = async {
+        let token = PostToken::parse(&params.token)
+            .map_err(|error| Error::invalid(error.to_string()).with("remedy", TOKEN_REMEDY))?;
+        let room = connect::join_room(&live.client, token.room().clone()).await?;
+        let resolution = room.resolve(&token).await.map_err(Problem::from)?;
+        Ok(output::resolution(&resolution))
+    };
+    resolved.await.into()
+}
+
+/// Of a token that is none.
+const TOKEN_REMEDY: &str = "give `data.token` of the error `unknown` as it was";
 
 async fn fetch(live: Arc<Live>, params: FetchParams) -> Outcome {
     fetch_recent(&live, params).await.into()

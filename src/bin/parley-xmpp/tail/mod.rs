@@ -263,6 +263,10 @@ impl Printer {
                 retry: Retry::At(_),
             } => return,
             RoomEvent::Joined(joined) => (format!("in #{topic} as {}", joined.nick), None),
+            RoomEvent::Recreated => (
+                format!("#{topic} was lost meanwhile, and is made anew"),
+                None,
+            ),
             RoomEvent::Left { cause, retry } => (
                 format!("out of #{topic}: {}", output::leave_cause(cause)),
                 Some(retry),

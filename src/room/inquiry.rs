@@ -1,0 +1,337 @@
+//! What became of posts that were in flight when their session, or our stay in the
+//! room, ended: the room's archive is asked once we are in again.
+//!
+//! ```text
+//! in the room, with posts in doubt --> Reading --> all found: over
+//!                                      |   ^-----> Pausing (it failed for now)
+//!                                      +--> not there --> Settling --> Reading --> decided
+//! ```
+//!
+//! What the archive has, under our id and by us, is committed. What it does not have
+//! after it was read from before the post to its end, twice, with
+//! [`Timing::settle`](crate::Timing::settle) between, is not there. Whether it can still
+//! get there depends: in a room of our own server not, if the session that had it
+//! is known to be over. Then it is sent again, the same byte by byte. Otherwise
+//! nobody can know, and that is said, unless the post would rather be there twice.
+//!
+//! A post that may have killed the stream is never sent again. Silence of the
+//! archive is not absence: it is asked again until the deadlines of the posts.
+//!
+//! Neither server tells that it dropped what it had accepted in a crash.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::outbox::{Outbox, Pending, State, resolve};
+use super::search::{Reach, Read, Search, Seen, Setback};
+use crate::command::OnDoubt;
+use crate::cx::{Cx, Purpose};
+use crate::event::{CannotTell, PostOutcome, RequestError, RoomInfo, Via};
+use crate::ids::{ArchiveId, Cursor};
+use crate::mam::{Archived, Fin};
+use crate::time::Timer;
+
+/// The pause before an archive that failed is asked again; twice as long each time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where the inquiry into the posts of a room stands.
+#[derive(Debug)]
+pub(super) enum Inquiry {
+    /// Nothing is in doubt, or we are not in the room.
+    Idle,
+    /// A page was asked for, under this number.
+    Reading {
+        search: Box<Search>,
+        serial: u64,
+        progress: Progress,
+    },
+    /// A timer runs: the archive did not have all, or failed for now.
+    Waiting(Progress),
+}
+
+/// What an inquiry has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// The archive did not have the posts when it was read last, a while ago.
+    settled: bool,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// What the archive says of the posts that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// They are not there.
+    Absent,
+    /// It does not tell.
+    Silent,
+}
+
+impl Outbox {
+    /// We are in the room, at first or again.
+    pub(super) fn entered(&mut self, cx: &mut Cx<'_>, info: &RoomInfo) {
+        self.replace();
+        self.drop_too_large(cx);
+        if info.archive && !self.anchor.is_known() && self.anchor.asked.is_none() {
+            self.ask_anchor(cx);
+        }
+        if !self.has_doubt() {
+            return;
+        }
+        let progress = Progress::default();
+        if info.archive {
+            self.look(cx, progress);
+        } else {
+            self.decide(cx, Verdict::Silent, progress);
+        }
+    }
+
+    /// Asks where the archive ends, if nothing told it yet. This goes out with the
+    /// join, so that no post has to wait for it.
+    pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        if self.anchor.is_known() || !self.anchor.wanted {
+            return;
+        }
+        let mut search = Search::new(None, 1);
+        let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
+        self.anchor.asked = Some((serial, search));
+    }
+
+    /// The archive said where it ends, or did not.
+    pub(crate) fn anchored(
+        &mut self,
+        cx: &mut Cx<'_>,
+        serial: u64,
+        answer: Result<Fin<'_>, RequestError>,
+    ) {
+        let Some((_, mut search)) = self.anchor.asked.take_if(|(asked, _)| *asked == serial) else {
+            return;
+        };
+        // What was heard meanwhile is newer.
+        let Ok(Read { newest, reach, .. }) = search.close(answer) else {
+            return;
+        };
+        match newest {
+            _ if self.anchor.is_known() => {}
+            Some(newest) => self.anchor.set(Cursor::After(newest)),
+            None if reach == Reach::End => self.anchor.set(Cursor::Beginning),
+            // Said to be empty by an archive that is asked twice about that.
+            None => {
+                let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
+                self.anchor.asked = Some((serial, search));
+            }
+        }
+    }
+
+    /// Whether a result of the archive was asked for by these posts; takes it if so.
+    pub(crate) fn take(&mut self, archived: &Archived<'_>) -> bool {
+        let Self { room, posts, .. } = self;
+        if let Some((_, search)) = &mut self.anchor.asked
+            && search.is_open(archived.query_id)
+        {
+            search.take(archived, room, |_| false);
+            return true;
+        }
+        match &mut self.inquiry {
+            Inquiry::Reading { search, .. } if search.is_open(archived.query_id) => {
+                let is = |seen: &Seen<'_>| posts.iter().any(|post| post.is(seen));
+                search.take(archived, room, is);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn has_doubt(&self) -> bool {
+        self.posts
+            .iter()
+            .any(|post| matches!(post.state, State::Doubt { .. }))
+    }
+
+    /// Begins to read the archive, from before the oldest of the posts in doubt.
+    fn look(&mut self, cx: &mut Cx<'_>, progress: Progress) {
+        let doubtful = self
+            .posts
+            .iter()
+            .filter(|post| matches!(post.state, State::Doubt { .. }));
+        let anchors = doubtful.map(|post| post.sent.as_ref().and_then(|sent| sent.anchor.as_ref()));
+        // None, if there is one without, is before all others.
+        let oldest = anchors.min_by_key(|anchor| anchor.map(|(serial, _)| *serial));
+        let oldest = oldest.flatten().map(|(_, place)| place);
+        let mut search = Box::new(Search::new(oldest, cx.limits.page));
+        let serial = search.ask(cx, &self.room, Purpose::Inquiry(self.id), u32::MAX);
+        self.inquiry = Inquiry::Reading {
+            search,
+            serial,
+            progress,
+        };
+    }
+
+    /// The page asked for was answered.
+    pub(crate) fn inquired(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asked: u64,
+        answer: Result<Fin<'_>, RequestError>,
+    ) {
+        let (mut search, mut progress) = match core::mem::replace(&mut self.inquiry, Inquiry::Idle)
+        {
+            Inquiry::Reading {
+                search,
+                serial,
+                progress,
+            } if serial == asked => (search, progress),
+            // A late answer to an older question says nothing about this page.
+            other => {
+                self.inquiry = other;
+                return;
+            }
+        };
+        match search.close(answer) {
+            Err(Setback::Passing(_)) => {
+                progress.failures = progress.failures.saturating_add(1);
+                let pause = PAUSE.saturating_mul(1 << progress.failures.min(6));
+                self.wait(cx, progress, pause);
+            }
+            Err(Setback::Lasting(_)) => self.decide(cx, Verdict::Silent, progress),
+            Ok(Read { hits, reach, .. }) => {
+                progress.failures = 0;
+                for (origin_id, at) in hits {
+                    self.found(cx, &origin_id, at);
+                }
+                match reach {
+                    _ if !self.has_doubt() => {}
+                    Reach::More => {
+                        let purpose = Purpose::Inquiry(self.id);
+                        let serial = search.ask(cx, &self.room, purpose, u32::MAX);
+                        self.inquiry = Inquiry::Reading {
+                            search,
+                            serial,
+                            progress,
+                        };
+                    }
+                    Reach::End => self.decide(cx, Verdict::Absent, progress),
+                    // It may say more when it is asked again.
+                    Reach::Short(CannotTell::Unstable) => {
+                        let pause = cx.timing.settle;
+                        self.wait(cx, progress, pause);
+                    }
+                    Reach::Short(_) => self.decide(cx, Verdict::Silent, progress),
+                }
+            }
+        }
+    }
+
+    /// A post is in the archive, by us.
+    fn found(&mut self, cx: &mut Cx<'_>, origin_id: &str, at: ArchiveId) {
+        let index = self.posts.iter().position(|post| {
+            post.origin_id == origin_id && !matches!(post.state, State::Displaced { .. })
+        });
+        if let Some(index) = index
+            && let Some(post) = self.posts.remove(index)
+        {
+            let outcome = PostOutcome::Committed {
+                id: Some(at),
+                via: Via::Archive,
+            };
+            resolve(cx, post.id, outcome);
+            self.overtake(index);
+        }
+    }
+
+    /// Decides on what was not found.
+    fn decide(&mut self, cx: &mut Cx<'_>, verdict: Verdict, mut progress: Progress) {
+        if verdict == Verdict::Absent && !progress.settled {
+            // Archives may be written some time after what they hold was said.
+            progress.settled = true;
+            let pause = cx.timing.settle;
+            return self.wait(cx, progress, pause);
+        }
+        let mut at = 0;
+        while let Some(post) = self.posts.get_mut(at) {
+            match decision(post, verdict, self.near) {
+                Decision::Keep => at += 1,
+                Decision::Resend => {
+                    post.state = State::Queued;
+                    at += 1;
+                }
+                Decision::StreamKill => {
+                    if let Some(post) = self.posts.remove(at)
+                        && let Some((condition, among)) = post.suspect
+                    {
+                        let outcome = PostOutcome::StreamKill { condition, among };
+                        resolve(cx, post.id, outcome);
+                    }
+                }
+                Decision::Unknown => {
+                    if let Some(post) = self.posts.remove(at) {
+                        resolve(cx, post.id, self.unknown(&post));
+                    }
+                }
+            }
+        }
+        self.drop_too_large(cx);
+    }
+
+    fn wait(&mut self, cx: &mut Cx<'_>, progress: Progress, pause: Duration) {
+        cx.arm(Timer::Settle, self.id.0, pause);
+        self.inquiry = Inquiry::Waiting(progress);
+    }
+
+    /// The pause is over: the archive is read once more, from where it was at first,
+    /// since what comes late may lie before what was there already.
+    pub(crate) fn settle(&mut self, cx: &mut Cx<'_>) {
+        if let Inquiry::Waiting(progress) = self.inquiry {
+            self.look(cx, progress);
+        }
+    }
+
+    /// Ends the inquiry if nothing is left in doubt.
+    pub(super) fn stop_if_settled(&mut self, cx: &mut Cx<'_>) {
+        if !self.has_doubt() {
+            self.stop(cx);
+        }
+    }
+
+    /// Ends the inquiry; what is in doubt stays so until we are in the room again.
+    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) {
+        match core::mem::replace(&mut self.inquiry, Inquiry::Idle) {
+            Inquiry::Idle => {}
+            Inquiry::Reading { serial, .. } => cx.forget(Some(serial)),
+            Inquiry::Waiting(_) => cx.disarm(Timer::Settle, self.id.0),
+        }
+    }
+}
+
+/// What is to become of a post.
+enum Decision {
+    /// It is not in doubt.
+    Keep,
+    Resend,
+    StreamKill,
+    Unknown,
+}
+
+/// Decides on a post that was not found, in a room that is `near` or not.
+fn decision(post: &Pending, verdict: Verdict, near: bool) -> Decision {
+    let State::Doubt { fenced, overtaken } = post.state else {
+        return Decision::Keep;
+    };
+    // Stanzas that our own server accepted for a room at another may wait there in a
+    // queue, and arrive after the archive was read. Nothing fences these.
+    let gone = verdict == Verdict::Absent && near && fenced;
+    if post.suspect.is_some() {
+        return if gone {
+            Decision::StreamKill
+        } else {
+            Decision::Unknown
+        };
+    }
+    let in_order = !(overtaken && post.ordered);
+    if (gone && in_order) || post.on_doubt == OnDoubt::Resend {
+        Decision::Resend
+    } else {
+        Decision::Unknown
+    }
+}

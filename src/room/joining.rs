@@ -1,0 +1,361 @@
+//! Getting into a room, and getting in again (XEP-0045 v1.35.5, sections 7.2 and 10.1).
+//!
+//! ```text
+//! Out --> Joining --> [Unlocking] --> Examining --> In --> Out (session ended)
+//!            |                                      |
+//!            +--> Waiting --> Joining               +--> Waiting | Dead (removed)
+//!            +--> Dead (refused)
+//! ```
+//!
+//! What a refusal means is for [`policy`](super::policy) to say. A nick that
+//! somebody has is varied if it was a suggestion. A chosen one that we had is
+//! waited for, since it is most likely our own ghost that has it, of a stream that
+//! its server still believes in; and given up after some minutes, since it may be
+//! a stranger. One that we never had belongs to a stranger.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use super::policy::{self, Refusal};
+use super::{Asked, Nickname, Room, RoomOutput, Standing};
+use crate::cx::{Cx, Purpose};
+use crate::error::{Condition, StanzaError};
+use crate::event::{JoinFailure, Joined, Retry, RoomEvent, RoomInfo};
+use crate::ids::Label;
+use crate::muc;
+use crate::ns;
+use crate::stanza::iq::Kind;
+use crate::time::{Instant, Timer};
+
+/// So many other nicks are tried at once; then each after a pause.
+const CONFLICTS: u32 = 4;
+
+/// So often a chosen nick that we had is asked for again while somebody has it,
+/// ever more slowly: some minutes in all.
+const GHOSTS: u32 = 12;
+
+/// The first ceiling of the pauses before a room that never let us in is tried
+/// again: somebody else is unlocking it.
+const COLD: Duration = Duration::from_millis(100);
+
+/// No pause is shorter.
+const SHORTEST: Duration = Duration::from_millis(20);
+
+impl Room {
+    /// Asks to be let in; the stream is up.
+    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>) {
+        if self.standing != Standing::Out {
+            return;
+        }
+        self.current = self.nick.text().into();
+        self.failures = 0;
+        self.arrived = None;
+        // A kick outlives the stream.
+        match self.grounded.filter(|until| *until > cx.now) {
+            Some(until) => {
+                self.wait(cx, until.since(cx.now));
+            }
+            None => {
+                cx.arm(Timer::Join, self.owner(), cx.timing.join);
+                self.send_join(cx);
+            }
+        }
+    }
+
+    fn send_join(&mut self, cx: &mut Cx<'_>) {
+        self.standing = Standing::Joining;
+        self.occupants.clear();
+        self.provisional = None;
+        self.join_id = cx.ids.token(Label::IqId);
+        let occupant = format!("{}/{}", self.jid, self.current);
+        cx.out
+            .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
+        self.outbox.ask_anchor(cx);
+        self.ask(cx);
+    }
+
+    /// Asks what the room can do: what its ids are worth above all.
+    fn ask(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.question.take());
+        self.asked = Asked::Pending;
+        let purpose = Purpose::RoomInfo(self.id);
+        self.question = Some(
+            cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
+                w.start("query").attr("xmlns", ns::DISCO_INFO).end();
+            }),
+        );
+    }
+
+    /// Nothing more comes before our own presence: who came under our nick is us.
+    pub(crate) fn presume(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        match self.provisional.take() {
+            Some(occupant_id) if self.standing == Standing::Joining => {
+                let nick = self.current.clone();
+                self.let_in(cx, &nick, occupant_id, false)
+            }
+            _ => RoomOutput::Nothing,
+        }
+    }
+
+    pub(super) fn let_in(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        occupant_id: Option<String>,
+        created: bool,
+    ) -> RoomOutput {
+        cx.disarm(Timer::SelfPresence, self.owner());
+        // The room may have rewritten the nick, with status 210 or without.
+        self.current = nick.into();
+        self.own_nicks.insert(nick.into());
+        self.occupant_id = occupant_id;
+        self.created = created;
+        self.recreated |= created && self.entered;
+        if !created {
+            return self.examine(cx);
+        }
+        // XEP-0045 section 10.1.2: until the room is unlocked nobody else gets in,
+        // so it is not ours to call joined. What it said so far was about a room
+        // that was not set up yet.
+        cx.forget(self.question.take());
+        self.asked = Asked::Failed;
+        self.standing = Standing::Unlocking;
+        let purpose = Purpose::Unlock(self.id);
+        self.question = Some(cx.request(
+            Kind::Set,
+            Some(self.jid.as_str()),
+            purpose,
+            muc::write_unlock,
+        ));
+        RoomOutput::Nothing
+    }
+
+    /// The room refused to let us in.
+    pub(super) fn refused(&mut self, cx: &mut Cx<'_>, error: StanzaError) -> RoomOutput {
+        match policy::refusal(&error, self.entered) {
+            Refusal::Nick => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                match &self.nick {
+                    Nickname::Suggested(nick) => {
+                        let tail = cx.ids.token(Label::Nick);
+                        let tail = tail.get(..4).unwrap_or_default();
+                        self.current = format!("{nick}-{tail}");
+                        if self.conflicts <= CONFLICTS {
+                            self.send_join(cx);
+                            return RoomOutput::Nothing;
+                        }
+                    }
+                    // Our own ghost, for as long as its server takes to notice that
+                    // the stream is gone; not for ever.
+                    Nickname::Chosen(_) if self.entered && self.conflicts <= GHOSTS => {}
+                    Nickname::Chosen(_) => {
+                        self.fail(cx, JoinFailure::NickConflict);
+                        return RoomOutput::Out(true);
+                    }
+                }
+            }
+            Refusal::Passing => {}
+            Refusal::Final => {
+                self.fail(cx, JoinFailure::Refused(error));
+                return RoomOutput::Out(true);
+            }
+        }
+        let retry = self.back_off(cx);
+        if self.entered {
+            // We were in once: somebody counts on us, and wants to know.
+            let error = refusal(error.clone());
+            self.tell(cx, RoomEvent::JoinFailed { error, retry });
+        }
+        self.last_refusal = Some(error);
+        RoomOutput::Nothing
+    }
+
+    /// The next attempt, after a pause.
+    fn back_off(&mut self, cx: &mut Cx<'_>) -> Retry {
+        let pause = self.pause(cx);
+        Retry::At(self.wait(cx, pause))
+    }
+
+    /// The pause before the next attempt: full jitter below a ceiling that doubles
+    /// until we have been in for a while. To be let in is not enough, or a room that
+    /// throws out whom it lets in would be stormed.
+    pub(super) fn pause(&mut self, cx: &mut Cx<'_>) -> Duration {
+        let arrived = self.arrived.take();
+        if arrived.is_some_and(|at| cx.now.since(at) >= cx.timing.stable) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let least = if self.entered {
+            cx.timing.backoff_min
+        } else {
+            COLD
+        };
+        let ceiling = least
+            .saturating_mul(1 << self.failures.min(16))
+            .min(cx.timing.backoff_max);
+        cx.ids.jitter(ceiling).max(SHORTEST)
+    }
+
+    /// Waits for that long, then asks to be let in again.
+    pub(super) fn wait(&mut self, cx: &mut Cx<'_>, pause: Duration) -> Instant {
+        self.standing = Standing::Waiting;
+        if self.entered {
+            // Each attempt has its own deadline; those of a first join share one.
+            cx.disarm(Timer::Join, self.owner());
+        }
+        cx.arm(Timer::Rejoin, self.owner(), pause);
+        cx.now.plus(pause)
+    }
+
+    /// The pause before the next attempt is over.
+    pub(crate) fn rejoin(&mut self, cx: &mut Cx<'_>) {
+        if self.standing == Standing::Waiting {
+            if self.entered {
+                cx.arm(Timer::Join, self.owner(), cx.timing.join);
+            }
+            self.send_join(cx);
+        }
+    }
+
+    /// The room has not let us in in time.
+    pub(crate) fn join_expired(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        if self.standing == Standing::Examining {
+            // We are in; it only does not say what it can do.
+            cx.forget(self.question.take());
+            return self.arrive(cx);
+        }
+        self.part(cx);
+        let error = self
+            .last_refusal
+            .take()
+            .map_or(JoinFailure::TimedOut, refusal);
+        if self.entered {
+            let retry = self.back_off(cx);
+            self.tell(cx, RoomEvent::JoinFailed { error, retry });
+            return RoomOutput::Nothing;
+        }
+        self.fail(cx, error);
+        RoomOutput::Out(true)
+    }
+
+    /// The room was unlocked, or refused to be.
+    pub(crate) fn unlocked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        serial: u64,
+        answer: Result<(), StanzaError>,
+    ) -> RoomOutput {
+        if self.question != Some(serial) || self.standing != Standing::Unlocking {
+            return RoomOutput::Nothing;
+        }
+        self.question = None;
+        match answer {
+            Ok(()) => self.examine(cx),
+            Err(error) => {
+                // Told that we created it, refused as its owner: ejabberd 23.01 says so
+                // ("Owner privileges required") where two came at the same moment, each was
+                // given a room of its own, and only the other's is kept under this address.
+                self.part(cx);
+                self.last_refusal = Some(error);
+                self.back_off(cx);
+                RoomOutput::Nothing
+            }
+        }
+    }
+
+    /// We are in: what is missing is what the room can do.
+    fn examine(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        self.standing = Standing::Examining;
+        // Asked before we were in, it may have been kept from us.
+        self.again = self.asked == Asked::Pending;
+        match self.asked {
+            Asked::Known => return self.arrive(cx),
+            // A question that was forgotten meanwhile will not be answered.
+            Asked::Pending if self.question.is_some() => {}
+            Asked::Failed | Asked::Pending => self.ask(cx),
+        }
+        RoomOutput::Nothing
+    }
+
+    /// The room said what it can do, or would not, or nobody did (`transient`).
+    pub(crate) fn examined(
+        &mut self,
+        cx: &mut Cx<'_>,
+        serial: u64,
+        answer: Result<RoomInfo, bool>,
+    ) -> RoomOutput {
+        if self.question != Some(serial) {
+            return RoomOutput::Nothing;
+        }
+        self.question = None;
+        let in_already = self.standing == Standing::Examining;
+        match answer {
+            Ok(info) => {
+                self.asked = Asked::Known;
+                self.info = info;
+            }
+            Err(_) if in_already && core::mem::take(&mut self.again) => {
+                self.ask(cx);
+                return RoomOutput::Nothing;
+            }
+            Err(transient) => {
+                self.asked = Asked::Failed;
+                // What it could do when we were in last, it can most likely still.
+                if !(transient && self.entered) {
+                    self.info = RoomInfo::default();
+                }
+            }
+        }
+        if in_already {
+            self.arrive(cx)
+        } else {
+            RoomOutput::Nothing
+        }
+    }
+
+    /// In.
+    fn arrive(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+        self.standing = Standing::In;
+        self.entered = true;
+        self.arrived = Some(cx.now);
+        self.grounded = None;
+        self.conflicts = 0;
+        self.last_refusal = None;
+        self.disarm(cx);
+        if self.recreated {
+            self.tell(cx, RoomEvent::Recreated);
+        }
+        let joined = Joined {
+            room: self.jid.clone(),
+            nick: self.current.clone(),
+            created: self.created,
+            info: self.info,
+        };
+        self.tell(cx, RoomEvent::Joined(Box::new(joined)));
+        self.watch(cx);
+        let mut early = core::mem::take(&mut self.early);
+        for message in &mut early {
+            if !self.info.stanza_ids {
+                message.id = None;
+            }
+        }
+        if self.info.archive
+            && let Some(id) = early.iter().rev().find_map(|message| message.id.as_ref())
+        {
+            self.outbox.heard(id);
+        }
+        self.outbox.entered(cx, &self.info);
+        self.flush(cx);
+        RoomOutput::Entered(early)
+    }
+}
+
+/// A refusal as the reason why a join failed.
+fn refusal(error: StanzaError) -> JoinFailure {
+    match error.condition {
+        Condition::Conflict => JoinFailure::NickConflict,
+        _ => JoinFailure::Refused(error),
+    }
+}

@@ -1,0 +1,133 @@
+//! Getting out of a room: of our own will, with the session, or by the room's,
+//! for a while or for good (XEP-0045 v1.35.5, sections 7.14, 8.2, 9.1, 10.9 and 11).
+//!
+//! Whether we come back is for [`policy`](super::policy) to say, and done in
+//! [`joining`](super::joining).
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use super::{Room, RoomOutput, Standing};
+use crate::cx::{Cx, Purpose};
+use crate::error::StanzaError;
+use crate::event::{JoinFailure, LeaveCause, NotSent, Retry, RoomEvent};
+use crate::muc;
+use crate::stanza::iq::Kind;
+use crate::time::Timer;
+
+impl Room {
+    /// Asks the room to destroy itself; it answers with our removal, or refuses.
+    pub(crate) fn destroy(&self, cx: &mut Cx<'_>) {
+        let purpose = Purpose::Destroy(self.id);
+        cx.request(
+            Kind::Set,
+            Some(self.jid.as_str()),
+            purpose,
+            muc::write_destroy,
+        );
+    }
+
+    pub(crate) fn destroy_refused(&self, cx: &mut Cx<'_>, error: StanzaError) {
+        self.tell(cx, RoomEvent::DestroyRefused(error));
+    }
+
+    /// Leaves for good. Returns the nick under which the room will say so, if it
+    /// has anything to say.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) -> Option<String> {
+        let parting = self.part(cx).then(|| self.current.clone());
+        self.out(cx, LeaveCause::Asked);
+        parting
+    }
+
+    /// Tells the room that we go, if it may take us for an occupant.
+    pub(super) fn part(&self, cx: &mut Cx<'_>) -> bool {
+        let known = !matches!(
+            self.standing,
+            Standing::Out | Standing::Waiting | Standing::Dead
+        );
+        if known {
+            let occupant = format!("{}/{}", self.jid, self.current);
+            cx.out.stanza(|w| muc::write_leave(w, &occupant));
+        }
+        known
+    }
+
+    /// The session ended, no stanza from the number `doubtful` on having been
+    /// handled; `retry` says whether there will be another.
+    pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64, retry: Retry) {
+        self.disarm(cx);
+        self.outbox.session_ended(cx, doubtful);
+        if retry == Retry::Never {
+            self.outbox.give_up(cx, NotSent::Offline);
+        }
+        let was_in = self.is_in();
+        self.standing = Standing::Out;
+        self.question = None;
+        self.early.clear();
+        self.occupants.clear();
+        if retry == Retry::Never {
+            // Nobody will bring us back: the room is over, whoever waits for it.
+            if self.entered {
+                self.out(cx, LeaveCause::Offline);
+            } else {
+                self.fail(cx, JoinFailure::Offline);
+            }
+        } else if was_in {
+            let cause = LeaveCause::Offline;
+            self.tell(cx, RoomEvent::Left { cause, retry });
+        }
+    }
+
+    /// The room cannot be entered: no more is tried.
+    pub(super) fn fail(&mut self, cx: &mut Cx<'_>, error: JoinFailure) {
+        self.die(cx);
+        self.tell(
+            cx,
+            RoomEvent::JoinFailed {
+                error,
+                retry: Retry::Never,
+            },
+        );
+    }
+
+    /// We are out of the room, and stay out.
+    pub(super) fn out(&mut self, cx: &mut Cx<'_>, cause: LeaveCause) -> RoomOutput {
+        self.die(cx);
+        let retry = Retry::Never;
+        self.tell(cx, RoomEvent::Left { cause, retry });
+        RoomOutput::Out(true)
+    }
+
+    /// We are out of the room, and come back after this pause.
+    pub(super) fn step_out(
+        &mut self,
+        cx: &mut Cx<'_>,
+        cause: LeaveCause,
+        pause: Duration,
+    ) -> RoomOutput {
+        self.disarm(cx);
+        cx.forget(self.question.take());
+        self.early.clear();
+        self.occupants.clear();
+        let retry = Retry::At(self.wait(cx, pause));
+        self.tell(cx, RoomEvent::Left { cause, retry });
+        RoomOutput::Out(false)
+    }
+
+    fn die(&mut self, cx: &mut Cx<'_>) {
+        self.disarm(cx);
+        cx.forget(self.question.take());
+        self.standing = Standing::Dead;
+        self.early.clear();
+        self.occupants.clear();
+        self.outbox.give_up(cx, NotSent::NoRoom);
+    }
+
+    pub(super) fn disarm(&mut self, cx: &mut Cx<'_>) {
+        cx.disarm(Timer::Join, self.owner());
+        cx.disarm(Timer::Rejoin, self.owner());
+        cx.disarm(Timer::SelfPresence, self.owner());
+        self.unwatch(cx);
+    }
+}

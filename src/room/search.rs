@@ -1,0 +1,198 @@
+//! Looking for posts in a room's archive: page by page, keeping no message.
+//!
+//! XEP-0313 v1.1.3. A search goes forward from a place that its posts can only come
+//! after; where none is known, backward from the newest, at most [`PAGES`] pages. It
+//! knows nothing of time and does not judge: it says what it saw and how far it got.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use crate::cx::{Cx, Purpose, same_address};
+use crate::error::{Condition, ErrorType};
+use crate::event::{CannotTell, RequestError};
+use crate::ids::{ArchiveId, Cursor, Label};
+use crate::jid::BareJid;
+use crate::mam::{self, Archived, Direction, Fin, Pager};
+use crate::stanza::iq::Kind;
+use crate::stanza::message;
+
+/// Pages looked through where no place is known to begin at: a thousand messages
+/// with the usual page.
+const PAGES: u32 = 10;
+
+/// A search under way.
+#[derive(Debug)]
+pub(crate) struct Search {
+    pager: Pager,
+    /// What was found on the page being received: origin-ids, and where.
+    hits: Vec<(String, ArchiveId)>,
+    /// Pages that may still be asked for, if that is bounded.
+    left: Option<u32>,
+    /// The place to begin at is one that the archive may have forgotten.
+    can_expire: bool,
+    stable: bool,
+}
+
+/// A page that was looked through.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// What was found on it: origin-ids, and where.
+    pub(crate) hits: Vec<(String, ArchiveId)>,
+    /// Its newest item.
+    pub(crate) newest: Option<ArchiveId>,
+    pub(crate) reach: Reach,
+}
+
+/// How far a search got with a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// There is more to look through.
+    More,
+    /// All was looked through.
+    End,
+    /// All that can be was, and that does not tell.
+    Short(CannotTell),
+}
+
+/// Why a page was not read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Setback {
+    /// It may be better in a moment. Silence is no answer: never "absent".
+    Passing(RequestError),
+    /// It will not be better.
+    Lasting(CannotTell),
+}
+
+/// A message of an archive, as far as it takes to know a post by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) origin_id: &'a str,
+    pub(crate) nick: &'a str,
+    pub(crate) occupant_id: Option<&'a str>,
+}
+
+impl<'a> Seen<'a> {
+    /// What a result of `room`'s archive says, if it is a message of that room.
+    pub(crate) fn read(archived: &Archived<'a>, room: &BareJid) -> Option<Self> {
+        let nick = archived.nick_in(|bare| same_address(room.as_str(), bare))?;
+        let message = archived.message?;
+        Some(Self {
+            // Ours are the same; an archive may have kept but one of them.
+            origin_id: message::origin_id(message).or_else(|| message.attr("id"))?,
+            nick,
+            occupant_id: message::occupant_id(message),
+        })
+    }
+}
+
+impl Search {
+    /// A search from `anchor` on, in pages of so many items.
+    pub(crate) fn new(anchor: Option<&Cursor>, page: u32) -> Self {
+        let (direction, position) = match anchor {
+            None => (Direction::Backward, None),
+            Some(Cursor::Beginning) => (Direction::Forward, None),
+            Some(Cursor::After(id)) => (Direction::Forward, Some(id.clone())),
+        };
+        Self {
+            can_expire: position.is_some(),
+            pager: Pager::new(direction, position, page),
+            hits: Vec::new(),
+            left: anchor.is_none().then_some(PAGES),
+            stable: true,
+        }
+    }
+
+    /// Asks for the next page, of at most `wanted` items; returns the request's number.
+    pub(crate) fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        room: &BareJid,
+        purpose: Purpose,
+        wanted: u32,
+    ) -> u64 {
+        let query_id = cx.ids.token(Label::QueryId);
+        let (page, max) = self.pager.open(query_id.clone(), wanted);
+        self.hits.clear();
+        cx.request(Kind::Set, Some(room.as_str()), purpose, |w| {
+            mam::write_query(w, &query_id, &page, max);
+        })
+    }
+
+    /// Whether results under this query id belong to the page being received.
+    pub(crate) fn is_open(&self, query_id: &str) -> bool {
+        self.pager.is_open(query_id)
+    }
+
+    /// Takes a result of that page; it counts if it `is` what is looked for.
+    pub(crate) fn take(
+        &mut self,
+        archived: &Archived<'_>,
+        room: &BareJid,
+        is: impl FnOnce(&Seen<'_>) -> bool,
+    ) {
+        self.pager.take(archived.id, None);
+        if let Some(seen) = Seen::read(archived, room).filter(is)
+            && let Some(id) = ArchiveId::new(archived.id)
+            // One for each post: no more than there are.
+            && !self.hits.iter().any(|(known, _)| known == seen.origin_id)
+        {
+            self.hits.push((seen.origin_id.to_string(), id));
+        }
+    }
+
+    /// Ends the page.
+    pub(crate) fn close(&mut self, answer: Result<Fin<'_>, RequestError>) -> Result<Read, Setback> {
+        let fin = answer.map_err(|error| self.setback(error))?;
+        let page = self
+            .pager
+            .close(&fin)
+            .map_err(|what| Setback::Passing(RequestError::Inconsistent(what)))?;
+        self.stable &= fin.stable;
+        let hits = core::mem::take(&mut self.hits);
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+        }
+        let reach = if page.doubtful {
+            Reach::More
+        } else if page.complete && self.stable {
+            Reach::End
+        } else if page.complete {
+            Reach::Short(CannotTell::Unstable)
+        } else if self.left == Some(0) {
+            Reach::Short(CannotTell::NoAnchor)
+        } else {
+            Reach::More
+        };
+        Ok(Read {
+            hits,
+            newest: page.newest,
+            reach,
+        })
+    }
+
+    /// What a failed request for a page means.
+    fn setback(&self, error: RequestError) -> Setback {
+        let RequestError::Refused(refusal) = &error else {
+            return match error {
+                RequestError::NoSuchRoom | RequestError::ArchiveUnsupported => {
+                    Setback::Lasting(CannotTell::Failed(error))
+                }
+                _ => Setback::Passing(error),
+            };
+        };
+        match refusal.condition {
+            // "If the UID contained within an <after> or <before> element is not present
+            // in the archive, the server MUST return an item-not-found error": and we
+            // are in the room, so that it is the item that is not found.
+            Condition::ItemNotFound if self.can_expire => {
+                Setback::Lasting(CannotTell::AnchorExpired)
+            }
+            Condition::RemoteServerNotFound | Condition::RemoteServerTimeout => {
+                Setback::Passing(error)
+            }
+            Condition::FeatureNotImplemented => Setback::Lasting(CannotTell::NoArchive),
+            _ if refusal.kind == ErrorType::Wait => Setback::Passing(error),
+            _ => Setback::Lasting(CannotTell::Failed(error)),
+        }
+    }
+}

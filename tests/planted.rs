@@ -1,0 +1,53 @@
+//! Bugs planted on purpose, and how many worlds it takes to find each.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg parley_planted" cargo test --release --features sim \
+//!     --target-dir target/planted --test planted -- --nocapture
+//! ```
+//!
+//! One test in a process of its own: what is planted is planted in all of it.
+
+#![cfg(all(feature = "sim", parley_planted))]
+
+use parley_xmpp::planted::{Bug, plant};
+use parley_xmpp::sim::plan::{Plan, Profile};
+use parley_xmpp::sim::{Pulling, run};
+
+/// So many worlds are enough for each; five were when this was written.
+const WORLDS: u64 = 25;
+
+/// The rule that breaks first in the world of a seed, if one does.
+fn broken(seed: u64) -> Option<&'static str> {
+    let plan = Plan::draw(seed, &Profile::standard());
+    let report = run(&plan, Pulling::default(), Vec::new());
+    report
+        .violations
+        .first()
+        .map(|(_, violation)| violation.rule)
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    plant(None);
+    for seed in 0..WORLDS {
+        assert_eq!(broken(seed), None, "seed {seed} fails with nothing planted");
+    }
+    println!("| bug | rule | worlds needed | bound |\n|---|---|---|---|");
+    let mut missed = Vec::new();
+    for bug in Bug::ALL {
+        plant(Some(bug));
+        let found = (0..WORLDS).find_map(|seed| broken(seed).map(|rule| (seed, rule)));
+        match found {
+            Some((seed, rule)) => println!("| {bug:?} | {rule} | {} | {WORLDS} |", seed + 1),
+            None => {
+                println!("| {bug:?} | - | not found | {WORLDS} |");
+                missed.push(bug);
+            }
+        }
+    }
+    plant(None);
+    assert!(
+        missed.is_empty(),
+        "not found in {WORLDS} worlds: {missed:?}"
+    );
+}

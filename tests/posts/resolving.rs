@@ -1,0 +1,139 @@
+//! Finding out later, by the token alone, and in another engine.
+
+use crate::*;
+use parley_xmpp::{CannotTell, PostToken, QueryError, QueryId, RequestError, Resolution};
+
+/// The token of a post that nobody could tell about, and its bytes.
+fn doubtful() -> (String, String) {
+    let (mut peer, room) = in_room_of(far());
+    let (_, written) = post(&mut peer, room, "hi");
+    cut(&mut peer);
+    peer.engine.close(peer.now);
+    match &outcomes(&mut peer)[..] {
+        [(_, PostOutcome::Unknown { token })] => (token.to_string(), written),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resolutions(peer: &mut Peer) -> Vec<(QueryId, Resolution)> {
+    let resolved = |event| match event {
+        Event::Resolved { id, resolution } => Some((id, resolution)),
+        _ => None,
+    };
+    peer.events().into_iter().filter_map(resolved).collect()
+}
+
+fn resolve(peer: &mut Peer, token: &str) -> QueryId {
+    let token = PostToken::parse(token).unwrap();
+    peer.engine.resolve(peer.now, &token).unwrap()
+}
+
+#[test]
+fn another_process_finds_it() {
+    let (token, written) = doubtful();
+    let (mut peer, _) = in_room();
+    let id = resolve(&mut peer, &token);
+    let query = asked(&mut peer);
+    assert!(query.contains("<after>a0</after>"), "{query}");
+    has(&mut peer, &query, &[("a1", &written)]);
+    let found = Resolution::Found(ArchiveId::new("a1").unwrap());
+    assert_eq!(resolutions(&mut peer), [(id, found)]);
+}
+
+#[test]
+fn another_process_does_not_find_it_so_far() {
+    let (token, written) = doubtful();
+    let (mut peer, _) = in_room();
+    let id = resolve(&mut peer, &token);
+    let query = asked(&mut peer);
+    peer.say(&archived_as(&query, "a1", &written, "mallory", ""));
+    peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+    assert_eq!(resolutions(&mut peer), [(id, Resolution::AbsentSoFar)]);
+    assert_eq!(peer.heard(), "", "nothing is sent again");
+}
+
+#[test]
+fn it_says_why_it_cannot_tell() {
+    let (token, _) = doubtful();
+    for (condition, kind, why) in [
+        ("item-not-found", "modify", CannotTell::AnchorExpired),
+        ("feature-not-implemented", "cancel", CannotTell::NoArchive),
+    ] {
+        let (mut peer, _) = in_room();
+        let id = resolve(&mut peer, &token);
+        let query = asked(&mut peer);
+        refuses(&mut peer, &query, condition, kind);
+        assert_eq!(resolutions(&mut peer), [(id, Resolution::CannotTell(why))]);
+    }
+    let (mut peer, _) = in_room();
+    let id = resolve(&mut peer, &token);
+    let query = asked(&mut peer);
+    let end = fin(attribute(&query, "id"), true, &[]);
+    peer.say(&end.replace(" complete=", " stable='false' complete="));
+    let unstable = Resolution::CannotTell(CannotTell::Unstable);
+    assert_eq!(resolutions(&mut peer), [(id, unstable)]);
+    // Silence.
+    let id = resolve(&mut peer, &token);
+    peer.reads = true;
+    peer.pass(secs(30));
+    let silent = Resolution::CannotTell(CannotTell::Failed(RequestError::TimedOut));
+    assert_eq!(resolutions(&mut peer), [(id, silent)]);
+}
+
+#[test]
+fn a_room_without_an_archive_cannot_tell() {
+    let (token, _) = doubtful();
+    let (mut peer, _) = in_room_with(config(), "", None);
+    let id = resolve(&mut peer, &token);
+    let none = Resolution::CannotTell(CannotTell::NoArchive);
+    assert_eq!(resolutions(&mut peer), [(id, none)]);
+}
+
+#[test]
+fn it_waits_until_we_are_in_the_room_and_goes_on_after_a_break() {
+    let (token, written) = doubtful();
+    let mut peer = Peer::online(config());
+    let parsed = PostToken::parse(&token).unwrap();
+    let error = peer.engine.resolve(peer.now, &parsed);
+    assert_eq!(error, Err(QueryError::UnknownRoom));
+    let join = JoinRoom::new(parsed.room().clone(), Nick::Chosen("eve".into()));
+    peer.engine.join(peer.now, join).unwrap();
+    let id = resolve(&mut peer, &token);
+    peer.let_in("eve", ROOM_FEATURES);
+    assert_eq!(queries(&peer.heard()).len(), 1);
+    cut(&mut peer);
+    until_connect(&mut peer);
+    peer.events();
+    peer.log_in();
+    peer.let_in("eve", ROOM_FEATURES);
+    let heard = peer.heard();
+    let query = queries(&heard)
+        .into_iter()
+        .find(|query| query.contains("<after>a0</after>"))
+        .unwrap();
+    has(&mut peer, query, &[("a1", &written)]);
+    let found = Resolution::Found(ArchiveId::new("a1").unwrap());
+    assert_eq!(resolutions(&mut peer), [(id, found)]);
+}
+
+#[test]
+fn it_ends_with_the_room_and_with_the_engine() {
+    let (token, _) = doubtful();
+    let failed = |why| Resolution::CannotTell(CannotTell::Failed(why));
+    let (mut peer, room) = in_room();
+    let id = resolve(&mut peer, &token);
+    peer.engine.leave(peer.now, room);
+    let gone = failed(RequestError::NoSuchRoom);
+    assert_eq!(resolutions(&mut peer), [(id, gone)]);
+    let (mut peer, _) = in_room();
+    let id = resolve(&mut peer, &token);
+    let given_up = resolve(&mut peer, &token);
+    peer.engine.cancel(peer.now, given_up);
+    peer.engine.close(peer.now);
+    let offline = failed(RequestError::Offline);
+    let told = resolutions(&mut peer);
+    assert!(
+        told == [(id, offline)] || told == [(id, failed(RequestError::NoSuchRoom))],
+        "{told:?}"
+    );
+}
