@@ -42,6 +42,8 @@ pub(super) struct Posted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Message(Said),
+    /// One that the archive did not show when it was its turn.
+    Late(Said),
     /// Something may be missing here.
     Gap,
 }
@@ -149,6 +151,8 @@ pub(super) struct Account {
     pub(super) archived: usize,
     pub(super) delivered: usize,
     pub(super) duplicates: usize,
+    /// Delivered after those that follow it, and said to be so.
+    pub(super) late: usize,
     pub(super) gaps_announced: usize,
     pub(super) gaps_not_announced: usize,
     /// Empty if it adds up.
@@ -271,11 +275,13 @@ impl Account {
             .map(|(place, said)| (said.id.as_str(), (place, said)))
             .collect();
         let mut seen = BTreeSet::new();
+        let mut holes = Vec::new();
         let mut next = 0;
         let mut announced = false;
         for heard in &evidence.heard {
-            let said = match heard {
-                Heard::Message(said) => said,
+            let (said, late) = match heard {
+                Heard::Message(said) => (said, false),
+                Heard::Late(said) => (said, true),
                 Heard::Gap => {
                     self.gaps_announced += 1;
                     announced = true;
@@ -283,36 +289,36 @@ impl Account {
                 }
             };
             self.delivered += 1;
+            self.late += usize::from(late);
             let body = said.body.clone();
             let Some((place, _)) = places.get(said.id.as_str()).filter(|(_, it)| *it == said)
             else {
                 self.faults.push(Fault::NotInArchive(body));
                 continue;
             };
-            if !seen.insert(place) {
+            if !seen.insert(*place) {
                 self.duplicates += 1;
                 self.faults.push(Fault::Repeated(body));
-            } else if *place < next {
+            } else if late != (*place < next) {
                 self.faults.push(Fault::OutOfOrder(body));
-            } else {
-                self.hole(evidence, next, *place, announced);
+            } else if !late {
+                holes.push((next..*place, announced));
                 next = place + 1;
                 announced = false;
             }
         }
-        self.hole(evidence, next, evidence.archive.len(), announced);
-    }
-
-    /// Nothing between two places was delivered, and maybe that was said.
-    fn hole(&mut self, evidence: &Evidence, from: usize, to: usize, announced: bool) {
-        let missing = to.saturating_sub(from);
-        if missing == 0 || announced {
-            return;
+        holes.push((next..evidence.archive.len(), announced));
+        for (hole, announced) in holes {
+            let first = hole.start;
+            // What came late is not missing.
+            let missing = hole.filter(|place| !seen.contains(place)).count();
+            if missing > 0 && !announced {
+                self.gaps_not_announced += 1;
+                let before = first.checked_sub(1).and_then(|at| evidence.archive.get(at));
+                let after = before.map(|said| said.body.clone());
+                self.faults.push(Fault::Hole { after, missing });
+            }
         }
-        self.gaps_not_announced += 1;
-        let before = from.checked_sub(1).and_then(|at| evidence.archive.get(at));
-        let after = before.map(|said| said.body.clone());
-        self.faults.push(Fault::Hole { after, missing });
     }
 }
 
@@ -482,7 +488,7 @@ mod tests {
         assert!(account.adds_up(), "{account:?}");
         assert_eq!((account.gaps_announced, account.gaps_not_announced), (1, 0));
         // What was said about one gap is no excuse for the next.
-        told.heard.remove(2);
+        drop(told.heard.pop());
         let account = Account::of(&told);
         assert_eq!((account.gaps_announced, account.gaps_not_announced), (1, 1));
         assert_eq!(account.faults, [hole(Some("ana 4"), 1)]);
@@ -507,6 +513,26 @@ mod tests {
         assert!(
             altered.contains(&Fault::NotInArchive("ana 4!".into())),
             "{altered:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_said_to_be_late_may_be_late_but_not_come_again() {
+        let mut evidence = right();
+        let Heard::Message(second) = evidence.heard.remove(1) else {
+            panic!("a message");
+        };
+        evidence.heard.push(Heard::Late(second.clone()));
+        let account = Account::of(&evidence);
+        assert!(account.adds_up(), "{account:?}");
+        assert_eq!((account.late, account.delivered), (1, 5));
+        evidence.heard.push(Heard::Late(second));
+        let account = Account::of(&evidence);
+        assert_eq!(account.faults, [Fault::Repeated("ana 2".into())]);
+        let early = faults(|e| e.heard[4] = Heard::Late(said(5)));
+        assert!(
+            early.contains(&Fault::OutOfOrder("ana 5".into())),
+            "{early:?}"
         );
     }
 

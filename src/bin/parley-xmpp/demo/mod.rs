@@ -55,7 +55,10 @@ pub(crate) async fn run(common: &Common, args: &args::Demo) -> Result<(), Failur
     if !account.adds_up() {
         return Err(Failure::new(
             Exit::PromiseBroken,
-            format!("the account has {} faults", account.faults.len()),
+            format!(
+                "the account does not add up: {} wrong",
+                account.faults.len()
+            ),
             format!(
                 "please report it, with all of the output and the seed, {}",
                 args.seed

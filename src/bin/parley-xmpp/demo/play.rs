@@ -229,7 +229,10 @@ async fn author(stage: Arc<Stage>, room: Room, name: &'static str, posts: usize,
         });
         while sendings.try_join_next().is_some() {}
         if n % BURST == 0 {
-            sleep(Duration::from_millis(dice.between(100, 220))).await;
+            // However many there are, it takes about as long.
+            let (low, high) = (20_000 / posts as u64, 44_000 / posts as u64);
+            let pause = dice.between(low.min(100), high.min(220));
+            sleep(Duration::from_millis(pause)).await;
         }
     }
     while sendings.join_next().await.is_some() {}
@@ -243,9 +246,11 @@ async fn follower(stage: Arc<Stage>, room: Room) {
     while let Some(entry) = subscription.next().await {
         let heard = match entry {
             Entry::Message(message) => Heard::Message(said(*message)),
+            Entry::Late(message) => Heard::Late(said(*message)),
             Entry::Gap { .. } => Heard::Gap,
-            Entry::CaughtUp { .. } => continue,
-            _ => return,
+            Entry::Ended => return,
+            // Where it stands is no matter here.
+            _ => continue,
         };
         stage.lock().heard.push(heard);
     }
@@ -347,7 +352,7 @@ async fn caught_up(stage: &Stage, server: &EmbeddedServer, room: &str) {
             let evidence = stage.lock();
             let done = evidence.heard.iter().rev().find_map(|heard| match heard {
                 Heard::Message(said) => Some(&said.id),
-                Heard::Gap => None,
+                Heard::Late(_) | Heard::Gap => None,
             });
             (evidence.heard.len(), done == newest.as_ref())
         };

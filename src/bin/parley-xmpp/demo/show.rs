@@ -102,6 +102,7 @@ pub(super) fn text(account: &Account, outcome: &Outcome) -> String {
         account.delivered.to_string(),
         "to the follower",
     );
+    row(2, "late", account.late.to_string(), "");
     row(2, "duplicates", account.duplicates.to_string(), "");
     let gaps = account.gaps_announced.to_string();
     row(2, "gaps announced", gaps, "");
@@ -203,6 +204,7 @@ pub(super) fn object(account: &Account, outcome: &Outcome) -> Value {
         "archived": account.archived,
         "delivered": account.delivered,
         "duplicates": account.duplicates,
+        "late": account.late,
         "gapsAnnounced": account.gaps_announced,
         "gapsNotAnnounced": account.gaps_not_announced,
         "cuts": outcome.cuts,
