@@ -453,7 +453,8 @@ pub enum GapReason {
     /// we were away is lost to us.
     NoArchive,
     /// The stream broke before the position of a subscription from
-    /// [`Start::Now`](crate::Start::Now) was known.
+    /// [`Start::Now`](crate::Start::Now) was known; or messages were delivered whose
+    /// position was never known, so that it begins with "now" again.
     NeverAnchored,
     /// More was said than is held back ([`Limits::held_messages`](crate::Limits::held_messages))
     /// before the position of a subscription from [`Start::Now`](crate::Start::Now) was known,

@@ -88,6 +88,12 @@ impl Audit {
         }
     }
 
+    /// Nothing that was delivered so far can be compared.
+    pub(super) fn forget(&mut self) {
+        self.compared = [None, None];
+        self.since = [0, 0];
+    }
+
     /// The archive no longer knows where to compare from.
     fn restart(&mut self, cursor: &Cursor) {
         self.compared = [Some(cursor.clone()), Some(cursor.clone())];

@@ -36,6 +36,8 @@ pub(crate) struct Log {
     phase: Phase,
     /// The room has an archive whose ids are on its live messages.
     archived: bool,
+    /// Something was delivered whose place is not known, since the cursor was.
+    placeless: bool,
     pager: Pager,
     held: VecDeque<Box<Message>>,
     held_bytes: usize,
@@ -107,6 +109,7 @@ impl Log {
             },
             phase: Phase::Away,
             archived: false,
+            placeless: false,
             pager: Pager::new(Direction::Forward, None, page),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -148,6 +151,12 @@ impl Log {
         }
         if entered_before && planted(Bug::LiveAfterBreak) {
             return self.go_live(cx, self.cursor.clone());
+        }
+        if core::mem::take(&mut self.placeless) {
+            // The room had no archive for a while, or did not say so in time. What was
+            // heard then lies in it after the cursor, and would be told again.
+            self.cursor = None;
+            self.audit.forget();
         }
         if entered_before && self.cursor.is_none() {
             self.gap(cx, GapReason::NeverAnchored);
@@ -482,6 +491,8 @@ impl Log {
             }
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.delivered();
+        } else if !self.archived {
+            self.placeless = true;
         }
         if message.own && planted(Bug::DedupeByNick) {
             return;

@@ -131,7 +131,10 @@ fn what_is_compared_is_bounded_by_what_is_remembered() {
     }
     let asked = next_question(&mut peer);
     let middle = 51 + remembered / 2;
-    assert!(asked.contains(&format!("<after>a{middle}</after>")), "{asked}");
+    assert!(
+        asked.contains(&format!("<after>a{middle}</after>")),
+        "{asked}"
+    );
     let ids: Vec<_> = (middle + 1..=said).map(|n| format!("a{n}")).collect();
     let ids: Vec<_> = ids.iter().take(100).map(String::as_str).collect();
     answer(&mut peer, &asked, &ids);
