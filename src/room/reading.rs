@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use super::{Room, RoomOutput, Standing};
 use crate::cx::{Cx, same_address};
 use crate::event::{Message, RoomEvent, Source};
+use crate::ids::ArchiveId;
 use crate::mam::Archived;
 use crate::ns;
 use crate::stanza::{self, message};
@@ -62,18 +63,23 @@ impl Room {
         );
         match nick {
             Some(nick) if inside => self.on_said(cx, element, nick, followed),
-            _ => RoomOutput::Nothing,
+            Some(nick) => {
+                // A room that we took for having dropped us, and that did not.
+                self.reflection(cx, element, nick);
+                RoomOutput::Nothing
+            }
+            None => RoomOutput::Nothing,
         }
     }
 
-    /// Somebody said something while we are in.
-    fn on_said(
+    /// Settles the post that a message is the reflection of, if it is one. Returns the
+    /// message's place in the archive, if the room vouches for it.
+    fn reflection(
         &mut self,
         cx: &mut Cx<'_>,
         element: Element<'_>,
         nick: &str,
-        followed: bool,
-    ) -> RoomOutput {
+    ) -> Option<ArchiveId> {
         let room = &self.jid;
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
@@ -88,6 +94,19 @@ impl Room {
             }
             self.outbox.reflected(cx, ids, id.clone());
         }
+        id
+    }
+
+    /// Somebody said something while we are in.
+    fn on_said(
+        &mut self,
+        cx: &mut Cx<'_>,
+        element: Element<'_>,
+        nick: &str,
+        followed: bool,
+    ) -> RoomOutput {
+        let is_in = self.standing == Standing::In;
+        let id = self.reflection(cx, element, nick);
         if is_in && !followed {
             return RoomOutput::Said(None);
         }
