@@ -228,10 +228,19 @@ impl Log {
             self.audit.passed = true;
             return true;
         }
-        self.audit.late.insert(id);
-        self.credit = self.credit.saturating_sub(1);
-        self.tell(cx, Entry::Late(message));
+        self.deliver_late(cx, message);
         true
+    }
+
+    /// Delivers a message that lies behind where the reader stands, unless it was.
+    pub(super) fn deliver_late(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
+        let Some(id) = message.id.clone() else {
+            return self.deliver(cx, message);
+        };
+        if !self.delivered.contains(&id) && self.audit.late.insert(id) {
+            self.credit = self.credit.saturating_sub(1);
+            self.tell(cx, Entry::Late(message));
+        }
     }
 
     fn next_audit(&mut self, cx: &mut Cx<'_>) {

@@ -408,11 +408,13 @@ impl Log {
         self.go_live(cx, place);
     }
 
-    /// Whether the archive shows the first of what is held back: then it shows all
-    /// that was said before.
+    /// Whether the archive shows any of what is held back: then it shows all that was
+    /// said before, and what it does not show of that is no longer there.
     fn is_settled(&self) -> bool {
-        let first = self.held.iter().find_map(|message| message.id.as_ref());
-        first.is_none_or(|id| self.delivered.contains(id))
+        let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
+        ids.next().is_none_or(|first| {
+            self.delivered.contains(first) || ids.any(|id| self.delivered.contains(id))
+        })
     }
 
     /// Waits for an archive that lags, ever longer.
@@ -475,11 +477,24 @@ impl Log {
 
     /// Gives out what was held back, as far as the reader can take it.
     fn flush(&mut self, cx: &mut Cx<'_>) {
+        // What the archive was read past without showing it lies behind the reader.
+        let shown = |message: &Box<Message>| {
+            message
+                .id
+                .as_ref()
+                .is_some_and(|id| self.delivered.contains(id))
+        };
+        let mut behind = self.held.iter().rposition(shown).unwrap_or(0);
         while self.credit > 0
             && let Some(message) = self.held.pop_front()
         {
             self.held_bytes = self.held_bytes.saturating_sub(message.weight());
-            self.deliver(cx, message);
+            if behind > 0 {
+                self.deliver_late(cx, message);
+            } else {
+                self.deliver(cx, message);
+            }
+            behind = behind.saturating_sub(1);
         }
     }
 

@@ -168,3 +168,17 @@ fn a_comparison_that_a_flood_overtakes_is_given_up() {
     answer(&mut peer, &asked, &ids);
     assert_eq!(told(&mut peer), [""; 0]);
 }
+
+/// Found by the simulation: what is held back may be let go of meanwhile.
+#[test]
+fn what_the_archive_lost_while_it_was_held_back_does_not_come_out_of_turn() {
+    let (mut peer, asked) = following();
+    for id in ["a1", "a2"] {
+        peer.say(&message("bob", id, id));
+    }
+    answer(&mut peer, &asked, &["a2", "a3"]);
+    assert_eq!(told(&mut peer), ["a2", "a3", "caught up a3", "late a1"]);
+    peer.say(&message("bob", "a3", "a3"));
+    peer.say(&message("bob", "a4", "a4"));
+    assert_eq!(told(&mut peer), ["a4"]);
+}
