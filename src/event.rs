@@ -558,6 +558,8 @@ pub enum CannotTell {
     NoAnchor,
     /// The archive says that what it shows may still change (`stable='false'`).
     Unstable,
+    /// Something was removed from the archive since, which may have been it.
+    Removed,
     /// Reading it failed.
     Failed(RequestError),
 }
@@ -571,6 +573,7 @@ impl fmt::Display for CannotTell {
             }
             Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
             Self::Unstable => f.write_str("what the archive shows may still change"),
+            Self::Removed => f.write_str("something was removed there, which may have been it"),
             Self::Failed(error) => write!(f, "the archive could not be read: {error}"),
         }
     }

@@ -7,7 +7,7 @@
 //!            +--> Dead (refused)
 //! ```
 //!
-//! What a refusal means is for [`policy`](super::policy) to say. A nick that
+//! What a refusal means is for [`policy`] to say. A nick that
 //! somebody has is varied if it was a suggestion. A chosen one that we had is
 //! waited for, since it is most likely our own ghost that has it, of a stream that
 //! its server still believes in; and given up after some minutes, since it may be

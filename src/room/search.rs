@@ -13,6 +13,7 @@ use crate::event::{CannotTell, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::jid::BareJid;
 use crate::mam::{self, Archived, Direction, Fin, Pager};
+use crate::ns;
 use crate::stanza::iq::Kind;
 use crate::stanza::message;
 
@@ -31,6 +32,9 @@ pub(crate) struct Search {
     /// The place to begin at is one that the archive may have forgotten.
     can_expire: bool,
     stable: bool,
+    /// Something was taken out of the archive where it was looked through: it may be
+    /// what was looked for.
+    removed: bool,
 }
 
 /// A page that was looked through.
@@ -85,6 +89,15 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// Whether a result is what is left of a message that was removed (XEP-0313 v1.1.3,
+/// section 3.2), and does not tell by its id which one that was.
+fn is_tombstone(archived: &Archived<'_>) -> bool {
+    archived.message.is_none_or(|message| {
+        let has = |name| message.child(name, ns::CLIENT).is_some();
+        !has("body") && !has("subject") && message.attr("id").is_none()
+    })
+}
+
 impl Search {
     /// A search from `anchor` on, in pages of so many items.
     pub(crate) fn new(anchor: Option<&Cursor>, page: u32) -> Self {
@@ -99,6 +112,7 @@ impl Search {
             hits: Vec::new(),
             left: anchor.is_none().then_some(PAGES),
             stable: true,
+            removed: false,
         }
     }
 
@@ -131,6 +145,7 @@ impl Search {
         is: impl FnOnce(&Seen<'_>) -> bool,
     ) {
         self.pager.take(archived.id, None);
+        self.removed |= is_tombstone(archived);
         if let Some(seen) = Seen::read(archived, room).filter(is)
             && let Some(id) = ArchiveId::new(archived.id)
             // One for each post: no more than there are.
@@ -154,6 +169,8 @@ impl Search {
         }
         let reach = if page.doubtful {
             Reach::More
+        } else if page.complete && self.stable && self.removed {
+            Reach::Short(CannotTell::Removed)
         } else if page.complete && self.stable {
             Reach::End
         } else if page.complete {
