@@ -23,7 +23,8 @@ use std::rc::Rc;
 use parley_xmpp::sim::plan::{Plan, Profile};
 use parley_xmpp::sim::{Pulling, Report, Timeline, run, shrink};
 
-/// How many seeds `cargo test` runs: about a minute of one core in a debug build.
+/// How many seeds `cargo test` runs, each twice: a minute and a half of one core in a
+/// debug build.
 const SEEDS: u64 = 100;
 
 /// Paths that a batch of [`SEEDS`] takes at least once: what is never walked is not tested.
@@ -87,6 +88,16 @@ fn report(plan: &Plan) -> Report {
     run(plan, Pulling::default(), Vec::new())
 }
 
+/// A way to pull that is not the usual one, or is just that: a run is the same twice.
+fn another_way(seed: u64) -> Pulling {
+    let pieces = [usize::MAX, usize::MAX, 1, 7];
+    let turn = usize::try_from(seed % 4).expect("below four");
+    Pulling {
+        eager: turn == 0 || turn == 2,
+        piece: pieces.get(turn).copied().unwrap_or(1),
+    }
+}
+
 /// A world that went wrong, on one screen.
 fn tell(name: &str, plan: &Plan) -> String {
     let timeline = Rc::new(RefCell::new(Timeline::new(60)));
@@ -112,6 +123,14 @@ fn drawn_worlds_keep_every_rule() {
     for seed in range.clone() {
         let plan = Plan::draw(seed, &profile);
         let report = report(&plan);
+        // Once more, pulled in another way from seed to seed: nothing may differ.
+        let again = run(&plan, another_way(seed), Vec::new());
+        assert_eq!(
+            report.hash,
+            again.hash,
+            "seed {seed}: {:?}",
+            another_way(seed)
+        );
         for (path, count) in report.tally {
             *tally.entry(path).or_default() += count;
         }

@@ -27,6 +27,9 @@ const RESUMABLE: Duration = Duration::from_secs(120);
 /// Few rounds, so that a world's time does not go into PBKDF2.
 const ROUNDS: u32 = 16;
 
+/// Silence after which clients ask whether they are still in a room.
+const SELF_PING: Duration = Duration::from_secs(60);
+
 /// The address of a plan's room.
 pub(in crate::sim) fn room(name: &str) -> String {
     format!("{name}@muc.{DOMAIN}")
@@ -127,6 +130,8 @@ fn config(account: &str, number: usize) -> Option<Config> {
     let config = Config::new(DOMAIN, account, &password(account)).ok()?;
     let mut config = config.resource(&format!("h{number}")).ok()?;
     config.limits.scram_iterations.0 = ROUNDS;
+    // Five minutes by default: longer than a plan gives its clients to recover.
+    config.timing.self_ping = SELF_PING;
     Some(config)
 }
 

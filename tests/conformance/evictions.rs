@@ -117,7 +117,7 @@ impl Host {
     /// Says something in the engine's name, and keeps what is answered from it.
     fn behind_its_back(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).expect("to write");
-        let end = Clock::now() + Duration::from_millis(500);
+        let end = Clock::now() + Duration::from_secs(2);
         while Clock::now() < end {
             self.turn(false);
         }

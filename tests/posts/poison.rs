@@ -15,7 +15,7 @@ fn killed(condition: StreamCondition, among: u32) -> PostOutcome {
     PostOutcome::StreamKill { condition, among }
 }
 
-/// hostile-input: ESC in a body closes the stream of Prosody and ejabberd alike.
+/// An ESC in a body closes the stream of Prosody and ejabberd alike.
 #[test]
 fn what_the_server_does_not_bear_is_never_sent_again() {
     for (name, condition) in [

@@ -267,8 +267,10 @@ impl Host {
             Retry::At(at) => {
                 let wait = at.since(found.now.plus(self.ahead));
                 self.next_attempt = Some(found.now.plus(wait));
+                // An earlier link of the process may have seen the password taken, even
+                // if it broke before the session began.
                 let second_look = is_refusal(cause)
-                    && self.onlines > 0
+                    && self.opened > 1
                     && !core::mem::replace(&mut self.refused, true);
                 if is_for_good(cause) && !second_look {
                     found.violate("L5", format!("tries again after {cause:?}"));

@@ -55,7 +55,7 @@ use core::time::Duration;
 use crate::Instant;
 use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
-use crate::sim::server::{Note, Operation};
+use crate::sim::server::{Note, Operation, Removal};
 use found::Found;
 use host::Host;
 use truth::Truth;
@@ -210,8 +210,17 @@ impl Oracle {
 
     fn fault(&mut self, fault: &Fault) {
         self.found.count(fault.kind().name());
-        if let Fault::Server(Operation::Crash { .. }) = fault {
-            self.truth.crashed = Some(self.found.now);
+        match fault {
+            Fault::Server(Operation::Crash { .. }) => self.truth.crashed = Some(self.found.now),
+            Fault::Server(
+                Operation::ArchiveLag(_)
+                | Operation::RestartRooms { told: false }
+                | Operation::Remove {
+                    how: Removal::Silent,
+                    ..
+                },
+            ) => self.truth.be_lenient(),
+            _ => {}
         }
         if let Some(id) = fault.host() {
             let host = self.hosts.entry(id).or_default();
@@ -296,7 +305,8 @@ fn converged(host: &Host, name: &str, truth: &Truth, healed: Instant, found: &mu
                     .get(*place)
                     .is_some_and(|item| end.since(item.said) > DELIVERY)
         };
-        if let Some(place) = (next..room.items.len()).find(late) {
+        let owed = follow.owed.iter().copied();
+        if let Some(place) = owed.chain(next..room.items.len()).find(late) {
             let item = room.items.get(place);
             let (said, body) = item.map_or((end, ""), |item| (item.said, item.body.as_str()));
             let rule = if said >= healed { "L2" } else { "L3" };

@@ -14,11 +14,15 @@ pub(super) struct Truth {
     by_name: BTreeMap<String, usize>,
     /// When the server last crashed: what its archives lose then is lost, not let go.
     pub(super) crashed: Option<Instant>,
+    lenient: bool,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
 #[derive(Debug, Default)]
 pub(super) struct Room {
+    /// Rooms drop occupants without a word, or archives lag: then a message may come
+    /// after its turn, if it is said to be late.
+    pub(super) lenient: bool,
     /// In the order in which the room accepted them.
     pub(super) items: Vec<Item>,
     by_id: BTreeMap<String, usize>,
@@ -72,9 +76,20 @@ impl Truth {
             return *index;
         }
         let index = self.rooms.len();
-        self.rooms.push(Room::default());
+        self.rooms.push(Room {
+            lenient: self.lenient,
+            ..Room::default()
+        });
         self.by_name.insert(name.into(), index);
         index
+    }
+
+    /// From now on messages may come late.
+    pub(super) fn be_lenient(&mut self) {
+        self.lenient = true;
+        for room in &mut self.rooms {
+            room.lenient = true;
+        }
     }
 
     pub(super) fn at(&mut self, room: usize) -> Option<&mut Room> {
