@@ -478,13 +478,14 @@ impl Log {
     /// Gives out what was held back, as far as the reader can take it.
     fn flush(&mut self, cx: &mut Cx<'_>) {
         // What the archive was read past without showing it lies behind the reader.
-        let shown = |message: &Box<Message>| {
-            message
-                .id
-                .as_ref()
-                .is_some_and(|id| self.delivered.contains(id))
-        };
-        let mut behind = self.held.iter().rposition(shown).unwrap_or(0);
+        let mut behind = self
+            .held
+            .iter()
+            .rposition(|message| {
+                let id = message.id.as_ref();
+                id.is_some_and(|id| self.delivered.contains(id))
+            })
+            .unwrap_or(0);
         while self.credit > 0
             && let Some(message) = self.held.pop_front()
         {
