@@ -513,7 +513,7 @@ impl Log {
         if message.own && planted(Bug::DedupeByNick) {
             return;
         }
-        if self.echoes.repeats(&message) {
+        if self.echoes.repeats(&message) && !planted(Bug::NoDedupe) {
             return;
         }
         self.credit = self.credit.saturating_sub(1);
