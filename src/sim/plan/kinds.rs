@@ -353,7 +353,8 @@ mod tests {
             FaultKinds::parse(&FaultKinds::all().to_string()).unwrap(),
             FaultKinds::all()
         );
-        assert!(!FaultKinds::standard().has(FaultKind::Vanish));
+        assert!(!FaultKinds::standard().has(FaultKind::ArchiveLag));
+        assert!(FaultKinds::standard().has(FaultKind::Vanish));
         let error = FaultKinds::parse("cut,stal").unwrap_err();
         assert!(error.to_string().contains("`stal`"), "{error}");
     }
