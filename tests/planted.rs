@@ -13,7 +13,7 @@ use parley_xmpp::planted::{Bug, plant};
 use parley_xmpp::sim::plan::{Plan, Profile};
 use parley_xmpp::sim::{Pulling, run};
 
-/// So many worlds are enough for each; five were when this was written.
+/// So many worlds are enough for each; eight were when this was written.
 const WORLDS: u64 = 25;
 
 /// The rule that breaks first in the world of a seed, if one does.

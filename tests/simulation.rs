@@ -2,7 +2,7 @@
 //! of how a world is run makes a difference.
 //!
 //! `PARLEY_WORLDS=A..B` says which seeds are run. A seed that fails is named with what
-//! to do: `tests/traces/` has a smaller plan of each that ever failed and was mended.
+//! to do: `tests/traces/` has smaller plans of most that failed in the client and were mended.
 
 #![cfg(feature = "sim")]
 #![allow(

@@ -6,9 +6,9 @@
 //! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
 //! | S2 | nothing twice | by subscription and by fetch |
 //! | S3 | in order | in the order in which the room accepted |
-//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting |
+//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting; once a world has put anybody out without a word, or made archives lag, what is passed by may come late, and is owed until the end |
 //! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given |
-//! | S6 | posted at most once | the room accepts a text no more often than it was posted |
+//! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive not counted |
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
 //! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
 //! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |
@@ -25,7 +25,7 @@
 //! | L1 | back | everybody online and in all rooms |
 //! | L2, L3 | all is delivered | what was said after the heal, and before |
 //! | L4 | posts resolve | by their deadline, heal or not |
-//! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after a refusal that stays |
+//! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after a refusal that stays; a password refused on a later link of a process is tried once more |
 //! | L6 | bounded attempts | [`ATTEMPTS`] a minute |
 //! | L7 | no busy loop | [`STANZAS`] written by a host over one link |
 //! | L8 | a slow reader loses nothing | L2 and L3, with `ignore` and portions of credit |
