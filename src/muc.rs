@@ -9,10 +9,16 @@ use crate::xml::{Element, Writer};
 
 /// Enters a room under an id that its refusal will bear, without its history: the archive is where that is read
 /// (XEP-0045, sections 7.2.1 and 7.2.14).
+///
+/// "If the client wishes to receive no history, it MUST set the 'maxchars' attribute to
+/// a value of "0" (zero)." `maxstanzas` says the same to services that know only that.
 pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str, id: &str) {
     w.start("presence").attr("to", occupant).attr("id", id);
     w.start("x").attr("xmlns", ns::MUC);
-    w.start("history").attr("maxstanzas", "0").end();
+    w.start("history")
+        .attr("maxchars", "0")
+        .attr("maxstanzas", "0")
+        .end();
     w.end().end();
 }
 
