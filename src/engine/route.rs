@@ -281,6 +281,11 @@ impl Machine {
 
     fn on_iq(&mut self, element: Element<'_>) {
         let Some(iq) = Iq::parse(element) else {
+            // RFC 6120 section 8.2.3: who receives a result or error "MUST NOT respond";
+            // whatever else it may be meant for is a request.
+            if !matches!(element.attr("type"), Some("result" | "error")) {
+                self.core.out.stanza(|w| iq::write_malformed(w, element));
+            }
             return;
         };
         match iq.kind {

@@ -1,5 +1,6 @@
 //! Requests and their answers (RFC 6120, section 8.2.3).
 
+use crate::error::{Condition, ErrorType};
 use crate::ns;
 use crate::xml::{Element, Writer};
 
@@ -21,8 +22,7 @@ pub(crate) enum Kind {
 }
 
 impl<'a> Iq<'a> {
-    /// The request or answer; `None` if its type or id is missing or wrong, in
-    /// which case there is nothing to answer to.
+    /// The request or answer; `None` if its type or id is missing or wrong.
     pub(crate) fn parse(element: Element<'a>) -> Option<Self> {
         let kind = match element.attr("type")? {
             "get" => Kind::Get,
@@ -57,16 +57,42 @@ pub(crate) fn write_result(w: &mut Writer<'_>, to: Option<&str>, id: &str) {
     w.end();
 }
 
-/// Refuses a request. RFC 6120 section 8.4: "If the intended recipient does not
-/// understand the namespace or the element, it MUST return an IQ stanza of type
-/// "error" with an error condition of `<service-unavailable/>`."
+/// Refuses a request. RFC 6120 section 8.4: "If an intended recipient receives an IQ
+/// stanza of type "get" or "set" containing a child element qualified by a namespace it
+/// does not understand, then the entity MUST return an IQ stanza of type "error" with an
+/// error condition of `<service-unavailable/>`."
 pub(crate) fn write_unavailable(w: &mut Writer<'_>, to: Option<&str>, id: &str) {
+    write_refusal(w, to, id, ErrorType::Cancel, Condition::ServiceUnavailable);
+}
+
+/// Refuses what is neither a request nor an answer, or has no id. RFC 6120 section
+/// 8.2.3: the value of 'type' "MUST be one of the following; if not, the recipient or an
+/// intermediate router MUST return a `<bad-request/>` stanza error".
+pub(crate) fn write_malformed(w: &mut Writer<'_>, iq: Element<'_>) {
+    write_refusal(
+        w,
+        iq.attr("from"),
+        // "The response MUST preserve the 'id' attribute of the request (or be empty if
+        // the generated stanza did not include an 'id' attribute)."
+        iq.attr("id").unwrap_or_default(),
+        ErrorType::Modify,
+        Condition::BadRequest,
+    );
+}
+
+fn write_refusal(
+    w: &mut Writer<'_>,
+    to: Option<&str>,
+    id: &str,
+    kind: ErrorType,
+    condition: Condition,
+) {
     w.start("iq").attr("type", "error").attr("id", id);
     if let Some(to) = to {
         w.attr("to", to);
     }
-    w.start("error").attr("type", "cancel");
-    w.start("service-unavailable")
+    w.start("error").attr("type", kind.as_str());
+    w.start(condition.as_str())
         .attr("xmlns", ns::STANZA_ERRORS)
         .end();
     w.end().end();

@@ -239,14 +239,10 @@ fn r03_other_requests_are_refused_and_odd_ones_dropped() {
         }
     }
     for odd in [
-        "<iq type='get' from='x@y'><ping xmlns='urn:xmpp:ping'/></iq>",
-        "<iq type='get' id='' from='x@y'><ping xmlns='urn:xmpp:ping'/></iq>",
-        "<iq id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
-        "<iq type='GET' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
         "<iq type='error' id='1'/>",
         "<iq type='result' id='1'/>",
-        "<iq/>",
-        "<iq xmlns='jabber:server' type='get' id='1'/>",
+        "<iq type='error'/>",
+        "<iq type='result' from='x@y'><ping xmlns='urn:xmpp:ping'/></iq>",
         "<presence type='subscribe' from='x@y'/>",
         "<message type='headline'><body/></message>",
     ] {
@@ -256,6 +252,29 @@ fn r03_other_requests_are_refused_and_odd_ones_dropped() {
             ("", Vec::new()),
             "{odd}"
         );
+    }
+}
+
+/// RFC 6120 section 8.2.3: the type "MUST be one of the following; if not, the recipient
+/// [...] MUST return a <bad-request/> stanza error"; the id is preserved, "or be empty".
+#[test]
+fn r03_what_is_neither_request_nor_answer_is_a_bad_request() {
+    let mut peer = Peer::online(peer::config());
+    peer.heard();
+    for (odd, id, to) in [
+        ("type='get' from='x@y'", "", " to='x@y'"),
+        ("type='set' id='' from='x@y/z'", "", " to='x@y/z'"),
+        ("id='1'", "1", ""),
+        ("type='GET' id='2'", "2", ""),
+        ("type='' id='3' from='x@y'", "3", " to='x@y'"),
+        ("", "", ""),
+    ] {
+        peer.say(&format!("<iq {odd}><ping xmlns='urn:xmpp:ping'/></iq>"));
+        let refusal = format!(
+            "<iq type='error' id='{id}'{to}><error type='modify'>\
+             <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        );
+        assert_eq!((peer.heard(), peer.events()), (refusal, Vec::new()));
     }
 }
 
