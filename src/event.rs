@@ -150,6 +150,8 @@ pub enum PeerMisbehaved {
     UnexpectedElement,
     /// A second stream header, or one of another domain.
     WrongStreamHeader,
+    /// A stanza of `jabber:server`, which has no place between server and client.
+    WrongContentNamespace,
     /// The server bound us to another account.
     BoundToAnotherAccount,
     /// The bind result holds no valid address.

@@ -2,6 +2,8 @@
 
 /// Client stanzas. RFC 6120, section 4.8.3.
 pub(crate) const CLIENT: &str = "jabber:client";
+/// Stanzas between servers. RFC 6120, section 4.8.3.
+pub(crate) const SERVER: &str = "jabber:server";
 /// The stream element and its features and errors. RFC 6120, section 4.8.1.
 pub(crate) const STREAM: &str = "http://etherx.jabber.org/streams";
 /// Stream error conditions. RFC 6120, section 4.9.2.

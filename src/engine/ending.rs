@@ -158,6 +158,7 @@ pub(super) const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondi
         OfflineCause::PeerMisbehaved(what) => Some(match what {
             PeerMisbehaved::UnexpectedElement => StreamCondition::UnsupportedStanzaType,
             PeerMisbehaved::WrongStreamHeader => StreamCondition::InvalidFrom,
+            PeerMisbehaved::WrongContentNamespace => StreamCondition::InvalidNamespace,
             PeerMisbehaved::DataAfterProceed | PeerMisbehaved::IdleFlood => {
                 StreamCondition::PolicyViolation
             }

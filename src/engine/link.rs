@@ -135,6 +135,16 @@ impl Machine {
 
     /// Takes a frame, whatever the state.
     pub(super) fn on_frame(&mut self, frame: Frame<'_>) -> Then {
+        // RFC 6120 section 4.8.3: "If an entity receives a first-level child element
+        // qualified by a content namespace it does not support, it MUST close the stream
+        // with an <invalid-namespace/> stream error."
+        if let Frame::Stanza(element) = frame
+            && element.ns() == ns::SERVER
+            && matches!(self.link, Link::Negotiating(_) | Link::Online)
+        {
+            self.misbehaved(PeerMisbehaved::WrongContentNamespace);
+            return Then::Continue;
+        }
         match core::mem::replace(&mut self.link, Link::Resting) {
             Link::Negotiating(negotiation) => self.negotiate(negotiation, frame),
             Link::Online => {

@@ -372,8 +372,12 @@ fn x34_odd_headers() {
     assert!(peer.heard().is_empty());
 }
 
+/// RFC 6120 section 4.8.3: "If an entity receives a first-level child element qualified by
+/// a content namespace it does not support, it MUST close the stream with an
+/// <invalid-namespace/> stream error".
 #[test]
-fn x34_stanzas_of_another_content_namespace_are_no_answers() {
+fn x34_stanzas_of_another_content_namespace_end_the_stream() {
+    let due = || misbehaved(PeerMisbehaved::WrongContentNamespace);
     let server = HEADER.replace("jabber:client", "jabber:server");
     let mut peer = opened(peer::config(), secure());
     peer.say(&server);
@@ -384,7 +388,26 @@ fn x34_stanzas_of_another_content_namespace_are_no_answers() {
     peer.say(BIND);
     let id = attribute(&peer.heard(), "id").to_owned();
     peer.say(&bound(&id, "alice@parley.local/x"));
-    assert_eq!(peer.events(), []);
+    assert!(peer.heard().contains("<invalid-namespace "));
+    assert_eq!(ended_for_now(&mut peer), due());
+
+    for stanza in ["message", "presence", "iq", "other"] {
+        let mut peer = Peer::online(peer::config());
+        peer.heard();
+        peer.say(&format!(
+            "<{stanza} xmlns='jabber:server' type='get' id='1'/>"
+        ));
+        assert!(
+            peer.heard()
+                .starts_with("<stream:error><invalid-namespace ")
+        );
+        assert_eq!(ended_for_now(&mut peer), due());
+    }
+    // Whatever else is no stanza of anybody's, and no harm.
+    let mut peer = Peer::online(peer::config());
+    peer.heard();
+    peer.say("<message xmlns='urn:example:other'/><nothing xmlns=''/>");
+    assert_eq!((peer.heard().as_str(), peer.events()), ("", Vec::new()));
 }
 
 #[test]
