@@ -158,7 +158,8 @@ impl Config {
 
     /// The same with a resource to ask for. Default: random, but the same for the
     /// life of the engine, so that a new stream of it makes the server close the
-    /// old one.
+    /// old one; another is drawn after the server said `<conflict/>`, another stream
+    /// having our place. One that is given here is asked for always.
     ///
     /// # Errors
     /// [`ConfigError::Resource`].

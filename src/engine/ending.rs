@@ -108,6 +108,15 @@ impl Machine {
             self.core.cx().tell(Event::Offline { cause, retry });
         }
         self.suspect_posts(&cause);
+        if matches!(
+            cause,
+            OfflineCause::StreamError {
+                condition: StreamCondition::Conflict,
+                ..
+            }
+        ) {
+            self.displaced();
+        }
         let writable = ending != Ending::Dead && !awaits_tls;
         if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
             // What is written and not yet sent will be, if the transport lives on.

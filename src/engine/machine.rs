@@ -87,8 +87,8 @@ pub(super) struct Machine {
     pub(super) pacing: Pacing,
     /// The end was asked for.
     pub(super) closing: bool,
-    /// The resource to ask for: always the same, so that a new stream makes the
-    /// server close the old one.
+    /// The resource to ask for: the same as long as nobody else takes our place, so that
+    /// a new stream makes the server close the old one.
     pub(super) resource: String,
     /// The nick for rooms that do not care.
     pub(super) nick: String,
@@ -116,18 +116,10 @@ impl Machine {
     pub(super) fn new(mut config: Config, seed: Seed, now: Instant) -> Self {
         config.limits.make_usable();
         let mut ids = IdSource::new(seed);
-        let mut tail = |label| {
-            let token = ids.token(label);
-            token
-                .get(..8)
-                .unwrap_or_default()
-                .replace(['-', '_'], "0")
-                .to_ascii_lowercase()
-        };
         let resource = config.resource.clone();
-        let resource =
-            resource.unwrap_or_else(|| alloc::format!("parley-{}", tail(Label::Resource)));
-        let nick = alloc::format!("{}-{}", config.credentials.username(), tail(Label::Nick));
+        let resource = resource.unwrap_or_else(|| drawn_resource(&mut ids));
+        let tail = tail(&mut ids, Label::Nick);
+        let nick = alloc::format!("{}-{tail}", config.credentials.username());
         let pacing = Pacing::new(now, &config.limits);
         let core = Core {
             config,
@@ -329,4 +321,28 @@ impl Machine {
             Timer::Work | Timer::Resume => {}
         }
     }
+
+    /// Another stream took the place of ours, or has it. RFC 6120 section 4.9.3.3: after a
+    /// `<conflict/>` a client "MUST NOT blindly request the resourcepart it used during
+    /// the former session but instead MUST choose a different resourcepart". One that the
+    /// host chose is the host's to change: nothing is tried again unless it says so.
+    pub(super) fn displaced(&mut self) {
+        if self.core.config.resource.is_none() {
+            self.resource = drawn_resource(&mut self.core.ids);
+        }
+    }
+}
+
+/// A few random characters that may stand in any name.
+fn tail(ids: &mut IdSource, label: Label) -> String {
+    let token = ids.token(label);
+    token
+        .get(..8)
+        .unwrap_or_default()
+        .replace(['-', '_'], "0")
+        .to_ascii_lowercase()
+}
+
+fn drawn_resource(ids: &mut IdSource) -> String {
+    alloc::format!("parley-{}", tail(ids, Label::Resource))
 }

@@ -220,3 +220,40 @@ fn b06_replaced_by_another_stream_is_the_end() {
         Transport::Connect { attempt: 2 }
     );
 }
+
+/// RFC 6120 section 4.9.3.3: after a <conflict/> a client "MUST NOT blindly request the
+/// resourcepart it used during the former session but instead MUST choose a different
+/// resourcepart".
+#[test]
+fn b06_after_a_conflict_another_resource_is_asked_for() {
+    let asked = |config: Config, condition: &str| {
+        let mut peer = Peer::new(config);
+        let mut resources = Vec::new();
+        for _ in 0..2 {
+            peer.authenticate();
+            peer.heard();
+            peer.say(BIND);
+            let bind = peer.heard();
+            let (_, rest) = bind.split_once("<resource>").unwrap();
+            resources.push(rest.split_once('<').unwrap().0.to_owned());
+            let id = attribute(&bind, "id").to_owned();
+            peer.say(&bound(&id, "alice@parley.local/x"));
+            peer.say(&format!(
+                "<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                 </stream:error></stream:stream>"
+            ));
+            peer.engine.handle_eof(peer.now);
+            peer.events();
+            peer.engine.reconnect(peer.now);
+        }
+        resources
+    };
+    let drawn = asked(peer::config(), "conflict");
+    assert_ne!(drawn[0], drawn[1]);
+    // Nobody has our place: the same, so that what is left of the old stream is ended.
+    let drawn = asked(peer::config(), "system-shutdown");
+    assert_eq!(drawn[0], drawn[1]);
+    // The host's choice is the host's, who alone asked to try again.
+    let chosen = asked(peer::config().resource("desk").unwrap(), "conflict");
+    assert_eq!(chosen, ["desk", "desk"]);
+}
