@@ -61,7 +61,10 @@ const fn class(cause: &OfflineCause) -> Class {
         OfflineCause::Auth(failure) => match failure {
             AuthFailure::Rejected { condition, .. } => match condition {
                 SaslCondition::TemporaryAuthFailure => Class::Transient,
-                SaslCondition::NotAuthorized => Class::Password,
+                // RFC 6120 section 6.5: who does not understand a condition "MUST treat the
+                // unknown condition as a generic authentication failure, i.e., as equivalent
+                // to <not-authorized/>".
+                SaslCondition::NotAuthorized | SaslCondition::Undefined => Class::Password,
                 _ => Class::Attention,
             },
             _ => Class::Attention,
