@@ -19,6 +19,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use super::policy::{self, Refusal};
+use super::reading::ids_are_places;
 use super::{Asked, Nickname, Room, RoomOutput, Standing};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, StanzaError};
@@ -337,7 +338,7 @@ impl Room {
         self.watch(cx);
         let mut early = core::mem::take(&mut self.early);
         for message in &mut early {
-            if !self.info.stanza_ids {
+            if !ids_are_places(&self.info) {
                 message.id = None;
             }
         }

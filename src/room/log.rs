@@ -17,6 +17,7 @@ use core::time::Duration;
 
 use super::audit::Audit;
 use super::echo::Echoes;
+use super::reading::ids_are_places;
 use super::recent::Recent;
 use crate::command::Start;
 use crate::cx::{Cx, Purpose};
@@ -142,7 +143,7 @@ impl Log {
         self.failures = 0;
         // An archive whose ids are not those of the live messages is of no use:
         // what was read could not be told from what is heard.
-        self.archived = info.archive && info.stanza_ids;
+        self.archived = ids_are_places(info);
         if !self.archived {
             if entered_before || self.cursor.is_some() {
                 self.gap(cx, GapReason::NoArchive);

@@ -8,12 +8,20 @@ use alloc::boxed::Box;
 
 use super::{Room, RoomOutput, Standing};
 use crate::cx::{Cx, same_address};
-use crate::event::{Message, RoomEvent, Source};
+use crate::event::{Message, RoomEvent, RoomInfo, Source};
 use crate::ids::ArchiveId;
 use crate::mam::Archived;
 use crate::ns;
 use crate::stanza::{self, message};
 use crate::xml::Element;
+
+/// Whether the ids that a room gives are places in an archive. XEP-0313 v1.1.3 section
+/// 3.5: "clients MUST NOT interpret XEP-0359 IDs in messages as archive IDs unless the
+/// server advertises support for 'urn:xmpp:mam:2' specifically"; and a room that does not
+/// advertise `urn:xmpp:sid:0` lets anybody forge them.
+pub(super) const fn ids_are_places(info: &RoomInfo) -> bool {
+    info.archive && info.stanza_ids
+}
 
 impl Room {
     /// A message of the room came; `nick` is whose, `None` if it is the room's own.
@@ -83,7 +91,7 @@ impl Room {
         let room = &self.jid;
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
-        let id = id.filter(|_| self.info.stanza_ids || !is_in);
+        let id = id.filter(|_| !is_in || ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
             self.outbox.heard(id);
         }
