@@ -179,3 +179,53 @@ async fn attempts_go_on_for_days_without_a_server() {
     assert!(!connecting.is_finished());
     connecting.abort();
 }
+
+/// RFC 6120 section 4.4: who closes a stream "MUST send a TLS close_notify alert".
+#[tokio::test]
+async fn a_stream_under_tls_ends_with_a_close_notify() {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring::default_provider;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+    let made = rcgen::generate_simple_self_signed(["parley.local".to_owned()]).expect("a key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, made.cert.pem()).expect("to write");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .and_then(|config| {
+            config
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+        })
+        .expect("a configuration");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let error = against(
+        |settings| settings.tls(TlsMode::Required).ca_file(&file),
+        |mut tcp| async move {
+            hear(&mut tcp, "<stream:stream").await;
+            say(&mut tcp, &format!("{HEADER}{STARTTLS}")).await;
+            hear(&mut tcp, "<starttls").await;
+            say(&mut tcp, PROCEED).await;
+            let mut tls = acceptor.accept(tcp).await.expect("a handshake");
+            let reset = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                         </stream:error></stream:stream>";
+            tls.write_all(format!("{HEADER}{reset}").as_bytes())
+                .await
+                .expect("to write");
+            // Without the alert this is an error: the end could be somebody else's cut.
+            let mut all = Vec::new();
+            tls.read_to_end(&mut all).await.expect("a whole stream");
+            assert!(String::from_utf8_lossy(&all).ends_with("</stream:stream>"));
+        },
+    )
+    .await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Stream(OfflineCause::StreamError { .. })
+        ),
+        "{error:?}"
+    );
+}
