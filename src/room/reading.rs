@@ -122,7 +122,7 @@ impl Room {
             return RoomOutput::Nothing;
         };
         message.id = id;
-        message.own = self.is_own(&message);
+        message.own = self.is_own(&message, element);
         if is_in {
             return RoomOutput::Said(Some(message));
         }
@@ -142,17 +142,19 @@ impl Room {
     pub(crate) fn read_archived(&self, archived: &Archived<'_>) -> Option<Box<Message>> {
         let room = self.jid.as_str();
         let nick = archived.nick_in(|bare| same_address(room, bare))?;
-        let mut message = message::read(archived.message?, nick, Source::Archive)?;
+        let element = archived.message?;
+        let mut message = message::read(element, nick, Source::Archive)?;
         message.stamp = archived.stamp.and_then(stanza::prose);
-        message.own = self.is_own(&message);
+        message.own = self.is_own(&message, element);
         Some(message)
     }
 
-    /// Whether this engine said it: it bears an id of ours under a nick of ours,
-    /// and no occupant-id that says otherwise, since ids can be copied.
-    fn is_own(&self, message: &Message) -> bool {
-        let id = message.origin_id.as_deref();
-        id.is_some_and(|id| self.outbox.is_own(id))
+    /// Whether this engine said it: it bears an id of ours, that of its stanza or that of
+    /// its origin, under a nick of ours, and no occupant-id that says otherwise, since ids
+    /// can be copied.
+    fn is_own(&self, message: &Message, element: Element<'_>) -> bool {
+        let ids = [message.origin_id.as_deref(), element.attr("id")];
+        ids.iter().flatten().any(|id| self.outbox.is_own(id))
             && self.own_nicks.contains(message.nick.as_str())
             && self.is_ours(message.occupant_id.as_deref())
     }
