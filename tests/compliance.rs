@@ -20,7 +20,9 @@
 mod peer;
 
 mod compliance {
+    mod examples;
     mod rooms;
+    mod stage;
     mod stanzas;
     mod stream;
     mod table;

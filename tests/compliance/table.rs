@@ -355,6 +355,31 @@ fn the_table_prints_every_row_once() {
 }
 
 #[test]
+fn the_readme_says_how_many_there_are() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let printed = printed(&documents());
+    let total: Vec<_> = printed
+        .lines()
+        .last()
+        .expect("a total")
+        .split_whitespace()
+        .collect();
+    let [_, _, _, required, _, absent] = total[..] else {
+        panic!("{total:?}");
+    };
+    assert!(readme.contains(&format!("| {required}, of which {absent} absent |")));
+    let examples = fs::read_dir(root().join("tests/compliance/examples")).expect("examples");
+    let examples: usize = examples
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| fs::read_dir(entry.path()).expect("examples").count())
+        .sum();
+    assert!(readme.contains(&format!(
+        "| {examples} | `cargo test --test compliance examples` |"
+    )));
+}
+
+#[test]
 fn the_test_sees_what_it_looks_for() {
     let good = "document: D\n\nsection: 1.2 T\nsentences: 2, binding others only: 1\n\n\
                 D-1.2-1\n  \"MUST\"\n  code: a.rs::b\n  test: c.rs::d\n";
