@@ -491,6 +491,9 @@ pub enum PostOutcome {
     /// among it. It is not in the room, and is not sent again: if it is what the
     /// server does not bear, it would end every stream.
     ///
+    /// Only a stream that began anew proves that. After the end of one that was resumed
+    /// what was in flight is looked for, and sent again once.
+    ///
     /// At most one of them is guilty. Those with `among` above one can be posted
     /// again one at a time; who posts them all again at once may end up here again.
     StreamKill {

@@ -97,7 +97,8 @@
 //! | it does not; the room is elsewhere, or another resource is bound | `Unknown` |
 //! | it refuses, no longer knows the place, or there is none | `Unknown` |
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
-//! | the server ended the stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |
+//! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |
+//! | the server ended a new stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |
 //!
 //! To bind the same resource makes a server end the old stream, so that nothing of it
 //! arrives once the archive was read: measured on Prosody and ejabberd, for rooms of

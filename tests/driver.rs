@@ -208,6 +208,7 @@ async fn who_keeps_trying_connects_when_the_server_comes() {
     client.close().await;
 }
 
+/// jitsi/jicoco#160: a connection that nobody holds any more lives on.
 #[tokio::test]
 async fn the_last_handle_ends_the_task() {
     each(ServerOptions::default(), |server| async move {

@@ -24,6 +24,7 @@ mod regressions {
     mod offline;
     mod rooms;
     mod subscriptions;
+    mod threads;
 }
 
 #[path = "peer/scram.rs"]

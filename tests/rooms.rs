@@ -1036,6 +1036,8 @@ fn back_pressure_is_not_death() {
     );
 }
 
+/// FluuxIO/go-xmpp#45, redsolution/xabber-android#157, redsolution/xabber-android#298,
+/// hannesm/jackline#193: two programs with one resource throw each other out, for ever.
 #[test]
 fn thread_6_a_conflict_is_the_end_of_trying() {
     let (mut peer, room) = in_room();

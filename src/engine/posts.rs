@@ -32,11 +32,17 @@ impl Machine {
     /// The posts in flight are those whose stanzas the server had a byte of, and did
     /// not say that it handled (XEP-0198). What else was in flight may be guilty as
     /// well; it is not sent again either way.
+    ///
+    /// On a stream that was resumed nobody is suspected. Prosody 0.12 goes on there with
+    /// the parser of the broken stream, which may stand in the middle of a stanza: seen,
+    /// with every post lost that was sent again. What is in flight is in doubt then; who
+    /// is guilty will end the next stream as well, and that is a new one, since after such
+    /// an end none is resumed.
     pub(super) fn suspect_posts(&mut self, cause: &OfflineCause) {
         let OfflineCause::StreamError { condition, .. } = cause else {
             return;
         };
-        if !matches!(self.link, Link::Online) || !is_about_us(*condition) {
+        if !matches!(self.link, Link::Online) || !is_about_us(*condition) || self.login.resumed {
             return;
         }
         let range = self.management.acked()..self.core.out.begun();

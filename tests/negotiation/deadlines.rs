@@ -154,6 +154,7 @@ fn s10_nobody_opens_a_transport() {
     assert_eq!(peer.engine.wants().transport, Transport::Closed);
 }
 
+/// xmppjs/xmpp.js#874, horazont/aioxmpp#96: a link that is dead without a word stays "online".
 #[test]
 fn s11_a_dead_peer_is_noticed() {
     let mut peer = Peer::online(peer::config());

@@ -32,7 +32,7 @@ fn follow(config: Config) -> Peer {
     peer
 }
 
-/// dino#194, monal-im#707: an id of the sender's choice alone drops nobody's message.
+/// dino/dino#194, monal-im/Monal#707: an id of the sender's choice alone drops nobody's message.
 #[test]
 fn the_same_id_of_the_same_occupant_is_given_out_once() {
     let mut peer = follow(config());

@@ -79,6 +79,7 @@ fn a_farewell_under_another_nick_than_we_asked_for_is_ours() {
     assert_eq!(joins(&peer.heard()).len(), 1);
 }
 
+/// jitsi/jicofo#1297: a leave that was never answered kept the room from being joined ever again.
 #[test]
 fn a_room_that_bids_no_farewell_is_joined_again_in_time() {
     let (mut peer, first) = in_room();

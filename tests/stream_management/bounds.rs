@@ -37,6 +37,8 @@ fn sm13_bytes_count_as_well() {
     assert_eq!(written.matches("<message ").count(), 4);
 }
 
+/// jitsi/jigasi#253: all wait for acknowledgements that do not come, until management is switched
+/// off.
 #[test]
 fn sm13_a_server_that_never_acknowledges_is_dead() {
     let (mut peer, room) = in_room_of(tight(), ENABLED);

@@ -17,6 +17,8 @@ fn online_again(peer: &mut Peer) -> Vec<Event> {
     events
 }
 
+/// processone/ejabberd#1151, processone/ejabberd#3228, iNPUTmice/Conversations#2661: what was in
+/// flight when the link broke is lost, although the stream is resumed.
 #[test]
 fn sm7_what_was_not_handled_is_sent_again_before_anything_new() {
     let (mut peer, room) = in_room();
@@ -205,6 +207,8 @@ fn a_fetch_goes_on() {
     );
 }
 
+/// legastero/stanza#495: the count begins at zero again with a resumption, and the server says
+/// everything twice. qxmpp-project/qxmpp#66: counts of several resumptions are mixed up.
 #[test]
 fn what_breaks_again_and_again_is_resumed_from_where_it_broke_last() {
     let (mut peer, room) = in_room();
@@ -281,4 +285,111 @@ fn nothing_is_resumed_where_the_server_did_not_like_what_was_said() {
             [(post, PostOutcome::Unknown { .. })] if post == id
         ));
     }
+}
+
+/// Found on Prosody 0.12.3, by the proxy of `tests/delivery.rs`: after a resumption it goes on with
+/// the parser of the broken stream, in the middle of the stanza that was cut, and calls what is
+/// sent again ill-formed. Holds that only a stream that began anew convicts a post.
+#[test]
+fn an_ill_formed_stream_that_was_resumed_convicts_no_post() {
+    let (mut peer, room) = in_room();
+    let (id, _) = post(&mut peer, room, "innocent");
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&resumed(3));
+    let ill_formed = "<stream:error><not-well-formed \
+        xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    let mut outcome = Vec::new();
+    for stream in ["resumed", "new"] {
+        assert!(peer.heard().contains("<body>innocent</body>"), "{stream}");
+        peer.say(ill_formed);
+        peer.heard();
+        peer.engine.handle_eof(peer.now);
+        assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+        peer.bound();
+        peer.let_in("ada", ROOM_FEATURES);
+        peer.events();
+        // The archive does not have it, nor a little later.
+        for _ in 0..20 {
+            let wants = core::str::from_utf8(peer.engine.wants().write).unwrap();
+            if wants.contains("<body>innocent") {
+                break;
+            }
+            let sent = peer.heard();
+            for part in sent
+                .split("<iq ")
+                .filter(|part| part.contains("urn:xmpp:mam:2"))
+            {
+                let iq = attribute(&format!(" {part}"), "id").to_owned();
+                peer.say(&fin(&iq, true, &[]));
+            }
+            outcome.extend(outcomes(&peer.events()));
+            if peer.engine.wants().write.is_empty() && outcome.is_empty() {
+                let deadline = peer.engine.wants().deadline.expect("a deadline");
+                peer.now = peer.now.max(deadline.at);
+                peer.engine.handle_timeout(peer.now);
+            }
+        }
+        assert_eq!(outcome.is_empty(), stream == "resumed", "{outcome:?}");
+    }
+    assert!(matches!(
+        outcome[..],
+        [(post, PostOutcome::StreamKill { .. })] if post == id
+    ));
+}
+
+/// processone/fluux-messenger#785, processone/fluux-messenger#787: the stream was resumed, and so
+/// the room is taken for caught up; but what the room did not hand over while we were away is
+/// nowhere. Holds that a resumption makes the archive be compared.
+#[test]
+fn a_resumption_is_no_proof_that_a_room_is_caught_up() {
+    /// Answers every question to the archive with these; how many there were.
+    fn answer(peer: &mut Peer, ids: &[&str]) -> u32 {
+        let sent = peer.heard();
+        let mut count = 0;
+        for part in sent
+            .split("<iq ")
+            .filter(|part| part.contains("urn:xmpp:mam:2"))
+        {
+            let part = format!(" {part}");
+            let (iq, query) = (attribute(&part, "id"), attribute(&part, "queryid"));
+            for id in ids {
+                peer.say(&archived(query, id, id));
+            }
+            peer.say(&fin(iq, true, ids));
+            count += 1;
+        }
+        count
+    }
+    let mut config = config();
+    config.timing.keepalive = secs(1_000_000);
+    config.timing.self_ping = Duration::MAX;
+    // Only what the resumption makes it do.
+    config.timing.audit = secs(1_000_000);
+    let (mut peer, room) = in_room_of(config, ENABLED);
+    let start = Start::Cursor(Cursor::parse("a0").unwrap());
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    let mut asked = 0;
+    for _ in 0..60 {
+        asked += answer(&mut peer, &[]);
+        peer.pass(secs(1));
+    }
+    assert_eq!(answer(&mut peer, &[]), 0, "it is compared still");
+    peer.events();
+    cut(&mut peer);
+    let sent = return_to(&mut peer, BIND_SM);
+    assert!(sent.starts_with("<resume "), "{sent}");
+    peer.heard();
+    peer.say(&resumed(3 + asked));
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        answer(&mut peer, &["a1"]);
+        told.extend(peer.events());
+        peer.pass(secs(1));
+    }
+    let missed = told.iter().filter(|event| {
+        matches!(event, Event::Entry { entry: Entry::Message(message) | Entry::Late(message), .. }
+            if message.body == "a1")
+    });
+    assert_eq!(missed.count(), 1, "{told:?}");
 }

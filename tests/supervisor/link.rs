@@ -185,6 +185,8 @@ fn s08_a_redirect_is_reported_and_not_followed() {
 
 // ---- passwords -------------------------------------------------------------
 
+/// xmppjs/xmpp.js#588, redsolution/xabber-android#320, cmeng-git/atalk-android#131,
+/// fritzy/SleekXMPP#321: a wrong password is tried until the account or the address is locked.
 #[test]
 fn a17_thread_7_a_wrong_password_is_tried_once() {
     let mut peer = greeted();
@@ -336,6 +338,7 @@ fn thread_5_permanent_failure_never_exceeds_the_budget() {
     assert!(at.len() > 300, "{} in ten hours", at.len());
 }
 
+/// fritzy/SleekXMPP#328, jelmer/prometheus-xmpp-alerts#15: reconnection without a pause.
 #[test]
 fn thread_5_a_server_that_fails_each_session_is_not_stormed() {
     let mut peer = Peer::new(config());
@@ -428,6 +431,7 @@ fn thread_5_disconnect_stops_and_reconnect_starts() {
     );
 }
 
+/// xmppjs/xmpp.js#1111: no way to switch it off.
 #[test]
 fn thread_5_reconnection_can_be_switched_off() {
     let mut config = config();

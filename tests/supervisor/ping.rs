@@ -165,6 +165,8 @@ fn m13_self_ping_row_4_remote_server_timeout_means_nothing() {
     means_nothing(|peer, id| peer.say(&error(id, "remote-server-timeout")));
 }
 
+/// 42wim/matterbridge#819: a ping of the server proves nothing about the room. It is the room that
+/// is asked, through our own occupant.
 #[test]
 fn m13_self_ping_row_5_any_other_error_means_out() {
     for condition in ["not-acceptable", "not-allowed", "bad-request", "forbidden"] {
@@ -192,6 +194,8 @@ fn m13_self_ping_row_6_no_answer_means_nothing() {
 
 // ---- what follows ----------------------------------------------------------
 
+/// movim/movim#1164, movim/movim#1417, dino/dino#391, conversejs/converse.js#1111,
+/// zachpmanson/pi-msg#6: evicted without a word, the client is deaf and does not know.
 #[test]
 fn thread_2_a_silent_eviction_is_found_out_and_what_was_missed_is_read() {
     let (mut peer, room) = in_room();
@@ -476,6 +480,8 @@ fn refused_post(peer: &mut Peer, room: RoomId, condition: &str) {
     ));
 }
 
+/// processone/ejabberd#3410: the room has dropped us without a word, looks alive, and refuses each
+/// post.
 #[test]
 fn m13_m14_a_post_refused_as_a_strangers_brings_us_back() {
     let (mut peer, room) = in_room();

@@ -40,6 +40,7 @@ fn stays_out(peer: &mut Peer) {
 
 // ---- nobody meant us -------------------------------------------------------
 
+/// horazont/aioxmpp#335: removed for a technical problem (333), and never back.
 #[test]
 fn m09_332_333_and_no_reason_bring_us_back_ever_more_slowly() {
     for status in [
@@ -68,6 +69,8 @@ fn m09_332_333_and_no_reason_bring_us_back_ever_more_slowly() {
     }
 }
 
+/// jitsi/jicoco#158, horazont/aioxmpp#315: a join that fails after a reconnect, or after an eviction
+/// was found out, was never tried again.
 #[test]
 fn thread_1_a_room_is_joined_again_however_often_that_fails() {
     let (mut peer, _) = in_room();
@@ -398,6 +401,8 @@ fn m06_a_room_made_at_the_first_join_was_not_lost() {
 
 // ---- nicks that are taken --------------------------------------------------
 
+/// psi-im/psi#396, jitsi/lib-jitsi-meet#162, jitsi/jicoco#158: our own ghost has the nick, and the
+/// room is given up.
 #[test]
 fn m07_thread_12_our_own_ghost_is_waited_for() {
     let (mut peer, _) = in_room();
@@ -426,6 +431,7 @@ fn m07_thread_12_our_own_ghost_is_waited_for() {
     assert!(matches!(room_events(&mut peer)[..], [RoomEvent::Joined(_)]));
 }
 
+/// coyim/coyim#580: the nick is taken, and nobody is told.
 #[test]
 fn m07_thread_12_a_strangers_nick_is_not_waited_for() {
     let mut peer = Peer::online(config());

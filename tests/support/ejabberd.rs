@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::pki::Pki;
@@ -15,6 +16,9 @@ use super::{Account, DOMAIN, MUC, Passwords, Ports, ServerOptions};
 
 /// The Debian package, for the message that it is missing.
 pub(super) const PACKAGE: &str = "ejabberd";
+
+/// The Debian package that lets it store in SQLite.
+pub(super) const SQL_PACKAGE: &str = "erlang-p1-sqlite3";
 
 /// What ejabberd logs when somebody else has one of the ports.
 pub(super) const PORT_TAKEN: &str = "Failed to open socket";
@@ -25,6 +29,19 @@ const ACCOUNTS_READY: &str = "harness: the accounts exist";
 /// Whether ejabberd is installed.
 pub(super) fn installed() -> bool {
     Installation::find().is_some()
+}
+
+/// Whether it can store in SQLite.
+pub(super) fn sql_installed() -> bool {
+    const FOUND: &str = "case code:which(sqlite3) of non_existing -> halt(1); _ -> halt(0) end.";
+    let Some(installation) = Installation::find() else {
+        return false;
+    };
+    let found = Command::new(installation.erl)
+        .args(["-noshell", "-noinput", "-eval", FOUND])
+        .env("ERL_LIBS", installation.libraries)
+        .status();
+    found.is_ok_and(|status| status.success())
 }
 
 /// What ejabberd prints once it listens on `ports` and knows the accounts.
@@ -53,7 +70,7 @@ pub(super) fn prepare(
 ) -> Launch {
     let installation = Installation::find().expect("ejabberd");
     let file = directory.join("ejabberd.yml");
-    fs::write(&file, configuration(ports, pki, options)).expect("the configuration");
+    fs::write(&file, configuration(directory, ports, pki, options)).expect("the configuration");
     let database = format!("{:?}", directory.join("database").display().to_string());
     let register = start_expression(accounts);
     Launch {
@@ -173,7 +190,7 @@ fn start_expression(accounts: &[Account]) -> String {
     )
 }
 
-fn configuration(ports: &Ports, pki: &Pki, options: &ServerOptions) -> String {
+fn configuration(directory: &Path, ports: &Ports, pki: &Pki, options: &ServerOptions) -> String {
     let chain = json(&pki.chain.display().to_string());
     let key = json(&pki.key.display().to_string());
     let passwords = match options.passwords {
@@ -189,6 +206,16 @@ fn configuration(ports: &Ports, pki: &Pki, options: &ServerOptions) -> String {
     } else {
         "starttls: false".to_owned()
     };
+    let (database, storage) = if options.sql {
+        let file = directory.join("ejabberd.sqlite");
+        let file = json(&file.display().to_string());
+        (
+            format!("sql_type: sqlite\nsql_database: {file}"),
+            "db_type: sql",
+        )
+    } else {
+        (String::new(), "db_type: mnesia")
+    };
     format!(
         r#"hosts: ["{DOMAIN}"]
 loglevel: info
@@ -197,6 +224,7 @@ acme:
   auto: false
 auth_method: internal
 {passwords}
+{database}
 listen:
   -
     port: {starttls_port}
@@ -231,8 +259,10 @@ modules:
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_mam:
+    {storage}
     default: never
   mod_muc:
+    {storage}
     host: "{MUC}"
     access: all
     access_admin: none

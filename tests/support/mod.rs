@@ -136,6 +136,9 @@ pub struct ServerOptions {
     pub max_stanza_size: u32,
     /// For how many seconds a lost stream can be resumed.
     pub resume_seconds: u32,
+    /// Whether rooms and their archives are in an SQL database (SQLite), which loses nothing in a
+    /// crash. ejabberd only; a server without the module for it counts as not installed.
+    pub sql: bool,
 }
 
 impl Default for ServerOptions {
@@ -150,6 +153,7 @@ impl Default for ServerOptions {
             members_only: false,
             max_stanza_size: 262_144,
             resume_seconds: 300,
+            sql: false,
         }
     }
 }
@@ -191,8 +195,13 @@ impl Server {
     /// When the server does not start: with its log.
     #[must_use]
     pub fn start(kind: Kind, options: ServerOptions) -> Option<Self> {
-        if !kind.installed() {
-            let package = kind.package();
+        let missing = if kind.installed() {
+            let needs_sql = options.sql && kind == Kind::Ejabberd;
+            (needs_sql && !ejabberd::sql_installed()).then_some(ejabberd::SQL_PACKAGE)
+        } else {
+            Some(kind.package())
+        };
+        if let Some(package) = missing {
             assert!(
                 std::env::var(REQUIRE).as_deref() != Ok("1"),
                 "{kind} is not installed (apt-get install {package}), and {REQUIRE} is set",

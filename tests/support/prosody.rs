@@ -106,6 +106,7 @@ c2s_stanza_size_limit = {max_stanza_size}
 smacks_hibernation_time = {resume_seconds}
 {authentication}
 storage = "internal"
+storage_archive_item_limit = 1000000
 {page_cap}
 ssl = {ssl}
 c2s_direct_tls_ssl = {ssl}
