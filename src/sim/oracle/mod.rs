@@ -55,7 +55,7 @@ use core::time::Duration;
 use crate::Instant;
 use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
-use crate::sim::server::{Note, Operation, Removal};
+use crate::sim::server::{Note, Operation};
 use found::Found;
 use host::Host;
 use truth::Truth;
@@ -131,11 +131,12 @@ impl Oracle {
     pub fn judge(&mut self, end: Instant) {
         self.found.now = end;
         let found = &mut self.found;
-        for (id, host) in &self.hosts {
+        for (id, host) in &mut self.hosts {
             let name = format!("host {} ({})", id.0, host.account);
             if !host.alive {
                 continue;
             }
+            host.disturb(None, &self.truth, found);
             host.settle_transports(found);
             for post in host.posts.values().filter(|post| !post.resolved) {
                 if end.since(post.asked) > Duration::from_secs(120) {
@@ -212,14 +213,9 @@ impl Oracle {
         self.found.count(fault.kind().name());
         match fault {
             Fault::Server(Operation::Crash { .. }) => self.truth.crashed = Some(self.found.now),
-            Fault::Server(
-                Operation::ArchiveLag(_)
-                | Operation::RestartRooms { told: false }
-                | Operation::Remove {
-                    how: Removal::Silent,
-                    ..
-                },
-            ) => self.truth.be_lenient(),
+            Fault::Server(Operation::FailQueries { .. } | Operation::DropResult { .. }) => {
+                self.truth.reliable = false;
+            }
             _ => {}
         }
         if let Some(id) = fault.host() {
@@ -228,6 +224,7 @@ impl Oracle {
                 Fault::Freeze { .. } | Fault::Ignore { .. } | Fault::Restart { .. } => {
                     host.disturbed = true;
                 }
+                Fault::Throttle { .. } | Fault::SmallWrites { .. } => host.slowed = true,
                 Fault::Leap { by, .. } => {
                     host.disturbed = true;
                     host.ahead = host.ahead.saturating_add(*by);
@@ -269,9 +266,8 @@ impl Oracle {
         let Some(host) = self.hosts.get_mut(&wire.host) else {
             return;
         };
-        if wire.heard(bytes, &mut host.sm, &mut self.found) {
-            host.bound = host.bound.saturating_add(1);
-        }
+        let learnt = wire.heard(bytes, &mut host.sm, &mut self.found);
+        host.learns(learnt);
         wire.talk.date(self.found.now);
     }
 }
@@ -305,7 +301,7 @@ fn converged(host: &Host, name: &str, truth: &Truth, healed: Instant, found: &mu
                     .get(*place)
                     .is_some_and(|item| end.since(item.said) > DELIVERY)
         };
-        let owed = follow.owed.iter().copied();
+        let owed = follow.owed.keys().copied();
         if let Some(place) = owed.chain(next..room.items.len()).find(late) {
             let item = room.items.get(place);
             let (said, body) = item.map_or((end, ""), |item| (item.said, item.body.as_str()));

@@ -1,13 +1,18 @@
 //! Those who read a room, by subscription or fetch: rules S1 to S5.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::found::Found;
 use super::truth::Room;
 use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, Start};
+
+/// A subscription that stands at the end compares what it gave with the archive by then,
+/// twice.
+const COMPARED: Duration = Duration::from_secs(60);
 
 /// A subscription.
 #[derive(Debug)]
@@ -18,8 +23,10 @@ pub(super) struct Follow {
     pub(super) next: Option<usize>,
     /// What lies before it was dealt with, one way or another: it is not owed.
     floor: usize,
-    /// Passed by, where messages may come late: they have to, by the end.
-    pub(super) owed: BTreeSet<usize>,
+    /// Passed by before the archive showed it, and since when: it has to come late.
+    pub(super) owed: BTreeMap<usize, Instant>,
+    /// Since when it stands at the end, undisturbed.
+    calm: Option<Instant>,
     delivered: Bits,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
@@ -50,7 +57,8 @@ impl Follow {
             room,
             next,
             floor: 0,
-            owed: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            calm: None,
             delivered: Bits::default(),
             gap: None,
             from_cursor: next.is_some(),
@@ -60,8 +68,8 @@ impl Follow {
         }
     }
 
-    /// An entry was delivered.
-    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, at: Instant, found: &mut Found) {
+    /// An entry was delivered, to the occupant of this full address.
+    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, jid: &str, found: &mut Found) {
         if self.ended {
             found.violate(
                 "S8",
@@ -69,12 +77,10 @@ impl Follow {
             );
         }
         match entry {
-            Entry::Message(message) => self.message(truth, message, found),
+            Entry::Message(message) => self.message(truth, message, jid, found),
             Entry::Late(message) => self.late(truth, message, found),
-            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), found),
-            Entry::Gap { after, reason } => {
-                self.gap(truth, after.as_ref(), reason, at, found);
-            }
+            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), jid, found),
+            Entry::Gap { after, reason } => self.gap(truth, after.as_ref(), reason, found),
             Entry::Ended => {
                 self.over = true;
                 self.ended = true;
@@ -82,7 +88,7 @@ impl Follow {
         }
     }
 
-    fn message(&mut self, truth: &Room, message: &Message, found: &mut Found) {
+    fn message(&mut self, truth: &Room, message: &Message, jid: &str, found: &mut Found) {
         let Some(place) = truth.find(message) else {
             let id = message.id.as_ref().map_or("no id", |id| id.as_str());
             return found.violate(
@@ -97,7 +103,7 @@ impl Follow {
             if place < next {
                 found.violate("S3", format!("out of order: {:?}", message.body));
             }
-            self.passed(truth, next, place, found);
+            self.passed(truth, next, place, jid, found);
         }
         self.delivered.insert(place);
         self.gap = None;
@@ -114,16 +120,21 @@ impl Follow {
         if self.delivered.has(place) {
             return found.violate("S2", format!("delivered twice, late: {:?}", message.body));
         }
+        if self.next.is_some_and(|next| place >= next) {
+            let body = &message.body;
+            found.violate("S3", format!("said to be late before its turn: {body:?}"));
+        }
         self.delivered.insert(place);
         self.owed.remove(&place);
     }
 
     /// What lies from `next` up to `place` was passed by.
-    fn passed(&mut self, truth: &Room, next: usize, place: usize, found: &mut Found) {
+    fn passed(&mut self, truth: &Room, next: usize, place: usize, jid: &str, found: &mut Found) {
         for at in next..place {
             if self.misses(truth, at) {
-                if truth.lenient {
-                    self.owed.insert(at);
+                if truth.may_be_late(at, jid) {
+                    found.count("passed by before it showed");
+                    self.owed.entry(at).or_insert(found.now);
                     continue;
                 }
                 let rule = if self.from_cursor { "S5" } else { "S4" };
@@ -146,7 +157,26 @@ impl Follow {
         })
     }
 
-    fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, found: &mut Found) {
+    /// What holds it up, or ends it, does so now. What was owed for long enough before
+    /// that had to come: whether all is well at the end or not.
+    pub(super) fn disturbed(&mut self, truth: &Room, reliable: bool, found: &mut Found) {
+        let Some(calm) = self.calm.take().filter(|_| reliable && !self.over) else {
+            return;
+        };
+        let late = |(place, since): (&usize, &Instant)| {
+            let item = truth.items.get(*place)?;
+            let since = calm.max(*since).max(item.shown?);
+            let long = found.now.since(since) > COMPARED;
+            (long && self.misses(truth, *place)).then_some(item)
+        };
+        if let Some(item) = self.owed.iter().find_map(late) {
+            let what = format!("passed by and not given later: {:?}", item.body);
+            found.violate("S4", what);
+        }
+    }
+
+    fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, jid: &str, found: &mut Found) {
+        self.calm = Some(found.now);
         self.caught_up = self.caught_up.saturating_add(1);
         found.count("caught up");
         if self.caught_up > 1 {
@@ -169,18 +199,11 @@ impl Follow {
         if (place..next).any(|at| again(&at)) {
             found.violate("S5", format!("the cursor told lies too far back: {cursor}"));
         }
-        self.passed(truth, next, place, found);
+        self.passed(truth, next, place, jid, found);
         self.next = Some(next.max(place));
     }
 
-    fn gap(
-        &mut self,
-        truth: &Room,
-        after: Option<&Cursor>,
-        reason: &GapReason,
-        at: Instant,
-        found: &mut Found,
-    ) {
+    fn gap(&mut self, truth: &Room, after: Option<&Cursor>, reason: &GapReason, found: &mut Found) {
         found.count("gap");
         match reason {
             GapReason::CursorExpired => {
@@ -212,7 +235,7 @@ impl Follow {
             GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
-        self.gap = Some(at);
+        self.gap = Some(found.now);
     }
 }
 

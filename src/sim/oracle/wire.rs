@@ -66,6 +66,15 @@ pub(super) struct Managed {
     counting: bool,
 }
 
+/// What a host knows since it read something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Learnt {
+    /// The server took its password.
+    pub(super) logged_in: bool,
+    /// Its session is bound.
+    pub(super) bound: bool,
+}
+
 /// Takes bytes apart.
 #[derive(Debug)]
 struct Reader {
@@ -140,15 +149,18 @@ impl Wire {
         }
     }
 
-    /// The host read something. Returns whether its session is bound by that.
-    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> bool {
+    /// The host read something. Returns what it knows by that.
+    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> Learnt {
         let talk = &mut self.talk;
-        let before = talk.bound;
+        let (logged_in, bound) = (talk.logged_in, talk.bound);
         self.read.push(bytes, |frame| match frame {
             Frame::Stanza(element) => talk.was_told(element, sm, found),
             _ => false,
         });
-        talk.bound && !before
+        Learnt {
+            logged_in: talk.logged_in && !logged_in,
+            bound: talk.bound && !bound,
+        }
     }
 }
 

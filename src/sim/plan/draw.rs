@@ -32,10 +32,10 @@ pub struct Profile {
     pub faults: u32,
     /// Which kinds of faults there may be; each plan has some of them. Those that a
     /// server's habits put [beyond the client](FaultKinds::beyond_the_client_on) are
-    /// left out even if they are named, unless [`Self::beyond`] is set.
+    /// left out even if they are named here, unless [`Self::beyond`] names them too.
     pub kinds: FaultKinds,
-    /// Faults are drawn that are known to be beyond the client.
-    pub beyond: bool,
+    /// Which of [`Self::kinds`] are drawn although they are known to be beyond the client.
+    pub beyond: FaultKinds,
     /// For how long things go wrong.
     pub troubled: Duration,
     /// For how long all is well afterwards.
@@ -53,7 +53,7 @@ impl Profile {
             posts: 200,
             faults: 30,
             kinds: FaultKinds::standard(),
-            beyond: false,
+            beyond: FaultKinds::none(),
             troubled: Duration::from_secs(600),
             healed: Duration::from_secs(300),
         }
@@ -64,7 +64,7 @@ impl Profile {
     pub fn everything() -> Self {
         Self {
             kinds: FaultKinds::all(),
-            beyond: true,
+            beyond: FaultKinds::all(),
             ..Self::standard()
         }
     }
@@ -123,9 +123,8 @@ impl Plan {
             .kinds
             .without(FaultKind::Start)
             .without(FaultKind::Admit);
-        if !profile.beyond {
-            kinds = kinds.except(FaultKinds::beyond_the_client_on(personality));
-        }
+        let beyond = FaultKinds::beyond_the_client_on(personality);
+        kinds = kinds.except(beyond.except(profile.beyond));
         let slow = draft.trouble(&mut Random::stream(seed, "plan.faults"), profile, kinds);
         let Draft {
             hosts, mut steps, ..
