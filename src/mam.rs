@@ -154,8 +154,9 @@ pub(crate) struct WholePage {
     pub(crate) messages: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
-    /// Items of it that are no messages: tombstones above all.
-    pub(crate) removed: Vec<ArchiveId>,
+    /// Items of it that are no messages, tombstones above all, each with the number of
+    /// messages that lie before it.
+    pub(crate) removed: Vec<(usize, ArchiveId)>,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
     /// The archive is said to hold nothing at all: the same page has to be asked
@@ -286,7 +287,7 @@ impl Pager {
         let mut removed = Vec::new();
         for Item { id, message } in items {
             match message {
-                None => removed.push(id),
+                None => removed.push((messages.len(), id)),
                 Some(mut message) => {
                     message.id = Some(id);
                     messages.push(*message);

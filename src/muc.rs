@@ -17,9 +17,13 @@ pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str, id: &str) {
 }
 
 /// Leaves a room (XEP-0045, section 7.14).
+///
+/// It has an id, so that a server that refuses it, the room being gone, refuses nothing
+/// else by that: Prosody answers with an error to whom it does not know as an occupant.
 pub(crate) fn write_leave(w: &mut Writer<'_>, occupant: &str) {
     w.start("presence")
         .attr("to", occupant)
+        .attr("id", "leave")
         .attr("type", "unavailable")
         .end();
 }

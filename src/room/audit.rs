@@ -8,7 +8,8 @@
 //! else as [`Entry::Late`].
 //!
 //! It does not find what the archive does not show, and not what shows up later than
-//! two comparisons after its time.
+//! two comparisons after its time. Where the message that the reader stands on was removed
+//! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -195,7 +196,12 @@ impl Log {
         if self.audit.meanwhile >= self.audit.remembered / 2 {
             return self.next_audit(cx);
         }
-        for message in page.messages {
+        let mut removed = page.removed.into_iter().peekable();
+        for (number, message) in page.messages.into_iter().enumerate() {
+            // The reader may stand on what was removed since: its place is still known.
+            while let Some((_, id)) = removed.next_if(|(before, _)| *before <= number) {
+                self.audit.passed |= self.stands_on(&id);
+            }
             if !self.compare(cx, Box::new(message)) {
                 cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
                 return;
@@ -210,12 +216,16 @@ impl Log {
         self.next_audit(cx);
     }
 
+    fn stands_on(&self, id: &ArchiveId) -> bool {
+        matches!(&self.cursor, Some(Cursor::After(at)) if at == id)
+    }
+
     /// Delivers a message unless it was. Returns whether the reader can take more.
     fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> bool {
         let Some(id) = message.id.clone() else {
             return true;
         };
-        let stands_here = matches!(&self.cursor, Some(Cursor::After(at)) if *at == id);
+        let stands_here = self.stands_on(&id);
         self.audit.passed |= stands_here;
         if stands_here || self.delivered.contains(&id) || self.audit.has_told(&id) {
             return true;

@@ -320,7 +320,7 @@ impl Log {
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
-        for id in page.removed {
+        for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
             // place is passed.
             self.delivered.insert(id);

@@ -101,7 +101,8 @@ Kinds of faults (--faults):
             forget-streams, change-password
   rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
             rate-limit
-  archive   archive-lag, expire, retract, drop-result, drop-later, fail-queries
+  archive   archive-lag, archive-lag-long, expire, retract, drop-result, drop-later,
+            fail-queries
   `standard` is all that the client promises to bear; what is named beside it is drawn in any
   case. `all` has more, which is known to break rules";
 

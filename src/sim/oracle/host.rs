@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::found::Found;
 use super::reading::{Follow, Reading};
+use super::scan::Looked;
 use super::truth::{Account, Truth};
 use super::wire::{Learnt, Managed};
 use super::{ATTEMPTS, BYTES_AT_ONCE, TOLD_AT_ONCE};
@@ -29,6 +30,8 @@ pub(super) struct Host {
     pub(super) posts: BTreeMap<PostId, Posted>,
     opened: u32,
     offline: u32,
+    /// Who let it in last does not know its password, and could not prove that it does.
+    deceived: bool,
     /// Sessions that were bound, and those it was told of.
     pub(super) bound: u32,
     onlines: u32,
@@ -104,6 +107,7 @@ impl Host {
         self.link = Some(link);
         self.opened = self.opened.saturating_add(1);
         self.next_attempt = None;
+        self.deceived = false;
         if self.rests {
             found.violate("L5", String::from("connects although it was to stay away"));
         }
@@ -120,9 +124,14 @@ impl Host {
         }
     }
 
+    /// It was let in by somebody who does not know its password.
+    pub(super) const fn is_deceived(&mut self) {
+        self.deceived = true;
+    }
+
     /// It read something from which it knows more.
     pub(super) const fn learns(&mut self, learnt: Learnt) {
-        if learnt.logged_in {
+        if learnt.logged_in && !self.deceived {
             // Even if the link breaks before there is a session.
             self.proven = true;
             self.refused = false;
@@ -218,6 +227,13 @@ impl Host {
         if self.closed {
             found.violate("S8", format!("told after the end: {event:?}"));
         }
+        let mut looked = Looked::through(event);
+        if looked.secret.found() {
+            found.violate("S19", format!("a password is told: {event:?}"));
+        }
+        if looked.forged.found() {
+            found.violate("S12", format!("a lie is told: {event:?}"));
+        }
         match event {
             Event::Online { jid, .. } => {
                 self.jid = jid.to_string();
@@ -282,6 +298,10 @@ impl Host {
         if self.online {
             found.violate("S8", String::from("online twice"));
         }
+        if self.deceived {
+            let what = "online after a login without a valid signature of the server";
+            found.violate("S10", String::from(what));
+        }
         if self.onlines > self.bound {
             found.violate("S10", String::from("online without a login that succeeded"));
         }
@@ -299,9 +319,6 @@ impl Host {
             found.violate("S8", String::from("offline twice for one transport"));
         }
         found.count(path_of(cause));
-        if format!("{cause:?}").contains("'s secret") {
-            found.violate("S19", String::from("a password is told"));
-        }
         self.rests = retry == Retry::Never;
         match retry {
             Retry::At(at) => {

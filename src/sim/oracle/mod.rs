@@ -41,6 +41,7 @@
 mod found;
 mod host;
 mod reading;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod truth;
@@ -205,6 +206,18 @@ impl Oracle {
             Note::RoomGone { .. } => found.count("room gone"),
             Note::Left { told: false, .. } => found.count("put out without a word"),
             Note::Unarchived { .. } => found.count("unarchived"),
+            Note::Forged { .. } => found.count("lied to"),
+            Note::FalseProof { account, .. } => {
+                found.count("let in without a proof");
+                let hosts = self.hosts.values_mut();
+                for host in hosts.filter(|host| host.account == *account) {
+                    host.is_deceived();
+                }
+            }
+            Note::Trusted { account, .. } => {
+                let what = format!("{account} goes on with a login without a valid signature");
+                found.violate("S10", what);
+            }
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 
 use super::found::Found;
+use super::scan::{SECRET, Scan};
 use crate::sim::happening::HostId;
 use crate::xml::{Element, Frame, Framer};
 use crate::{Instant, XmlLimits};
@@ -28,6 +29,8 @@ pub(super) struct Wire {
     pub(super) host: HostId,
     written: Reader,
     read: Reader,
+    /// Passwords are written within SASL alone, and there in base64.
+    secrets: Scan,
     pub(super) talk: Talk,
 }
 
@@ -116,6 +119,7 @@ impl Wire {
             host,
             written: Reader::new(),
             read: Reader::new(),
+            secrets: Scan::new(SECRET),
             talk: Talk::default(),
         }
     }
@@ -128,6 +132,10 @@ impl Wire {
 
     /// The host wrote something. `tls`: it may say nothing of worth in clear.
     pub(super) fn wrote(&mut self, bytes: &[u8], tls: bool, sm: &mut Managed, found: &mut Found) {
+        self.secrets.read(bytes);
+        if self.secrets.found() {
+            found.violate("S19", String::from("a password is written as it is"));
+        }
         let talk = &mut self.talk;
         if core::mem::take(&mut talk.anew) {
             self.written.restart();

@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Fault, FaultKind, FaultKinds, Order, Plan, Step, Weather, What};
+use super::{Fault, FaultKind, FaultKinds, LAG, Order, Plan, Step, Weather, What};
 use crate::sim::happening::{Ending, HostId, Side};
 use crate::sim::random::Random;
 use crate::sim::run;
@@ -402,7 +402,10 @@ impl Draft {
             FaultKind::RoomsRestart => Operation::RestartRooms { told: true },
             FaultKind::RoomsVanish => Operation::RestartRooms { told: false },
             FaultKind::Destroy => Operation::Destroy { room },
-            FaultKind::ArchiveLag => Operation::ArchiveLag(random.duration(secs(10))),
+            FaultKind::ArchiveLag => Operation::ArchiveLag(random.duration(LAG)),
+            FaultKind::ArchiveLagLong => {
+                Operation::ArchiveLag(LAG.saturating_add(random.duration(secs(6))))
+            }
             FaultKind::Expire => Operation::Expire { room, keep: some },
             FaultKind::Retract => Operation::Retract {
                 room,
