@@ -208,6 +208,20 @@ impl Pager {
         self.open = None;
     }
 
+    /// How many bytes it holds: of the page being received above all.
+    pub(crate) fn held(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| {
+            let seen = open.seen.len().saturating_mul(size_of::<ArchiveId>());
+            open.bytes
+                .saturating_add(seen)
+                .saturating_add(open.query_id.len())
+        });
+        let places = [&self.position, &self.mark].into_iter().flatten();
+        places
+            .map(|id| id.as_str().len())
+            .fold(open, usize::saturating_add)
+    }
+
     /// Whether results under this query id belong to the page being received.
     pub(crate) fn is_open(&self, query_id: &str) -> bool {
         self.open

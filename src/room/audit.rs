@@ -63,6 +63,13 @@ impl Audit {
         }
     }
 
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.pager
+            .held()
+            .saturating_add(self.late.held(|id| id.as_str().len()))
+    }
+
     pub(super) fn is_asked(&self, serial: u64) -> bool {
         self.asked == Some(serial)
     }

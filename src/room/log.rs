@@ -175,6 +175,20 @@ impl Log {
         }
     }
 
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        [
+            size_of::<Self>(),
+            self.held_bytes,
+            self.pager.held(),
+            self.audit.held(),
+            self.delivered.held(|id| id.as_str().len()),
+            self.echoes.held(),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+
     /// Whether it waits for us to be in the room.
     pub(crate) fn is_away(&self) -> bool {
         self.phase == Phase::Away

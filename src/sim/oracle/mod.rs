@@ -79,6 +79,10 @@ const TOLD_AT_ONCE: u32 = 16_384;
 /// Bytes a host writes at one instant.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
+/// Bytes an engine holds. In no plan is so much said: its limits allow far more, but
+/// whatever is not let go of gets there.
+const HELD: u64 = 4 * 1024 * 1024;
+
 /// Watches a world and holds it to the rules.
 ///
 /// ```
@@ -376,6 +380,12 @@ impl Watch for Oracle {
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.works(1, 0, &mut self.found);
                     host.told(event, &mut self.truth, &mut self.found);
+                }
+            }
+            Happening::Held { host, bytes, most } => {
+                if *bytes > (*most).min(HELD) {
+                    let what = format!("host {} holds {bytes} bytes", host.0);
+                    self.found.violate("S13", what);
                 }
             }
             Happening::Noted(note) => self.noted(note),

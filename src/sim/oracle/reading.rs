@@ -21,6 +21,8 @@ pub(super) struct Follow {
     /// The place of the first message that was not considered yet; `None` before
     /// the "now" of [`Start::Now`] has a place.
     pub(super) next: Option<usize>,
+    /// How much was said when it began, and when that was.
+    began: (usize, Instant),
     /// What lies before it was dealt with, one way or another: it is not owed.
     floor: usize,
     /// Passed by before the archive showed it, and since when: it has to come late.
@@ -56,6 +58,7 @@ impl Follow {
         Self {
             room,
             next,
+            began: (truth.items.len(), found.now),
             floor: 0,
             owed: BTreeMap::new(),
             calm: None,
@@ -135,7 +138,7 @@ impl Follow {
     fn passed(&mut self, truth: &Room, next: usize, place: usize, jid: &str, found: &mut Found) {
         for at in next..place {
             if self.misses(truth, at) {
-                if truth.may_be_late(at, jid) {
+                if self.could_not_be_seen(truth, at) || truth.may_be_late(at, jid) {
                     found.count("passed by before it showed");
                     self.owed.entry(at).or_insert(found.now);
                     continue;
@@ -145,6 +148,14 @@ impl Follow {
                 return found.violate(rule, format!("passed by without a word: {body:?}"));
             }
         }
+    }
+
+    /// Whether a message was said before the subscription began, and the archive did not
+    /// show it until after that.
+    fn could_not_be_seen(&self, truth: &Room, place: usize) -> bool {
+        let (said, at) = self.began;
+        let item = truth.items.get(place);
+        place < said && item.is_some_and(|item| item.shown.is_none_or(|shown| shown > at))
     }
 
     /// Whether a message should have been delivered by the time that later ones are.

@@ -124,7 +124,8 @@ pub enum Note {
         /// The account.
         account: String,
     },
-    /// A message cannot be seen in the archive any more: expired, retracted or lost.
+    /// A message cannot be seen in the archive any more, or never will: expired,
+    /// retracted or lost.
     Unarchived {
         /// The room.
         room: String,
