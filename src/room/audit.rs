@@ -37,6 +37,11 @@ pub(super) struct Audit {
     /// How much was delivered since the first: no more than is remembered can be
     /// compared.
     since: [usize; 2],
+    /// Where reading to the end of the archive began last, and how much was delivered
+    /// since: what was compared before that may be gone from the archive meanwhile, and
+    /// what it was late to show lies behind this.
+    began: Option<Cursor>,
+    since_began: usize,
     /// How much was delivered since the comparison under way began.
     meanwhile: usize,
     /// Told as late.
@@ -55,6 +60,8 @@ impl Audit {
             asked: None,
             compared: [None, None],
             since: [0, 0],
+            began: None,
+            since_began: 0,
             meanwhile: 0,
             late: Recent::new(remembered),
             passed: false,
@@ -84,6 +91,7 @@ impl Audit {
         for since in &mut self.since {
             *since = since.saturating_add(1);
         }
+        self.since_began = self.since_began.saturating_add(1);
         self.meanwhile = self.meanwhile.saturating_add(1);
         // The reader stands further on now than the comparison has come.
         self.passed = false;
@@ -96,16 +104,34 @@ impl Audit {
         }
     }
 
+    /// Reading to the end of the archive begins there.
+    pub(super) fn begins(&mut self, cursor: &Cursor) {
+        self.began = Some(cursor.clone());
+        self.since_began = 0;
+    }
+
     /// Nothing that was delivered so far can be compared.
     pub(super) fn forget(&mut self) {
+        self.began = None;
         self.compared = [None, None];
         self.since = [0, 0];
     }
 
-    /// The archive no longer knows where to compare from.
-    fn restart(&mut self, cursor: &Cursor) {
-        self.compared = [Some(cursor.clone()), Some(cursor.clone())];
-        self.since = [0, 0];
+    /// The archive no longer knows where to compare from. Returns whether there is another
+    /// place, which it knew when it was read last; else nothing before the reader's is
+    /// compared.
+    fn restart(&mut self, cursor: &Cursor) -> bool {
+        let [from, _] = &self.compared;
+        let began = self
+            .began
+            .take()
+            .filter(|began| from.as_ref() != Some(began));
+        let other = began.is_some();
+        let since = if other { self.since_began } else { 0 };
+        let from = began.unwrap_or_else(|| cursor.clone());
+        self.compared = [Some(from.clone()), Some(from)];
+        self.since = [since, since];
+        other
     }
 
     /// What was compared twice is done with.
@@ -191,8 +217,10 @@ impl Log {
             Ok(page) => page,
             Err(error) => {
                 // The next catch-up or comparison tells; this one only looks.
-                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor) {
-                    self.audit.restart(cursor);
+                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor)
+                    && self.audit.restart(cursor)
+                {
+                    return self.begin_audit(cx, at);
                 }
                 return self.next_audit(cx);
             }

@@ -171,7 +171,7 @@ impl Log {
             self.pager = Pager::new(Direction::Backward, None, 1);
             self.request(cx, at, 1);
         } else {
-            self.restart(cx, at);
+            self.begin_at_cursor(cx, at);
         }
     }
 
@@ -187,6 +187,13 @@ impl Log {
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
+    }
+
+    fn begin_at_cursor(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if let Some(cursor) = &self.cursor {
+            self.audit.begins(cursor);
+        }
+        self.restart(cx, at);
     }
 
     /// Whether it waits for us to be in the room.
@@ -318,6 +325,7 @@ impl Log {
             }
             let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
             self.audit.anchor(&now);
+            self.audit.begins(&now);
             self.cursor = Some(now);
             if self.held.is_empty() {
                 return self.arrive(cx, at);
@@ -472,7 +480,7 @@ impl Log {
             } else {
                 older
             });
-            return self.restart(cx, at);
+            return self.begin_at_cursor(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
         let for_good = matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);

@@ -285,6 +285,44 @@ fn a_join_given_up_leaves_no_ghost_behind() {
     );
 }
 
+#[test]
+fn the_farewell_of_an_attempt_given_up_is_no_removal() {
+    let (mut peer, room) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.pass(secs(29));
+    pong_all(&mut peer);
+    peer.pass(secs(4));
+    let sent = peer.heard();
+    assert!(sent.contains("type='unavailable'"), "{sent}");
+    assert_eq!(joins(&sent).len(), 1, "{sent}");
+    pong(&mut peer, &sent);
+    peer.events();
+    // A slow room handles it all at once: the first attempt, its end, the second.
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for request in requests(&sent) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    peer.say(&out(""));
+    peer.say(&presence("ada", "<status code='110'/>"));
+    let events = peer.events();
+    let told = of_room(&events, room);
+    assert!(matches!(told[..], [RoomEvent::Joined(_)]), "{told:?}");
+    // The same again was not asked for.
+    peer.say(&out(""));
+    let events = peer.events();
+    let cause = LeaveCause::Unexplained;
+    assert!(
+        matches!(of_room(&events, room)[..], [RoomEvent::Left { cause: told, .. }] if *told == cause),
+        "{events:?}"
+    );
+}
+
+fn pong_all(peer: &mut Peer) {
+    let sent = peer.heard();
+    pong(peer, &sent);
+}
+
 /// Refuses every join for an hour with a conflict; the number of joins, and what
 /// became of it.
 fn conflicts_for_an_hour(peer: &mut Peer) -> (usize, Vec<RoomEvent>) {

@@ -5,27 +5,27 @@
 //! |---|---|---|
 //! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
 //! | S2 | nothing twice | by subscription and by fetch |
-//! | S3 | in order | in the order in which the room accepted |
-//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting; once a world has put anybody out without a word, or made archives lag, what is passed by may come late, and is owed until the end |
+//! | S3 | in order | in the order in which the room accepted; what is said to be late comes after what follows it, unless what the reader stands on is gone |
+//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting. Judged at once and for each host: only what was said before a host came in, or began to follow, and was shown by the archive after that, may come late. It has to be said to be late, and has come before a reader has stood at the end for a minute, however the host fares afterwards (where no query was made to fail) |
 //! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given |
 //! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive not counted |
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
 //! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
 //! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |
-//! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read. That its proof is valid cannot be seen here: the model server never lies, so this is for `tests/negotiation.rs` |
+//! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read; and not after one that [was noted](Note::FalseProof) to have been let in by somebody who does not know the password |
 //! | S11 | no errors for messages | nor for presences; each request of the server is answered once |
-//! | S12 | answers only from whom was asked | not checked: nobody in these worlds lies. `tests/conformance.rs` does |
-//! | S13 | bounds | events and bytes of one instant, messages of a fetch. The collections inside an engine cannot be seen from outside |
+//! | S12 | answers only from whom was asked | no event has the mark anywhere that the texts of liars have ([`Note::Forged`]) |
+//! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes) |
 //! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant |
 //! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
 //! | S17 | stream management | `h` of the host against what it had read, what it resends against what was not acknowledged |
 //! | S18 | no wall clock | the engine is given none: there is nothing to check |
-//! | S19 | no secrets | in the causes that are told |
+//! | S19 | no secrets | in all of every event, and in the bytes written, where SASL has them in base64 only |
 //! | S20 | one join at a time | from the bytes written, and `Joined` only when out |
 //! | L1 | back | everybody online and in all rooms |
 //! | L2, L3 | all is delivered | what was said after the heal, and before |
 //! | L4 | posts resolve | by their deadline, heal or not |
-//! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after a refusal that stays; a password refused on a later link of a process is tried once more |
+//! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after a refusal that stays; a password that the server took since it was refused last, on whatever became of that link, is tried once more |
 //! | L6 | bounded attempts | [`ATTEMPTS`] a minute |
 //! | L7 | no busy loop | [`STANZAS`] written by a host over one link |
 //! | L8 | a slow reader loses nothing | L2 and L3, with `ignore` and portions of credit |
