@@ -154,8 +154,9 @@ pub(crate) struct WholePage {
     pub(crate) messages: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
-    /// Items of it that are no messages: tombstones above all.
-    pub(crate) removed: Vec<ArchiveId>,
+    /// Items of it that are no messages, tombstones above all, each with the number of
+    /// messages that lie before it.
+    pub(crate) removed: Vec<(usize, ArchiveId)>,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
     /// The archive is said to hold nothing at all: the same page has to be asked
@@ -205,6 +206,20 @@ impl Pager {
     /// Forgets the page being received; the pager stands where it stood.
     pub(crate) fn abandon(&mut self) {
         self.open = None;
+    }
+
+    /// How many bytes it holds: of the page being received above all.
+    pub(crate) fn held(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| {
+            let seen = open.seen.len().saturating_mul(size_of::<ArchiveId>());
+            open.bytes
+                .saturating_add(seen)
+                .saturating_add(open.query_id.len())
+        });
+        let places = [&self.position, &self.mark].into_iter().flatten();
+        places
+            .map(|id| id.as_str().len())
+            .fold(open, usize::saturating_add)
     }
 
     /// Whether results under this query id belong to the page being received.
@@ -286,7 +301,7 @@ impl Pager {
         let mut removed = Vec::new();
         for Item { id, message } in items {
             match message {
-                None => removed.push(id),
+                None => removed.push((messages.len(), id)),
                 Some(mut message) => {
                     message.id = Some(id);
                     messages.push(*message);

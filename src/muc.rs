@@ -22,10 +22,17 @@ pub(crate) fn write_join(w: &mut Writer<'_>, occupant: &str, id: &str) {
     w.end().end();
 }
 
+/// The id of every leave: nothing is asked by it, and no other stanza has it.
+pub(crate) const LEAVE: &str = "leave";
+
 /// Leaves a room (XEP-0045, section 7.14).
+///
+/// It has an id, so that a server that refuses it, the room being gone, refuses nothing
+/// else by that: Prosody answers with an error to whom it does not know as an occupant.
 pub(crate) fn write_leave(w: &mut Writer<'_>, occupant: &str) {
     w.start("presence")
         .attr("to", occupant)
+        .attr("id", LEAVE)
         .attr("type", "unavailable")
         .end();
 }

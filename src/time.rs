@@ -212,6 +212,15 @@ struct Frozen {
 }
 
 impl Timers {
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.at.len());
+        let entries = self.queue.len().saturating_add(self.at.len());
+        entries
+            .saturating_add(frozen)
+            .saturating_mul(size_of::<(Instant, TimerKey)>())
+    }
+
     /// Arms `key` for `at`, replacing what it was armed for.
     pub(crate) fn arm(&mut self, key: TimerKey, at: Instant) {
         self.disarm(key);

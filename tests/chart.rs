@@ -668,12 +668,11 @@ proptest! {
     }
 }
 
-/// With `CHART_PAGES=DIRECTORY` the pages are written there, to be looked at.
+/// The pages are written to `CHART_PAGES`.
 #[test]
+#[ignore = "for eyes: CHART_PAGES=DIRECTORY cargo test ... -- --ignored"]
 fn pages_to_look_at() {
-    let Ok(directory) = std::env::var("CHART_PAGES") else {
-        return;
-    };
+    let directory = std::env::var("CHART_PAGES").expect("CHART_PAGES=DIRECTORY");
     for (name, script) in [
         ("small", small()),
         ("large", large(640)),
@@ -684,14 +683,13 @@ fn pages_to_look_at() {
     }
 }
 
-/// The same of a world, with `CHART_SEED` as well.
+/// The same of a world, of the seed `CHART_SEED`.
 #[test]
+#[ignore = "for eyes: CHART_PAGES=DIRECTORY CHART_SEED=N cargo test ... -- --ignored"]
 fn a_world_to_look_at() {
     use parley_xmpp::sim::plan::{Plan, Profile};
-    let (Ok(directory), Ok(seed)) = (std::env::var("CHART_PAGES"), std::env::var("CHART_SEED"))
-    else {
-        return;
-    };
+    let directory = std::env::var("CHART_PAGES").expect("CHART_PAGES=DIRECTORY");
+    let seed = std::env::var("CHART_SEED").expect("CHART_SEED=N");
     let plan = Plan::draw(seed.parse().unwrap(), &Profile::standard());
     let chart = Chart::of(&plan);
     let report = parley_xmpp::sim::run(&plan, Default::default(), vec![Box::new(chart.clone())]);

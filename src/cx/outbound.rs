@@ -92,6 +92,19 @@ impl Outbound {
         number
     }
 
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        let kept = self.kept.as_ref().map_or(0, |kept| {
+            let places = kept.stanzas.len().saturating_mul(size_of::<Box<[u8]>>());
+            kept.bytes.saturating_add(places)
+        });
+        let ends = self.ends.len().saturating_mul(size_of::<u64>());
+        self.bytes
+            .capacity()
+            .saturating_add(kept)
+            .saturating_add(ends)
+    }
+
     /// It is to be known soon whether what was just written arrived.
     pub(crate) const fn urge(&mut self) {
         self.urgent = true;

@@ -56,6 +56,11 @@ const RECHECK: core::time::Duration = core::time::Duration::from_millis(250);
 const INCONSISTENCIES: u8 = 2;
 
 impl Fetching {
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.pager.held().saturating_add(size_of::<Self>())
+    }
+
     pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {
         let (direction, position) = match &fetch.since {
             None => (Direction::Backward, None),

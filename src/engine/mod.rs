@@ -19,6 +19,7 @@ mod resolving;
 mod retry;
 mod route;
 mod session;
+mod weight;
 
 use core::fmt;
 
@@ -393,6 +394,19 @@ impl Engine {
         let result = call(&mut self.machine);
         self.machine.settle();
         result
+    }
+
+    /// How many bytes it holds at the moment, as far as peers can make it hold any:
+    /// never more than [`Limits::worst_case_bytes`](crate::Limits::worst_case_bytes).
+    ///
+    /// Pure. It takes time in proportion to what is held, so that it is for a gauge that
+    /// is looked at now and then. Texts count exactly, what collections need around them
+    /// about; what the host brought, its configuration and the posts it queued, does not
+    /// count, nor does what an allocator adds.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let held = self.machine.held().saturating_add(self.framer.held());
+        u64::try_from(held).unwrap_or(u64::MAX)
     }
 
     /// The configuration.

@@ -28,6 +28,12 @@ pub(super) struct Resolving {
 }
 
 impl Resolving {
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        let search = self.search.as_ref().map_or(0, |(search, _)| search.held());
+        search.saturating_add(size_of::<Self>())
+    }
+
     /// Lets go of its timer and its question.
     pub(super) fn disarm(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::FetchStalled, self.id.0);

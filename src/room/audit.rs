@@ -8,7 +8,8 @@
 //! else as [`Entry::Late`].
 //!
 //! It does not find what the archive does not show, and not what shows up later than
-//! two comparisons after its time.
+//! two comparisons after its time. Where the message that the reader stands on was removed
+//! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -36,6 +37,11 @@ pub(super) struct Audit {
     /// How much was delivered since the first: no more than is remembered can be
     /// compared.
     since: [usize; 2],
+    /// Where reading to the end of the archive began last, and how much was delivered
+    /// since: what was compared before that may be gone from the archive meanwhile, and
+    /// what it was late to show lies behind this.
+    began: Option<Cursor>,
+    since_began: usize,
     /// How much was delivered since the comparison under way began.
     meanwhile: usize,
     /// Told as late.
@@ -54,12 +60,21 @@ impl Audit {
             asked: None,
             compared: [None, None],
             since: [0, 0],
+            began: None,
+            since_began: 0,
             meanwhile: 0,
             late: Recent::new(remembered),
             passed: false,
             rounds: 0,
             remembered,
         }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.pager
+            .held()
+            .saturating_add(self.late.held(|id| id.as_str().len()))
     }
 
     pub(super) fn is_asked(&self, serial: u64) -> bool {
@@ -76,6 +91,7 @@ impl Audit {
         for since in &mut self.since {
             *since = since.saturating_add(1);
         }
+        self.since_began = self.since_began.saturating_add(1);
         self.meanwhile = self.meanwhile.saturating_add(1);
         // The reader stands further on now than the comparison has come.
         self.passed = false;
@@ -88,16 +104,34 @@ impl Audit {
         }
     }
 
+    /// Reading to the end of the archive begins there.
+    pub(super) fn begins(&mut self, cursor: &Cursor) {
+        self.began = Some(cursor.clone());
+        self.since_began = 0;
+    }
+
     /// Nothing that was delivered so far can be compared.
     pub(super) fn forget(&mut self) {
+        self.began = None;
         self.compared = [None, None];
         self.since = [0, 0];
     }
 
-    /// The archive no longer knows where to compare from.
-    fn restart(&mut self, cursor: &Cursor) {
-        self.compared = [Some(cursor.clone()), Some(cursor.clone())];
-        self.since = [0, 0];
+    /// The archive no longer knows where to compare from. Returns whether there is another
+    /// place, which it knew when it was read last; else nothing before the reader's is
+    /// compared.
+    fn restart(&mut self, cursor: &Cursor) -> bool {
+        let [from, _] = &self.compared;
+        let began = self
+            .began
+            .take()
+            .filter(|began| from.as_ref() != Some(began));
+        let other = began.is_some();
+        let since = if other { self.since_began } else { 0 };
+        let from = began.unwrap_or_else(|| cursor.clone());
+        self.compared = [Some(from.clone()), Some(from)];
+        self.since = [since, since];
+        other
     }
 
     /// What was compared twice is done with.
@@ -183,8 +217,10 @@ impl Log {
             Ok(page) => page,
             Err(error) => {
                 // The next catch-up or comparison tells; this one only looks.
-                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor) {
-                    self.audit.restart(cursor);
+                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor)
+                    && self.audit.restart(cursor)
+                {
+                    return self.begin_audit(cx, at);
                 }
                 return self.next_audit(cx);
             }
@@ -195,7 +231,12 @@ impl Log {
         if self.audit.meanwhile >= self.audit.remembered / 2 {
             return self.next_audit(cx);
         }
-        for message in page.messages {
+        let mut removed = page.removed.into_iter().peekable();
+        for (number, message) in page.messages.into_iter().enumerate() {
+            // The reader may stand on what was removed since: its place is still known.
+            while let Some((_, id)) = removed.next_if(|(before, _)| *before <= number) {
+                self.audit.passed |= self.stands_on(&id);
+            }
             if !self.compare(cx, Box::new(message)) {
                 cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
                 return;
@@ -210,12 +251,16 @@ impl Log {
         self.next_audit(cx);
     }
 
+    fn stands_on(&self, id: &ArchiveId) -> bool {
+        matches!(&self.cursor, Some(Cursor::After(at)) if at == id)
+    }
+
     /// Delivers a message unless it was. Returns whether the reader can take more.
     fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> bool {
         let Some(id) = message.id.clone() else {
             return true;
         };
-        let stands_here = matches!(&self.cursor, Some(Cursor::After(at)) if *at == id);
+        let stands_here = self.stands_on(&id);
         self.audit.passed |= stands_here;
         if stands_here || self.delivered.contains(&id) || self.audit.has_told(&id) {
             return true;

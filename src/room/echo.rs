@@ -28,6 +28,14 @@ impl Echoes {
         }
     }
 
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        let text = |(_, who, id): &(bool, Box<str>, Box<str>)| {
+            who.len().saturating_add(id.len()).saturating_mul(2)
+        };
+        self.seen.held(text)
+    }
+
     /// Whether the same occupant said something under the same id before.
     pub(crate) fn repeats(&mut self, message: &Message) -> bool {
         let Some(origin_id) = message.origin_id.as_deref().filter(|_| self.heeded) else {

@@ -173,6 +173,13 @@ impl Room {
         RoomOutput::Nothing
     }
 
+    /// Tells the room that we go, before we try again.
+    fn give_up(&mut self, cx: &mut Cx<'_>) {
+        if self.part(cx) {
+            self.parted = Some(cx.now);
+        }
+    }
+
     /// The next attempt, after a pause.
     fn back_off(&mut self, cx: &mut Cx<'_>) -> Retry {
         let pause = self.pause(cx);
@@ -227,7 +234,7 @@ impl Room {
             cx.forget(self.question.take());
             return self.arrive(cx);
         }
-        self.part(cx);
+        self.give_up(cx);
         let error = self
             .last_refusal
             .take()
@@ -258,7 +265,7 @@ impl Room {
                 // Told that we created it, refused as its owner: ejabberd 23.01 says so
                 // ("Owner privileges required") where two came at the same moment, each was
                 // given a room of its own, and only the other's is kept under this address.
-                self.part(cx);
+                self.give_up(cx);
                 self.last_refusal = Some(error);
                 self.back_off(cx);
                 RoomOutput::Nothing

@@ -64,6 +64,7 @@ impl Room {
         let was_in = self.is_in();
         self.standing = Standing::Out;
         self.question = None;
+        self.parted = None;
         self.early.clear();
         self.occupants.clear();
         if retry == Retry::Never {

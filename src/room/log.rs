@@ -172,8 +172,29 @@ impl Log {
             self.pager = Pager::new(Direction::Backward, None, 1);
             self.request(cx, at, 1);
         } else {
-            self.restart(cx, at);
+            self.begin_at_cursor(cx, at);
         }
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        [
+            size_of::<Self>(),
+            self.held_bytes,
+            self.pager.held(),
+            self.audit.held(),
+            self.delivered.held(|id| id.as_str().len()),
+            self.echoes.held(),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+
+    fn begin_at_cursor(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if let Some(cursor) = &self.cursor {
+            self.audit.begins(cursor);
+        }
+        self.restart(cx, at);
     }
 
     /// Whether it waits for us to be in the room.
@@ -305,6 +326,7 @@ impl Log {
             }
             let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
             self.audit.anchor(&now);
+            self.audit.begins(&now);
             self.cursor = Some(now);
             if self.held.is_empty() {
                 return self.arrive(cx, at);
@@ -321,7 +343,7 @@ impl Log {
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
-        for id in page.removed {
+        for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
             // place is passed.
             self.delivered.insert(id);
@@ -459,7 +481,7 @@ impl Log {
             } else {
                 older
             });
-            return self.restart(cx, at);
+            return self.begin_at_cursor(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
         let for_good = matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);

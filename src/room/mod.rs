@@ -60,6 +60,9 @@ pub(crate) struct Room {
     entered: bool,
     /// It did not exist any more when we came back; those who follow it are to know.
     recreated: bool,
+    /// When we last gave up getting in and told the room that we go, and it has not
+    /// answered that yet: it may do so after it let us in again.
+    parted: Option<Instant>,
     /// When we came in last.
     arrived: Option<Instant>,
     /// We were kicked, and do not come back before that.
@@ -166,6 +169,7 @@ impl Room {
             created: false,
             entered: false,
             recreated: false,
+            parted: None,
             arrived: None,
             grounded: None,
             kicks: Kicks::new(limits.kicks),
@@ -178,6 +182,21 @@ impl Room {
             conflicts: 0,
             last_refusal: None,
         }
+    }
+
+    /// How many bytes it holds, posts that the host queued not counted.
+    pub(crate) fn held(&self) -> usize {
+        let occupants = self.occupants.iter();
+        let occupants = occupants.map(|nick| nick.len().saturating_add(size_of::<String>()));
+        [
+            size_of::<Self>(),
+            self.own_nicks.held(|nick| nick.len().saturating_mul(2)),
+            self.outbox.held(),
+        ]
+        .into_iter()
+        .chain(occupants)
+        .chain(self.early.iter().map(Message::weight))
+        .fold(0, usize::saturating_add)
     }
 
     pub(crate) const fn jid(&self) -> &BareJid {

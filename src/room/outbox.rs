@@ -151,6 +151,18 @@ impl Outbox {
         self.posts.len()
     }
 
+    /// How many bytes it holds, the posts themselves not counted: they are the host's.
+    pub(crate) fn held(&self) -> usize {
+        let anchor = self.anchor.asked.as_ref().map(|(_, search)| search.held());
+        let inquiry = match &self.inquiry {
+            Inquiry::Reading { search, .. } => search.held(),
+            Inquiry::Idle | Inquiry::Waiting(_) => 0,
+        };
+        let own = self.own.held(|id| id.len().saturating_mul(2));
+        own.saturating_add(anchor.unwrap_or(0))
+            .saturating_add(inquiry)
+    }
+
     /// Asks with the first join where the archive ends.
     pub(crate) const fn want_anchor(&mut self, wanted: bool) {
         self.anchor.wanted = wanted;

@@ -12,7 +12,7 @@ use super::{Room, RoomOutput, Standing};
 use crate::cx::Cx;
 use crate::event::{LeaveCause, RoomEvent};
 use crate::limits::Limits;
-use crate::muc::OccupantPresence;
+use crate::muc::{self, OccupantPresence};
 use crate::stanza::{self, message, presence};
 use crate::time::Timer;
 use crate::xml::Element;
@@ -32,7 +32,11 @@ impl Room {
         if kind == presence::Kind::Error {
             // A refusal bears the id of what it refuses (RFC 6120, section 8.1.3):
             // that of an earlier attempt says nothing about this one.
-            let this = element.attr("id").is_none_or(|id| id == self.join_id);
+            let id = element.attr("id");
+            if id == Some(muc::LEAVE) {
+                self.parted = None;
+            }
+            let this = id.is_none_or(|id| id == self.join_id);
             return if self.standing == Standing::Joining && this {
                 self.refused(cx, stanza::error::parse(element))
             } else {
@@ -127,7 +131,9 @@ impl Room {
             self.standing,
             Standing::In | Standing::Examining | Standing::Unlocking
         ) {
-            // The parting of an older stream of ours, while we join anew.
+            // The parting of an older stream of ours, while we join anew, or of an attempt
+            // that was given up.
+            self.parted = None;
             return RoomOutput::Nothing;
         }
         if said.status.new_nick
@@ -140,6 +146,10 @@ impl Room {
             return RoomOutput::Nothing;
         }
         let cause = match said.leave_cause() {
+            // The answer to our own leave of a while ago: the room was slow, and we gave
+            // up a first attempt to get in. What was asked for after that holds, and what
+            // was read since then was asked for later still.
+            LeaveCause::Asked if self.was_given_up(cx) => return RoomOutput::Nothing,
             LeaveCause::Asked => LeaveCause::Unexplained,
             cause => cause,
         };
@@ -161,6 +171,13 @@ impl Room {
             },
             Removal::Final => self.out(cx, cause),
         }
+    }
+
+    /// Whether an attempt to get in was given up so lately that the room may answer that
+    /// now; only once, for each.
+    fn was_given_up(&mut self, cx: &Cx<'_>) -> bool {
+        let parted = self.parted.take();
+        parted.is_some_and(|at| cx.now.since(at) <= cx.timing.request)
     }
 
     fn occupant_came(&mut self, cx: &mut Cx<'_>, nick: &str) {

@@ -33,6 +33,12 @@ impl<T: Ord + Clone> Recent<T> {
         true
     }
 
+    /// How many bytes it holds; `text` says how many of them are a value's own.
+    pub(crate) fn held(&self, text: impl Fn(&T) -> usize) -> usize {
+        let each = |value| text(value).saturating_add(size_of::<T>().saturating_mul(2));
+        self.order.iter().map(each).fold(0, usize::saturating_add)
+    }
+
     /// What is forgotten next.
     pub(crate) fn oldest(&self) -> Option<&T> {
         self.order.front()

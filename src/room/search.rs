@@ -132,6 +132,15 @@ impl Search {
         })
     }
 
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        let hits = self.hits.iter().map(|(origin_id, place)| {
+            let text = origin_id.len().saturating_add(place.as_str().len());
+            text.saturating_add(size_of::<(String, ArchiveId)>())
+        });
+        hits.fold(self.pager.held(), usize::saturating_add)
+    }
+
     /// Whether results under this query id belong to the page being received.
     pub(crate) fn is_open(&self, query_id: &str) -> bool {
         self.pager.is_open(query_id)

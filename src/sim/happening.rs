@@ -118,6 +118,16 @@ pub enum Happening<'a> {
         /// What.
         event: &'a Event,
     },
+    /// An engine says how much memory it holds. From time to time; how often depends on
+    /// how the world is run, so that it is no part of [`World::hash`](crate::sim::World::hash).
+    Held {
+        /// Which host.
+        host: HostId,
+        /// [`Engine::held_bytes`](crate::Engine::held_bytes).
+        bytes: u64,
+        /// [`Limits::worst_case_bytes`](crate::Limits::worst_case_bytes).
+        most: u64,
+    },
     /// A bot wrote something where it survives the process.
     Kept {
         /// Which host.

@@ -147,7 +147,10 @@ fn summary(happening: &Happening<'_>, bytes_too: bool) -> Option<(String, String
             let what = format!("{}: {}", violation.rule, violation.detail);
             ("BROKEN".into(), what)
         }
-        Happening::Written { .. } | Happening::Read { .. } | Happening::Kept { .. } => return None,
+        Happening::Written { .. }
+        | Happening::Read { .. }
+        | Happening::Held { .. }
+        | Happening::Kept { .. } => return None,
     })
 }
 

@@ -51,6 +51,37 @@ fn what_a_room_says_of_the_first_stay_is_not_taken_for_the_second() {
 }
 
 #[test]
+fn a_farewell_that_is_refused_says_nothing_about_the_next_join() {
+    let mut peer = Peer::online(config());
+    let first = peer.engine.join(peer.now, ada()).unwrap();
+    let joined = joins(&peer.heard())[0].to_owned();
+    peer.engine.leave(peer.now, first);
+    let second = peer.engine.join(peer.now, ada()).unwrap();
+    let parting = peer.heard();
+    // The room was destroyed: neither the join nor the leave comes to anything.
+    let refusal = |id: &str| {
+        format!(
+            "<presence type='error' id='{id}' from='{ROOM}/ada'><error type='cancel'>\
+             <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+        )
+    };
+    peer.say(&refusal(&joined));
+    assert_eq!(joins(&peer.heard()).len(), 1);
+    peer.say(&refusal(attribute(&parting, "id")));
+    peer.pass(secs(5));
+    assert_eq!(
+        joins(&peer.heard()),
+        [""; 0],
+        "asked again before the answer"
+    );
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(secs(30));
+    let events = peer.events();
+    let told = of_room(&events, second);
+    assert!(matches!(told[..], [RoomEvent::Joined(_)]), "{told:?}");
+}
+
+#[test]
 fn the_farewell_of_another_occupant_is_not_ours() {
     let (mut peer, first) = in_room();
     peer.engine.leave(peer.now, first);
@@ -248,9 +279,49 @@ fn a_join_given_up_leaves_no_ghost_behind() {
     );
     let said = peer.heard();
     assert!(
-        said.contains(&format!("<presence to='{ROOM}/ada' type='unavailable'/>")),
+        said.contains(&format!(
+            "<presence to='{ROOM}/ada' id='leave' type='unavailable'/>"
+        )),
         "{said}"
     );
+}
+
+#[test]
+fn the_farewell_of_an_attempt_given_up_is_no_removal() {
+    let (mut peer, room) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.pass(secs(29));
+    pong_all(&mut peer);
+    peer.pass(secs(4));
+    let sent = peer.heard();
+    assert!(sent.contains("type='unavailable'"), "{sent}");
+    assert_eq!(joins(&sent).len(), 1, "{sent}");
+    pong(&mut peer, &sent);
+    peer.events();
+    // A slow room handles it all at once: the first attempt, its end, the second.
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for request in requests(&sent) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    peer.say(&out(""));
+    peer.say(&presence("ada", "<status code='110'/>"));
+    let events = peer.events();
+    let told = of_room(&events, room);
+    assert!(matches!(told[..], [RoomEvent::Joined(_)]), "{told:?}");
+    // The same again was not asked for.
+    peer.say(&out(""));
+    let events = peer.events();
+    let cause = LeaveCause::Unexplained;
+    assert!(
+        matches!(of_room(&events, room)[..], [RoomEvent::Left { cause: told, .. }] if *told == cause),
+        "{events:?}"
+    );
+}
+
+fn pong_all(peer: &mut Peer) {
+    let sent = peer.heard();
+    pong(peer, &sent);
 }
 
 /// Refuses every join for an hour with a conflict; the number of joins, and what

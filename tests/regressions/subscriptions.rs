@@ -294,3 +294,51 @@ fn a_reader_who_takes_nothing_in_a_room_without_an_archive_is_told_of_the_hole()
         assert_eq!(said.count(), 4, "{events:?}");
     }
 }
+
+#[test]
+fn what_shows_late_is_found_although_the_older_place_has_expired() {
+    let (mut peer, _) = caught_up();
+    peer.say(&message("bob", "a1", "one"));
+    peer.say(&message("bob", "a2", "two"));
+    drop_and_rejoin(&mut peer);
+    // Said while we were away, and not shown yet.
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a2</after>"), "{asked}");
+    nothing(&mut peer, &asked);
+    peer.say(&message("bob", "a4", "four"));
+    peer.events();
+    peer.pass(secs(5));
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a2</after>"), "{asked}");
+    peer.say(&archived(query_id(&asked), "a3", "three"));
+    peer.say(&archived(query_id(&asked), "a4", "four"));
+    peer.say(&fin(iq(&asked), true, &["a3", "a4"]));
+    let told = entries(peer.events());
+    let [Entry::Late(late)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(late.body, "three");
+}
+
+#[test]
+fn what_lies_behind_a_place_that_was_retracted_is_in_its_turn() {
+    let (mut peer, _) = caught_up();
+    peer.say(&message("bob", "a1", "one"));
+    peer.events();
+    peer.pass(secs(5));
+    let asked = query(&mut peer);
+    peer.say(&format!(
+        "<message from='{ROOM}'><result xmlns='urn:xmpp:mam:2' queryid='{}' id='a1'/></message>",
+        query_id(&asked)
+    ));
+    peer.say(&archived(query_id(&asked), "a2", "two"));
+    peer.say(&fin(iq(&asked), true, &["a1", "a2"]));
+    let told = entries(peer.events());
+    assert!(
+        matches!(&told[..], [Entry::Message(m)] if m.body == "two"),
+        "{told:?}"
+    );
+}

@@ -77,7 +77,7 @@ fn a_room_left_meanwhile_is_told_then() {
     let written = go_on(&mut peer);
     assert_eq!(
         written,
-        format!("<presence to='ops@muc.parley.local/ada' type='unavailable'/>{ASK}")
+        format!("<presence to='ops@muc.parley.local/ada' id='leave' type='unavailable'/>{ASK}")
     );
     let out = peer::presence("ada", "<status code='110'/>");
     peer.say(&out.replace("<presence ", "<presence type='unavailable' "));

@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use parley_xmpp::sim::plan::FaultKinds;
 use parley_xmpp::sim::server;
 use parley_xmpp::{PostToken, TokenError};
@@ -101,9 +101,10 @@ Kinds of faults (--faults):
             forget-streams, change-password
   rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
             rate-limit
-  archive   archive-lag, expire, retract, drop-result, drop-later, fail-queries
-  `standard` is all that the client promises to bear. `all` has more, which is known to break
-  rules";
+  archive   archive-lag, archive-lag-long, expire, retract, drop-result, drop-later,
+            fail-queries
+  `standard` is all that the client promises to bear; what is named beside it is drawn in any
+  case. `all` has more, which is known to break rules";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -111,6 +112,7 @@ Examples:
   parley-xmpp sim --seeds 0..10000 --personality ejabberd
   parley-xmpp sim --seed 7 --html run.html                one world, to look at
   parley-xmpp sim --seed 7 --hosts 1 --posts 3 --faults cut,stall --fault-count 2 --timeline
+  parley-xmpp sim --seeds 0..200000 --keep-going          all of them, whatever breaks
   parley-xmpp sim --seeds 0..100 --faults all --shrink --html failure.html
   parley-xmpp sim --replay sim-7.trace --html run.html
 
@@ -140,9 +142,35 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading of the flags that say where to connect, and as whom.
+const CONNECTION: &str = "Connection";
+
+impl Cli {
+    /// The command line of this process.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&command().try_get_matches()?)
+    }
+}
+
+/// The command line, in which those subcommands that connect to nobody do not list how
+/// to. The flags are taken there all the same, as before any subcommand.
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    let connection: Vec<_> = command
+        .get_arguments()
+        .filter(|flag| flag.get_help_heading() == Some(CONNECTION))
+        .map(|flag| flag.clone().hide(true))
+        .collect();
+    for name in ["sim", "demo"] {
+        let connection = connection.clone();
+        command = command.mut_subcommand(name, |sub| sub.args(connection));
+    }
+    command
+}
+
 /// What all subcommands take.
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = "Connection")]
+#[command(next_help_heading = CONNECTION)]
 pub(crate) struct Common {
     /// Where to connect: xmpp://HOST[:PORT] with STARTTLS, xmpps://HOST[:PORT] with direct TLS, or
     /// a bare DOMAIN, whose servers the DNS names.
@@ -346,8 +374,9 @@ pub(crate) struct Bridge {}
 ///
 /// A world has clients, a server, a network that fails and a clock that jumps. All of it comes from
 /// a seed: the same seed is the same world. When the troubles are over everything has to come right
-/// again. If a rule is broken, no more seeds are begun; the plan of the first world that broke one
-/// is written to a file, and said is how to replay it and how to look at it.
+/// again. If a rule is broken, no more seeds are begun, unless --keep-going is given; the plan of
+/// the first world that broke one is written to a file, and said is how to replay it and how to
+/// look at it.
 #[derive(Args, Debug)]
 #[command(after_long_help = sim_help())]
 pub(crate) struct Sim {
@@ -408,6 +437,10 @@ pub(crate) struct Sim {
     /// Print a line for each thing that happens in the run; of several seeds likewise.
     #[arg(long, help_heading = "Output", conflicts_with = "json")]
     pub(crate) timeline: bool,
+    /// Run all seeds whatever breaks, and list those that broke a rule, by rule. The exit code is 7
+    /// all the same.
+    #[arg(long, conflicts_with_all = ["seed", "replay"])]
+    pub(crate) keep_going: bool,
     /// Make the plan that broke a rule as small as can be before it is written and drawn.
     #[arg(long)]
     pub(crate) shrink: bool,
@@ -520,11 +553,27 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn who_connects_to_nobody_does_not_list_how_to() {
+        let help = |name: &str| {
+            let all = command().try_get_matches_from(["parley-xmpp", name, "--help"]);
+            all.unwrap_err().to_string()
+        };
+        for name in ["sim", "demo"] {
+            let help = help(name);
+            assert!(
+                !help.contains("--service") && !help.contains(CONNECTION),
+                "{help}"
+            );
+            assert!(help.contains("--json"), "{help}");
+        }
+        assert!(help("fetch").contains("--service"));
     }
 
     #[test]

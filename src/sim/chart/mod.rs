@@ -5,6 +5,7 @@
 //! `record` keeps what is seen, `wire` finds the stanzas in the bytes, `words` says
 //! what is seen in a few words, `page` puts it together, with `json` for the data.
 
+mod item;
 mod json;
 mod page;
 mod record;

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::record::{Kind, Stamp};
+use super::item::{Kind, Stamp};
 use super::words;
 use crate::XmlLimits;
 use crate::xml::{Frame, Framer};

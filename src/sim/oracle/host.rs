@@ -2,13 +2,14 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use super::found::Found;
 use super::reading::{Follow, Reading};
+use super::scan::Looked;
 use super::truth::{Account, Truth};
-use super::wire::Managed;
+use super::wire::{Learnt, Managed};
 use super::{ATTEMPTS, BYTES_AT_ONCE, TOLD_AT_ONCE};
 use crate::sim::happening::{LinkId, Request};
 use crate::sim::plan::passes;
@@ -29,10 +30,14 @@ pub(super) struct Host {
     pub(super) posts: BTreeMap<PostId, Posted>,
     opened: u32,
     offline: u32,
+    /// Who let it in last does not know its password, and could not prove that it does.
+    deceived: bool,
     /// Sessions that were bound, and those it was told of.
     pub(super) bound: u32,
     onlines: u32,
-    /// A password that was right before was refused: worth one more attempt.
+    /// The server took the password once, on whatever became of that link.
+    proven: bool,
+    /// And refused it since: worth one more attempt, and no more.
     refused: bool,
     pub(super) online: bool,
     /// It was told that it does not connect again by itself.
@@ -46,6 +51,10 @@ pub(super) struct Host {
     pub(super) ahead: Duration,
     /// It stood still, or its bot did, so that times say nothing.
     pub(super) disturbed: bool,
+    /// Its link carried next to nothing for a while, so that reading took its time.
+    pub(super) slowed: bool,
+    /// The address that the server gave it.
+    jid: String,
     /// Its password was changed.
     pub(super) locked_out: bool,
     pub(super) sm: Managed,
@@ -88,6 +97,7 @@ impl Host {
             starts: self.starts.saturating_add(1),
             ahead: self.ahead,
             disturbed: self.disturbed,
+            slowed: self.slowed,
             locked_out: self.locked_out,
             ..Self::default()
         };
@@ -97,6 +107,7 @@ impl Host {
         self.link = Some(link);
         self.opened = self.opened.saturating_add(1);
         self.next_attempt = None;
+        self.deceived = false;
         if self.rests {
             found.violate("L5", String::from("connects although it was to stay away"));
         }
@@ -110,6 +121,23 @@ impl Host {
                 found.violate("L6", format!("connects {ATTEMPTS} times in a minute"));
                 self.attempts.clear();
             }
+        }
+    }
+
+    /// It was let in by somebody who does not know its password.
+    pub(super) const fn is_deceived(&mut self) {
+        self.deceived = true;
+    }
+
+    /// It read something from which it knows more.
+    pub(super) const fn learns(&mut self, learnt: Learnt) {
+        if learnt.logged_in && !self.deceived {
+            // Even if the link breaks before there is a session.
+            self.proven = true;
+            self.refused = false;
+        }
+        if learnt.bound {
+            self.bound = self.bound.saturating_add(1);
         }
     }
 
@@ -199,10 +227,29 @@ impl Host {
         if self.closed {
             found.violate("S8", format!("told after the end: {event:?}"));
         }
+        let mut looked = Looked::through(event);
+        if looked.secret.found() {
+            found.violate("S19", format!("a password is told: {event:?}"));
+        }
+        if looked.forged.found() {
+            found.violate("S12", format!("a lie is told: {event:?}"));
+        }
         match event {
-            Event::Online { .. } => self.came_online(found),
-            Event::Offline { cause, retry } => self.went_offline(cause, *retry, found),
-            Event::Room { room, event } => self.room(*room, event, found),
+            Event::Online { jid, .. } => {
+                self.jid = jid.to_string();
+                self.came_online(found);
+            }
+            Event::Offline { cause, retry } => {
+                self.disturb(None, truth, found);
+                self.went_offline(cause, *retry, found);
+            }
+            Event::Room { room, event } => {
+                if let RoomEvent::Left { .. } | RoomEvent::Joined(_) = event {
+                    let place = self.rooms.get(room).map(|room| room.truth);
+                    self.disturb(place, truth, found);
+                }
+                self.room(*room, event, found);
+            }
             Event::Entry {
                 subscription,
                 entry,
@@ -217,8 +264,7 @@ impl Host {
                     found.violate("S1", format!("not its own: {:?}", message.body));
                 }
                 if let Some(archive) = truth.at(follow.room) {
-                    let now = found.now;
-                    follow.entry(archive, entry, now, found);
+                    follow.entry(archive, entry, &self.jid, found);
                 }
             }
             Event::Post { id, outcome } => self.outcome(*id, outcome, truth, found),
@@ -235,17 +281,31 @@ impl Host {
         }
     }
 
+    /// Something holds up those subscriptions that follow a room, or all.
+    pub(super) fn disturb(&mut self, room: Option<usize>, truth: &Truth, found: &mut Found) {
+        let reliable = truth.reliable && !self.disturbed && !self.slowed;
+        let follows = self.follows.values_mut();
+        for follow in follows.filter(|follow| room.is_none_or(|room| room == follow.room)) {
+            if let Some(room) = truth.rooms.get(follow.room) {
+                follow.disturbed(room, reliable, found);
+            }
+        }
+    }
+
     fn came_online(&mut self, found: &mut Found) {
         found.count("online");
         self.onlines = self.onlines.saturating_add(1);
         if self.online {
             found.violate("S8", String::from("online twice"));
         }
+        if self.deceived {
+            let what = "online after a login without a valid signature of the server";
+            found.violate("S10", String::from(what));
+        }
         if self.onlines > self.bound {
             found.violate("S10", String::from("online without a login that succeeded"));
         }
         self.online = true;
-        self.refused = false;
     }
 
     fn went_offline(&mut self, cause: &OfflineCause, retry: Retry, found: &mut Found) {
@@ -259,18 +319,13 @@ impl Host {
             found.violate("S8", String::from("offline twice for one transport"));
         }
         found.count(path_of(cause));
-        if format!("{cause:?}").contains("'s secret") {
-            found.violate("S19", String::from("a password is told"));
-        }
         self.rests = retry == Retry::Never;
         match retry {
             Retry::At(at) => {
                 let wait = at.since(found.now.plus(self.ahead));
                 self.next_attempt = Some(found.now.plus(wait));
-                // An earlier link of the process may have seen the password taken, even
-                // if it broke before the session began.
                 let second_look = is_refusal(cause)
-                    && self.opened > 1
+                    && self.proven
                     && !core::mem::replace(&mut self.refused, true);
                 if is_for_good(cause) && !second_look {
                     found.violate("L5", format!("tries again after {cause:?}"));
@@ -280,6 +335,9 @@ impl Host {
                 }
             }
             Retry::Never => {
+                if is_refusal(cause) {
+                    self.proven = false;
+                }
                 found.count("stays away");
                 let asked = self.closing.is_some();
                 if !asked && !is_for_good(cause) && may_pass(cause) {

@@ -1,13 +1,18 @@
 //! Those who read a room, by subscription or fetch: rules S1 to S5.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::found::Found;
-use super::truth::Room;
+use super::truth::{Item, Room};
 use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, Start};
+
+/// A subscription that stands at the end compares what it gave with the archive by then,
+/// twice.
+const COMPARED: Duration = Duration::from_secs(60);
 
 /// A subscription.
 #[derive(Debug)]
@@ -16,10 +21,14 @@ pub(super) struct Follow {
     /// The place of the first message that was not considered yet; `None` before
     /// the "now" of [`Start::Now`] has a place.
     pub(super) next: Option<usize>,
+    /// How much was said when it began, and when that was.
+    began: (usize, Instant),
     /// What lies before it was dealt with, one way or another: it is not owed.
     floor: usize,
-    /// Passed by, where messages may come late: they have to, by the end.
-    pub(super) owed: BTreeSet<usize>,
+    /// Passed by before the archive showed it, and since when: it has to come late.
+    pub(super) owed: BTreeMap<usize, Instant>,
+    /// Since when it stands at the end, undisturbed.
+    calm: Option<Instant>,
     delivered: Bits,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
@@ -49,8 +58,10 @@ impl Follow {
         Self {
             room,
             next,
+            began: (truth.items.len(), found.now),
             floor: 0,
-            owed: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            calm: None,
             delivered: Bits::default(),
             gap: None,
             from_cursor: next.is_some(),
@@ -60,8 +71,8 @@ impl Follow {
         }
     }
 
-    /// An entry was delivered.
-    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, at: Instant, found: &mut Found) {
+    /// An entry was delivered, to the occupant of this full address.
+    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, jid: &str, found: &mut Found) {
         if self.ended {
             found.violate(
                 "S8",
@@ -69,12 +80,10 @@ impl Follow {
             );
         }
         match entry {
-            Entry::Message(message) => self.message(truth, message, found),
+            Entry::Message(message) => self.message(truth, message, jid, found),
             Entry::Late(message) => self.late(truth, message, found),
-            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), found),
-            Entry::Gap { after, reason } => {
-                self.gap(truth, after.as_ref(), reason, at, found);
-            }
+            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), jid, found),
+            Entry::Gap { after, reason } => self.gap(truth, after.as_ref(), reason, found),
             Entry::Ended => {
                 self.over = true;
                 self.ended = true;
@@ -82,7 +91,7 @@ impl Follow {
         }
     }
 
-    fn message(&mut self, truth: &Room, message: &Message, found: &mut Found) {
+    fn message(&mut self, truth: &Room, message: &Message, jid: &str, found: &mut Found) {
         let Some(place) = truth.find(message) else {
             let id = message.id.as_ref().map_or("no id", |id| id.as_str());
             return found.violate(
@@ -97,7 +106,7 @@ impl Follow {
             if place < next {
                 found.violate("S3", format!("out of order: {:?}", message.body));
             }
-            self.passed(truth, next, place, found);
+            self.passed(truth, next, place, jid, found);
         }
         self.delivered.insert(place);
         self.gap = None;
@@ -114,16 +123,24 @@ impl Follow {
         if self.delivered.has(place) {
             return found.violate("S2", format!("delivered twice, late: {:?}", message.body));
         }
+        // What it stands on may be gone, so that nobody can tell what lies behind it.
+        let stands = self.next.and_then(|next| next.checked_sub(1));
+        let stands = stands.and_then(|place| truth.items.get(place));
+        if stands.is_some_and(Item::is_kept) && self.next.is_some_and(|next| place >= next) {
+            let body = &message.body;
+            found.violate("S3", format!("said to be late before its turn: {body:?}"));
+        }
         self.delivered.insert(place);
         self.owed.remove(&place);
     }
 
     /// What lies from `next` up to `place` was passed by.
-    fn passed(&mut self, truth: &Room, next: usize, place: usize, found: &mut Found) {
+    fn passed(&mut self, truth: &Room, next: usize, place: usize, jid: &str, found: &mut Found) {
         for at in next..place {
             if self.misses(truth, at) {
-                if truth.lenient {
-                    self.owed.insert(at);
+                if self.could_not_be_seen(truth, at) || truth.may_be_late(at, jid) {
+                    found.count("passed by before it showed");
+                    self.owed.entry(at).or_insert(found.now);
                     continue;
                 }
                 let rule = if self.from_cursor { "S5" } else { "S4" };
@@ -131,6 +148,14 @@ impl Follow {
                 return found.violate(rule, format!("passed by without a word: {body:?}"));
             }
         }
+    }
+
+    /// Whether a message was said before the subscription began, and the archive did not
+    /// show it until after that.
+    fn could_not_be_seen(&self, truth: &Room, place: usize) -> bool {
+        let (said, at) = self.began;
+        let item = truth.items.get(place);
+        place < said && item.is_some_and(|item| item.shown.is_none_or(|shown| shown > at))
     }
 
     /// Whether a message should have been delivered by the time that later ones are.
@@ -146,7 +171,26 @@ impl Follow {
         })
     }
 
-    fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, found: &mut Found) {
+    /// What holds it up, or ends it, does so now. What was owed for long enough before
+    /// that had to come: whether all is well at the end or not.
+    pub(super) fn disturbed(&mut self, truth: &Room, reliable: bool, found: &mut Found) {
+        let Some(calm) = self.calm.take().filter(|_| reliable && !self.over) else {
+            return;
+        };
+        let late = |(place, since): (&usize, &Instant)| {
+            let item = truth.items.get(*place)?;
+            let since = calm.max(*since).max(item.shown?);
+            let long = found.now.since(since) > COMPARED;
+            (long && self.misses(truth, *place)).then_some(item)
+        };
+        if let Some(item) = self.owed.iter().find_map(late) {
+            let what = format!("passed by and not given later: {:?}", item.body);
+            found.violate("S4", what);
+        }
+    }
+
+    fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, jid: &str, found: &mut Found) {
+        self.calm = Some(found.now);
         self.caught_up = self.caught_up.saturating_add(1);
         found.count("caught up");
         if self.caught_up > 1 {
@@ -169,18 +213,11 @@ impl Follow {
         if (place..next).any(|at| again(&at)) {
             found.violate("S5", format!("the cursor told lies too far back: {cursor}"));
         }
-        self.passed(truth, next, place, found);
+        self.passed(truth, next, place, jid, found);
         self.next = Some(next.max(place));
     }
 
-    fn gap(
-        &mut self,
-        truth: &Room,
-        after: Option<&Cursor>,
-        reason: &GapReason,
-        at: Instant,
-        found: &mut Found,
-    ) {
+    fn gap(&mut self, truth: &Room, after: Option<&Cursor>, reason: &GapReason, found: &mut Found) {
         found.count("gap");
         match reason {
             GapReason::CursorExpired => {
@@ -212,7 +249,7 @@ impl Follow {
             GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
-        self.gap = Some(at);
+        self.gap = Some(found.now);
     }
 }
 

@@ -1,14 +1,17 @@
 //! The oracle, fed by hand.
 
+use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec;
 
+use super::wire::Learnt;
 use super::*;
-use crate::jid::BareJid;
+use crate::jid::{BareJid, Jid};
 use crate::sim::happening::Request;
+use crate::sim::server::ConnectionId;
 use crate::{
-    ArchiveId, Cursor, Entry, Event, JoinRoom, Message, Nick, OfflineCause, Post, PostId,
-    PostOutcome, Retry, RoomId, Source, Start, SubscriptionId, Via,
+    ArchiveId, AuthFailure, Cursor, Entry, Event, JoinRoom, Message, Nick, OfflineCause, Post,
+    PostId, PostOutcome, Retry, RoomId, SaslCondition, Source, Start, SubscriptionId, Via,
 };
 
 const HOST: HostId = HostId(0);
@@ -55,19 +58,63 @@ impl Hand {
 
     /// The room accepts a message and archives it.
     fn accept(&mut self, id: &str, body: &str) {
+        self.accept_only(id, body);
+        self.show(id);
+    }
+
+    /// The room accepts a message, and its archive does not show it yet.
+    fn accept_only(&mut self, id: &str, body: &str) {
         let room = "red@muc.x".to_string();
         self.see(&Happening::Noted(&Note::Accepted {
-            room: room.clone(),
+            room,
             archive_id: Some(id.into()),
             nick: "bo".into(),
             jid: "bo@x/h1".into(),
             origin_id: None,
             body: body.into(),
         }));
+    }
+
+    fn show(&mut self, id: &str) {
         self.see(&Happening::Noted(&Note::Archived {
-            room,
+            room: "red@muc.x".into(),
             archive_id: id.into(),
         }));
+    }
+
+    /// The host is online as this address, after a login that was bound.
+    fn online(&mut self, jid: &str) {
+        self.oracle.hosts.get_mut(&HOST).unwrap().learns(Learnt {
+            logged_in: true,
+            bound: true,
+        });
+        self.tell(&Event::Online {
+            jid: Jid::parse(jid).unwrap(),
+            login: Box::default(),
+        });
+    }
+
+    /// Somebody comes into the room.
+    fn enter(&mut self, jid: &str) {
+        self.see(&Happening::Noted(&Note::Entered {
+            room: "red@muc.x".into(),
+            nick: "ana".into(),
+            jid: jid.into(),
+        }));
+    }
+
+    fn open(&mut self, link: u32) {
+        let link = LinkId(link);
+        self.see(&Happening::Opening { link, host: HOST });
+    }
+
+    /// The password is refused, and it is tried again or not.
+    fn refuse(&mut self, retry: Retry) {
+        let cause = OfflineCause::Auth(AuthFailure::Rejected {
+            condition: SaslCondition::NotAuthorized,
+            text: None,
+        });
+        self.tell(&Event::Offline { cause, retry });
     }
 
     fn said(&mut self, posts: &[(&str, &str)]) {
@@ -79,7 +126,17 @@ impl Hand {
     }
 
     fn give(&mut self, id: &str, body: &str) {
-        let message = Message {
+        let message = Self::message(id, body);
+        self.entry(Entry::Message(message));
+    }
+
+    fn give_late(&mut self, id: &str, body: &str) {
+        let message = Self::message(id, body);
+        self.entry(Entry::Late(message));
+    }
+
+    fn message(id: &str, body: &str) -> Box<Message> {
+        Box::new(Message {
             id: ArchiveId::new(id),
             nick: "bo".into(),
             occupant_id: None,
@@ -89,8 +146,7 @@ impl Hand {
             stamp: None,
             own: false,
             source: Source::Live,
-        };
-        self.entry(Entry::Message(alloc::boxed::Box::new(message)));
+        })
     }
 
     fn entry(&mut self, entry: Entry) {
@@ -365,4 +421,181 @@ fn l1_to_l4_at_the_end() {
     let end = hand.at.plus(Duration::from_secs(900));
     hand.oracle.judge(end);
     assert_eq!(hand.rules(), ["L4", "L4", "L4", "L1"]);
+}
+
+/// What was said before the host came in, of which the archive shows the second only
+/// after that; then something is said that it hears.
+fn lagging() -> Hand {
+    let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
+    hand.online("ana@x/h0");
+    for (number, (_, body)) in (0..).zip(SAID) {
+        hand.ask(Request::Post(ROOM, &Post::new(*body), PostId(number)));
+    }
+    hand.accept("a", "one");
+    hand.accept_only("b", "two");
+    hand.enter("ana@x/h0");
+    hand.give("a", "one");
+    hand.entry(Entry::CaughtUp {
+        at: ArchiveId::new("a").map(Cursor::After),
+    });
+    hand.accept_only("c", "three");
+    hand.give("c", "three");
+    hand.show("b");
+    hand.show("c");
+    hand
+}
+
+#[test]
+fn s4_what_the_archive_showed_too_late_comes_late() {
+    let mut hand = lagging();
+    hand.give_late("b", "two");
+    assert_eq!(hand.rules(), [""; 0]);
+    // Without being said to be late, it is out of order.
+    let mut hand = lagging();
+    hand.give("b", "two");
+    assert_eq!(hand.rules(), ["S3"]);
+    // Not at all, although it stood at the end for long enough to find it.
+    let mut hand = lagging();
+    hand.at = hand.at.plus(Duration::from_secs(61));
+    hand.tell(&Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: Retry::Never,
+    });
+    let rules = hand.rules();
+    assert!(rules.contains(&"S4"), "{rules:?}");
+}
+
+#[test]
+fn s4_only_who_could_not_see_it_may_be_late() {
+    // Another came in too late to see it, and that is no excuse for this one.
+    let mut hand = from_beginning();
+    hand.online("ana@x/h0");
+    hand.enter("ana@x/h0");
+    hand.accept_only("d", "four");
+    hand.enter("bo@x/h1");
+    for (id, body) in SAID {
+        hand.give(id, body);
+    }
+    hand.accept_only("e", "five");
+    hand.give("e", "five");
+    let rules = hand.rules();
+    assert_eq!(rules, ["S6", "S6", "S4"]);
+}
+
+#[test]
+fn s3_said_to_be_late_before_its_turn() {
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.give_late("b", "two");
+    assert_eq!(hand.rules(), ["S3"]);
+}
+
+#[test]
+fn s10_a_login_without_a_valid_signature() {
+    let account = "ana".to_string();
+    let connection = ConnectionId(1);
+    let mut hand = from_beginning();
+    hand.open(0);
+    hand.see(&Happening::Noted(&Note::FalseProof {
+        connection,
+        account: account.clone(),
+    }));
+    hand.online("ana@x/h0");
+    assert_eq!(hand.rules(), ["S10"]);
+    // The next link is another matter.
+    let mut hand = from_beginning();
+    hand.see(&Happening::Noted(&Note::FalseProof {
+        connection,
+        account: account.clone(),
+    }));
+    hand.open(0);
+    hand.online("ana@x/h0");
+    assert_eq!(hand.rules(), [""; 0]);
+    let mut hand = from_beginning();
+    hand.see(&Happening::Noted(&Note::Trusted {
+        connection,
+        account,
+    }));
+    assert_eq!(hand.rules(), ["S10"]);
+}
+
+#[test]
+fn s12_a_lie_is_told() {
+    let mut hand = from_beginning();
+    hand.tell(&Event::Room {
+        room: ROOM,
+        event: crate::RoomEvent::Subject {
+            text: "forged:7".into(),
+            by: None,
+        },
+    });
+    assert_eq!(hand.rules(), ["S12"]);
+}
+
+#[test]
+fn s13_more_than_anything_needs_is_held() {
+    let held = |bytes, most| {
+        let mut hand = from_beginning();
+        let host = HOST;
+        hand.see(&Happening::Held { host, bytes, most });
+        hand.rules()
+    };
+    assert_eq!(held(1000, 1000), [""; 0]);
+    assert_eq!(held(1001, 1000), ["S13"]);
+    assert_eq!(held(1 << 30, u64::MAX), ["S13"]);
+}
+
+#[test]
+fn s19_a_password_anywhere() {
+    let mut hand = from_beginning();
+    hand.tell(&Event::Room {
+        room: ROOM,
+        event: crate::RoomEvent::OccupantJoined {
+            nick: "ana's secret".into(),
+        },
+    });
+    assert_eq!(hand.rules(), ["S19"]);
+    use Side::Host;
+    let said = (
+        Host,
+        "<message to='r@x'><body>ana's secret</body></message>",
+    );
+    assert_eq!(session(&[said]), ["S19"]);
+}
+
+#[test]
+fn l5_a_password_that_was_right_is_tried_once_more() {
+    let again = Retry::At(Instant::from_millis(60_000));
+    // Never right: not again.
+    let mut hand = from_beginning();
+    hand.open(0);
+    hand.refuse(again);
+    assert_eq!(hand.rules(), ["L5"]);
+    // Right once: once more, and no more than that.
+    let mut hand = from_beginning();
+    let right = Learnt {
+        logged_in: true,
+        bound: false,
+    };
+    hand.open(0);
+    hand.oracle.hosts.get_mut(&HOST).unwrap().learns(right);
+    hand.tell(&Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: again,
+    });
+    hand.open(1);
+    hand.refuse(again);
+    // Right again, on a link that breaks before there is a session (seed 10967).
+    hand.open(2);
+    hand.oracle.hosts.get_mut(&HOST).unwrap().learns(right);
+    hand.tell(&Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: again,
+    });
+    hand.open(3);
+    hand.refuse(again);
+    assert!(hand.oracle.fresh().is_empty());
+    hand.open(4);
+    hand.refuse(again);
+    assert_eq!(hand.rules(), ["L5"]);
 }

@@ -8,27 +8,35 @@ use crate::sim::server::Note;
 use crate::{Cursor, Instant, Message};
 
 /// All rooms there ever were.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Truth {
     pub(super) rooms: Vec<Room>,
     by_name: BTreeMap<String, usize>,
     /// When the server last crashed: what its archives lose then is lost, not let go.
     pub(super) crashed: Option<Instant>,
-    lenient: bool,
+    /// No query of an archive was made to fail so far.
+    pub(super) reliable: bool,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// Rooms drop occupants without a word, or archives lag: then a message may come
-    /// after its turn, if it is said to be late.
-    pub(super) lenient: bool,
     /// In the order in which the room accepted them.
     pub(super) items: Vec<Item>,
     by_id: BTreeMap<String, usize>,
     by_origin: BTreeMap<String, usize>,
     /// What became of posts with the same text.
     pub(super) accounts: BTreeMap<String, Account>,
+    /// Who came in when, by full address.
+    entries: BTreeMap<String, Vec<Entered>>,
+}
+
+/// Somebody came in.
+#[derive(Clone, Copy, Debug)]
+struct Entered {
+    /// The place of the first message that was said since.
+    place: usize,
+    at: Instant,
 }
 
 /// A message that a room accepted.
@@ -69,6 +77,17 @@ impl Item {
     }
 }
 
+impl Default for Truth {
+    fn default() -> Self {
+        Self {
+            rooms: Vec::new(),
+            by_name: BTreeMap::new(),
+            crashed: None,
+            reliable: true,
+        }
+    }
+}
+
 impl Truth {
     /// The room of this address.
     pub(super) fn room(&mut self, name: &str) -> usize {
@@ -76,20 +95,9 @@ impl Truth {
             return *index;
         }
         let index = self.rooms.len();
-        self.rooms.push(Room {
-            lenient: self.lenient,
-            ..Room::default()
-        });
+        self.rooms.push(Room::default());
         self.by_name.insert(name.into(), index);
         index
-    }
-
-    /// From now on messages may come late.
-    pub(super) fn be_lenient(&mut self) {
-        self.lenient = true;
-        for room in &mut self.rooms {
-            room.lenient = true;
-        }
     }
 
     pub(super) fn at(&mut self, room: usize) -> Option<&mut Room> {
@@ -148,6 +156,14 @@ impl Truth {
                     let account = self.rooms.get_mut(room)?.accounts.entry(body).or_default();
                     account.lost = account.lost.saturating_add(1);
                 }
+                None
+            }
+            Note::Entered { room, jid, .. } => {
+                let room = self.room(room);
+                let room = self.rooms.get_mut(room)?;
+                let place = room.items.len();
+                let entries = room.entries.entry(jid.clone()).or_default();
+                entries.push(Entered { place, at });
                 None
             }
             Note::RoomGone { room } => {
@@ -220,6 +236,20 @@ impl Room {
         let first = *self.by_origin.get(item.origin_id.as_ref()?)?;
         let same = self.items.get(first)?.nick == item.nick;
         (same && first < place).then_some(first)
+    }
+
+    /// Whether somebody may have come to what lies behind this place without having been
+    /// shown it: it was said before they came in, and the archive did not show it until
+    /// after that. All else they heard themselves, or could read.
+    pub(super) fn may_be_late(&self, place: usize, jid: &str) -> bool {
+        let Some(item) = self.items.get(place) else {
+            return false;
+        };
+        let entries = self.entries.get(jid).map(Vec::as_slice);
+        let mut entries = entries.unwrap_or_default().iter();
+        entries.any(|entered| {
+            place < entered.place && item.shown.is_none_or(|shown| shown > entered.at)
+        })
     }
 
     /// The place of a message with this archive id.

@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 
 use super::found::Found;
+use super::scan::{SECRET, Scan};
 use crate::sim::happening::HostId;
 use crate::xml::{Element, Frame, Framer};
 use crate::{Instant, XmlLimits};
@@ -28,6 +29,8 @@ pub(super) struct Wire {
     pub(super) host: HostId,
     written: Reader,
     read: Reader,
+    /// Passwords are written within SASL alone, and there in base64.
+    secrets: Scan,
     pub(super) talk: Talk,
 }
 
@@ -64,6 +67,15 @@ pub(super) struct Managed {
     unacked: VecDeque<u64>,
     acked: u32,
     counting: bool,
+}
+
+/// What a host knows since it read something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Learnt {
+    /// The server took its password.
+    pub(super) logged_in: bool,
+    /// Its session is bound.
+    pub(super) bound: bool,
 }
 
 /// Takes bytes apart.
@@ -107,6 +119,7 @@ impl Wire {
             host,
             written: Reader::new(),
             read: Reader::new(),
+            secrets: Scan::new(SECRET),
             talk: Talk::default(),
         }
     }
@@ -119,6 +132,10 @@ impl Wire {
 
     /// The host wrote something. `tls`: it may say nothing of worth in clear.
     pub(super) fn wrote(&mut self, bytes: &[u8], tls: bool, sm: &mut Managed, found: &mut Found) {
+        self.secrets.read(bytes);
+        if self.secrets.found() {
+            found.violate("S19", String::from("a password is written as it is"));
+        }
         let talk = &mut self.talk;
         if core::mem::take(&mut talk.anew) {
             self.written.restart();
@@ -140,15 +157,18 @@ impl Wire {
         }
     }
 
-    /// The host read something. Returns whether its session is bound by that.
-    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> bool {
+    /// The host read something. Returns what it knows by that.
+    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> Learnt {
         let talk = &mut self.talk;
-        let before = talk.bound;
+        let (logged_in, bound) = (talk.logged_in, talk.bound);
         self.read.push(bytes, |frame| match frame {
             Frame::Stanza(element) => talk.was_told(element, sm, found),
             _ => false,
         });
-        talk.bound && !before
+        Learnt {
+            logged_in: talk.logged_in && !logged_in,
+            bound: talk.bound && !bound,
+        }
     }
 }
 

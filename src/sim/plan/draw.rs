@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Fault, FaultKind, FaultKinds, Order, Plan, Step, Weather, What};
+use super::{Fault, FaultKind, FaultKinds, LAG, Order, Plan, Step, Weather, What};
 use crate::sim::happening::{Ending, HostId, Side};
 use crate::sim::random::Random;
 use crate::sim::run;
@@ -32,10 +32,10 @@ pub struct Profile {
     pub faults: u32,
     /// Which kinds of faults there may be; each plan has some of them. Those that a
     /// server's habits put [beyond the client](FaultKinds::beyond_the_client_on) are
-    /// left out even if they are named, unless [`Self::beyond`] is set.
+    /// left out even if they are named here, unless [`Self::beyond`] names them too.
     pub kinds: FaultKinds,
-    /// Faults are drawn that are known to be beyond the client.
-    pub beyond: bool,
+    /// Which of [`Self::kinds`] are drawn although they are known to be beyond the client.
+    pub beyond: FaultKinds,
     /// For how long things go wrong.
     pub troubled: Duration,
     /// For how long all is well afterwards.
@@ -53,7 +53,7 @@ impl Profile {
             posts: 200,
             faults: 30,
             kinds: FaultKinds::standard(),
-            beyond: false,
+            beyond: FaultKinds::none(),
             troubled: Duration::from_secs(600),
             healed: Duration::from_secs(300),
         }
@@ -64,7 +64,7 @@ impl Profile {
     pub fn everything() -> Self {
         Self {
             kinds: FaultKinds::all(),
-            beyond: true,
+            beyond: FaultKinds::all(),
             ..Self::standard()
         }
     }
@@ -123,9 +123,8 @@ impl Plan {
             .kinds
             .without(FaultKind::Start)
             .without(FaultKind::Admit);
-        if !profile.beyond {
-            kinds = kinds.except(FaultKinds::beyond_the_client_on(personality));
-        }
+        let beyond = FaultKinds::beyond_the_client_on(personality);
+        kinds = kinds.except(beyond.except(profile.beyond));
         let slow = draft.trouble(&mut Random::stream(seed, "plan.faults"), profile, kinds);
         let Draft {
             hosts, mut steps, ..
@@ -403,7 +402,10 @@ impl Draft {
             FaultKind::RoomsRestart => Operation::RestartRooms { told: true },
             FaultKind::RoomsVanish => Operation::RestartRooms { told: false },
             FaultKind::Destroy => Operation::Destroy { room },
-            FaultKind::ArchiveLag => Operation::ArchiveLag(random.duration(secs(10))),
+            FaultKind::ArchiveLag => Operation::ArchiveLag(random.duration(LAG)),
+            FaultKind::ArchiveLagLong => {
+                Operation::ArchiveLag(LAG.saturating_add(random.duration(secs(6))))
+            }
             FaultKind::Expire => Operation::Expire { room, keep: some },
             FaultKind::Retract => Operation::Retract {
                 room,

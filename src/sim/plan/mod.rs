@@ -24,6 +24,7 @@ use crate::sim::happening::{Ending, HostId, Side};
 use crate::sim::server::{Operation, Personality};
 
 pub use draw::Profile;
+use kinds::LAG;
 pub(in crate::sim) use kinds::passes;
 pub use kinds::{FaultKind, FaultKinds};
 pub use text::PlanError;

@@ -205,7 +205,7 @@ impl Muc {
             return;
         };
         while room.archive.entries().len() > keep {
-            if let Some((oldest, true)) = room.archive.pop_oldest() {
+            if let Some((oldest, _)) = room.archive.pop_oldest() {
                 hub.note(Note::Unarchived {
                     room: jid.into(),
                     archive_id: oldest.id,

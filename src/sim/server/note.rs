@@ -103,7 +103,29 @@ pub enum Note {
         /// Its place.
         archive_id: String,
     },
-    /// A message cannot be seen in the archive any more: expired, retracted or lost.
+    /// Somebody lied to a client. What has the marker in its text may never be told.
+    Forged {
+        /// The account.
+        account: String,
+        /// What the lie is marked with.
+        marker: String,
+    },
+    /// A login was said to have succeeded by somebody who does not know the password.
+    FalseProof {
+        /// Over which connection.
+        connection: ConnectionId,
+        /// Whose login.
+        account: String,
+    },
+    /// A client went on with a login of which that was said: rule S10 is broken.
+    Trusted {
+        /// Over which connection.
+        connection: ConnectionId,
+        /// The account.
+        account: String,
+    },
+    /// A message cannot be seen in the archive any more, or never will: expired,
+    /// retracted or lost.
     Unarchived {
         /// The room.
         room: String,

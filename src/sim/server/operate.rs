@@ -69,15 +69,13 @@ impl Model {
         self.end_sessions();
         for (jid, room) in &mut self.muc.rooms {
             for _ in 0..lost_messages {
-                let Some((lost, showed)) = room.archive.pop_latest() else {
+                let Some((lost, _)) = room.archive.pop_latest() else {
                     break;
                 };
-                if showed {
-                    self.hub.note(Note::Unarchived {
-                        room: jid.clone(),
-                        archive_id: lost.id,
-                    });
-                }
+                self.hub.note(Note::Unarchived {
+                    room: jid.clone(),
+                    archive_id: lost.id,
+                });
             }
         }
         let Muc { rooms, .. } = &mut self.muc;
@@ -171,7 +169,7 @@ impl Model {
             return;
         };
         let from_end = usize::try_from(from_end).unwrap_or(usize::MAX);
-        if let Some((id, true)) = room.archive.retract(from_end) {
+        if let Some((id, _)) = room.archive.retract(from_end) {
             let archive_id = id.into();
             let room = jid.into();
             self.hub.note(Note::Unarchived { room, archive_id });

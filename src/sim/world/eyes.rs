@@ -30,7 +30,9 @@ impl Eyes {
     }
 
     pub(super) fn show(&mut self, happening: &Happening<'_>) {
-        self.hash.see(self.now, happening);
+        if !matches!(happening, Happening::Held { .. }) {
+            self.hash.see(self.now, happening);
+        }
         for watcher in &mut self.watchers {
             watcher.see(self.now, happening);
         }

@@ -167,6 +167,13 @@ impl Host {
         }
     }
 
+    /// How much its engine holds, and may hold at most.
+    pub(super) fn held(&self) -> Option<(u64, u64)> {
+        let engine = &self.process.as_ref()?.engine;
+        let most = engine.config().limits.worst_case_bytes();
+        Some((engine.held_bytes(), most))
+    }
+
     /// The host's clock.
     pub(super) fn clock(&self, now: Instant) -> Instant {
         now.plus(self.trouble.ahead)

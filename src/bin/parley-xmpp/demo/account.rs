@@ -180,8 +180,11 @@ impl Account {
         account
     }
 
+    /// Whether nothing is wrong, every post is accounted for, and there was something to
+    /// account for: a run in which nothing came through shows nothing.
     pub(super) fn adds_up(&self) -> bool {
-        self.faults.is_empty()
+        let told = self.committed + self.rejected + self.not_sent + self.in_doubt.len();
+        self.faults.is_empty() && told == self.posted && self.committed > 0
     }
 
     /// The archive in itself: each id once, and nothing that nobody posted.
@@ -541,6 +544,27 @@ mod tests {
         assert_eq!(faults(|e| e.fetched = None), [Fault::FetchFailed]);
         let short = faults(|e| drop(e.fetched.as_mut().unwrap().pop()));
         assert_eq!(short, [Fault::FetchDiffers]);
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_came_through_adds_up_to_nothing() {
+        assert!(
+            !Account::of(&Evidence {
+                fetched: Some(Vec::new()),
+                ..Evidence::default()
+            })
+            .adds_up()
+        );
+        let refused = Evidence {
+            posts: vec![posted(1, Told::Rejected), posted(2, Told::NotSent)],
+            fetched: Some(Vec::new()),
+            ..Evidence::default()
+        };
+        let account = Account::of(&refused);
+        assert!(
+            account.faults.is_empty() && !account.adds_up(),
+            "{account:?}"
+        );
     }
 
     #[test]

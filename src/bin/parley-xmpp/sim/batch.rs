@@ -1,4 +1,5 @@
-//! Runs worlds on all cores, in the order of their seeds, until one breaks a rule.
+//! Runs worlds on all cores, in the order of their seeds: until one breaks a rule, or
+//! all of them.
 
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use parley_xmpp::sim::plan::{Plan, Profile};
+use parley_xmpp::sim::server::Personality;
 use parley_xmpp::sim::{Violation, run as run_plan};
 
 /// The worlds to run.
@@ -20,13 +22,41 @@ pub(super) enum Worlds {
 
 /// What came of one.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    /// Its seed.
-    pub(super) number: u64,
+struct Outcome {
+    seed: u64,
+    personality: Personality,
     /// How long it lasted, on its own clock, in microseconds.
-    pub(super) lasted: u64,
+    lasted: u64,
+    tally: BTreeMap<&'static str, u64>,
+    broken: Option<Broken>,
+}
+
+/// What came of all of them. It grows with what was broken, not with what was run.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    /// How many were run.
+    pub(super) worlds: u64,
+    /// How many of them with ejabberd's habits.
+    pub(super) ejabberd: u64,
+    /// How long they lasted, on their own clocks, in microseconds.
+    pub(super) micros: u64,
     pub(super) tally: BTreeMap<&'static str, u64>,
-    pub(super) broken: Option<Broken>,
+    /// Those that broke a rule, by their seeds.
+    pub(super) broken: BTreeMap<u64, Broken>,
+}
+
+impl Results {
+    fn add(&mut self, outcome: Outcome) {
+        self.worlds += 1;
+        self.ejabberd += u64::from(outcome.personality == Personality::Ejabberd);
+        self.micros = self.micros.saturating_add(outcome.lasted);
+        for (name, count) in outcome.tally {
+            *self.tally.entry(name).or_insert(0) += count;
+        }
+        if let Some(broken) = outcome.broken {
+            self.broken.insert(outcome.seed, broken);
+        }
+    }
 }
 
 /// What went wrong first, in a world.
@@ -69,7 +99,8 @@ impl Worlds {
         }
     }
 
-    fn first(&self) -> u64 {
+    /// The seed of the first.
+    pub(super) fn first(&self) -> u64 {
         match self {
             Self::One(plan) => plan.seed,
             Self::Drawn(seeds, _) => *seeds.start(),
@@ -78,21 +109,23 @@ impl Worlds {
 }
 
 /// Runs them; `progress` is told how many are done, and how many of these broke a
-/// rule. Comes back in the order of seeds.
+/// rule.
 ///
-/// After a failure no more are begun. All that come before it were begun, and are
-/// completed: the first failure is the same however many run at a time.
+/// After a failure no more are begun, unless they are to `keep_going`. All that come
+/// before it were begun, and are completed: the first failure is the same however many
+/// run at a time.
 pub(super) fn run(
     worlds: &Worlds,
     jobs: Option<u16>,
-    mut progress: impl FnMut(u64, u64),
-) -> Vec<Outcome> {
+    keep_going: bool,
+    mut progress: impl FnMut(u64, usize),
+) -> Results {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.map_or(cores, usize::from);
     let jobs = jobs.min(usize::try_from(worlds.count()).unwrap_or(usize::MAX));
     let next = AtomicU64::new(0);
     let enough = AtomicBool::new(false);
-    let mut outcomes = Vec::new();
+    let mut results = Results::default();
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..jobs {
@@ -104,7 +137,7 @@ pub(super) fn run(
                         break;
                     }
                     let outcome = one(worlds, worlds.first().saturating_add(index));
-                    if outcome.broken.is_some() {
+                    if outcome.broken.is_some() && !keep_going {
                         enough.store(true, Ordering::Relaxed);
                     }
                     if sender.send(outcome).is_err() {
@@ -114,21 +147,19 @@ pub(super) fn run(
             });
         }
         drop(sender);
-        let mut broken = 0;
-        for (done, outcome) in (1..).zip(receiver) {
-            broken += u64::from(outcome.broken.is_some());
-            outcomes.push(outcome);
-            progress(done, broken);
+        for outcome in receiver {
+            results.add(outcome);
+            progress(results.worlds, results.broken.len());
         }
     });
-    outcomes.sort_by_key(|outcome| outcome.number);
-    outcomes
+    results
 }
 
 fn one(worlds: &Worlds, seed: u64) -> Outcome {
     let plan = worlds.plan(seed);
     let mut outcome = Outcome {
-        number: seed,
+        seed,
+        personality: plan.personality,
         lasted: plan.end_at.as_micros(),
         tally: BTreeMap::new(),
         broken: None,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use parley_xmpp::sim::plan::{FaultKinds, Plan, Profile};
+use parley_xmpp::sim::plan::{FaultKind, FaultKinds, Plan, Profile};
 use parley_xmpp::sim::{Chart, Timeline, Watch, shrink};
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::args::{Common, Sim};
 use crate::escape::Line;
 use crate::exit::{Exit, Failure};
 
-use batch::{Outcome, Worlds};
+use batch::{Results, Worlds};
 use files::quoted;
 use summary::Summary;
 
@@ -30,6 +30,8 @@ use summary::Summary;
 const LINES: usize = 20_000;
 /// The most runs that making a plan smaller may take.
 const REPLAYS: u32 = 10_000;
+/// How often a long run says how far it is, where there is no bar.
+const LINE_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(common: &Common, args: &Sim) -> Result<(), Failure> {
     let worlds = worlds(args)?;
@@ -37,38 +39,31 @@ pub(crate) fn run(common: &Common, args: &Sim) -> Result<(), Failure> {
     for file in [&args.html, &args.trace].into_iter().flatten() {
         files::check(file)?;
     }
-    let bar = bar(worlds.count(), "worlds");
     let began = Instant::now();
-    let results = batch::run(&worlds, args.jobs, |done, broken| {
-        bar.set_position(done);
-        if broken > 0 {
-            bar.set_message(format!(", {broken} broke a rule"));
-        }
-    });
-    bar.finish_and_clear();
+    let results = all(&worlds, args);
     let mut summary = Summary::new(&results, began.elapsed());
 
-    let shown = match results.iter().find(|outcome| outcome.broken.is_some()) {
-        Some(first) => Some(first),
+    let shown = match results.broken.first_key_value() {
+        Some((seed, broken)) => Some((*seed, Some(broken))),
         None if several => None,
-        None => results.first(),
+        None => Some((worlds.first(), None)),
     };
-    let Some(shown) = shown else {
+    let Some((seed, mut shown)) = shown else {
         summary.nothing_to_show(args.html.is_some() || args.trace.is_some() || args.timeline);
         return summary.conclude(common.json);
     };
-    let mut plan = worlds.plan(shown.number);
-    let mut smaller = None;
-    if let (true, Some(broken)) = (args.shrink, &shown.broken) {
+    let mut plan = worlds.plan(seed);
+    let smaller;
+    if let (true, Some(broken)) = (args.shrink, shown) {
         plan = shrunk(&plan, broken.rule());
         summary.shrunk(plan.steps.len());
         // It breaks the same rule, but not with the same words.
         let again = Worlds::One(Box::new(plan.clone()));
-        smaller = batch::run(&again, Some(1), |_, _| {}).pop();
+        smaller = batch::run(&again, Some(1), false, |_, _| {});
+        shown = smaller.broken.values().next().or(shown);
     }
-    let shown = smaller.as_ref().unwrap_or(shown);
     // A world that broke no rule is there again with its seed: it needs no file.
-    let trace = match (&args.trace, &shown.broken) {
+    let trace = match (&args.trace, shown) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(_)) => match &args.replay {
             Some(file) if !args.shrink => Some(file.clone()),
@@ -81,11 +76,34 @@ pub(crate) fn run(common: &Common, args: &Sim) -> Result<(), Failure> {
     {
         files::write(file, &plan.to_string())?;
     }
-    look(args, &plan, shown, trace.as_deref(), &mut summary)?;
-    if let Some(broken) = &shown.broken {
+    look(args, &plan, trace.as_deref(), &mut summary)?;
+    if let Some(broken) = shown {
         summary.broken(plan.seed, broken, trace.as_deref());
     }
+    if args.keep_going {
+        summary.all_broken(&results);
+    }
     summary.conclude(common.json)
+}
+
+/// Runs them all, as far as they are to be run, and says how far it is.
+fn all(worlds: &Worlds, args: &Sim) -> Results {
+    let bar = bar(worlds.count(), "worlds");
+    // Where nobody sees a bar, a line from time to time.
+    let mut next_line = Instant::now() + LINE_EVERY;
+    let results = batch::run(worlds, args.jobs, args.keep_going, |done, broken| {
+        bar.set_position(done);
+        if broken > 0 {
+            bar.set_message(format!(", {broken} broke a rule"));
+        }
+        if bar.is_hidden() && Instant::now() >= next_line {
+            next_line = Instant::now() + LINE_EVERY;
+            let all = worlds.count();
+            crate::say(&format!("{done} of {all} worlds, {broken} broke a rule"));
+        }
+    });
+    bar.finish_and_clear();
+    results
 }
 
 /// The worlds asked for.
@@ -110,8 +128,7 @@ fn worlds(args: &Sim) -> Result<Worlds, Failure> {
         profile.kinds = FaultKinds::parse(list).map_err(|error| {
             Failure::usage(format!("--faults: {}", error.problem), error.remedy)
         })?;
-        // Who names what the client does not bear wants to see it.
-        profile.beyond = list.trim() != "standard";
+        profile.beyond = named(list);
     }
     if let Some(count) = args.fault_count {
         profile.faults = count;
@@ -133,11 +150,23 @@ fn worlds(args: &Sim) -> Result<Worlds, Failure> {
     Ok(Worlds::Drawn(seeds, Box::new(profile)))
 }
 
+/// The kinds that a list names one by one, or all: who names what the client does not
+/// bear wants to see it.
+fn named(list: &str) -> FaultKinds {
+    let names = list.split(',').map(str::trim);
+    names.fold(FaultKinds::none(), |kinds, name| {
+        match (name, FaultKind::parse(name)) {
+            ("all", _) => FaultKinds::all(),
+            (_, Some(kind)) => kinds.with(kind),
+            (_, None) => kinds,
+        }
+    })
+}
+
 /// Runs the plan once more for those who want to look at it.
 fn look(
     args: &Sim,
     plan: &Plan,
-    shown: &Outcome,
     trace: Option<&Path>,
     summary: &mut Summary,
 ) -> Result<(), Failure> {
@@ -164,7 +193,7 @@ fn look(
             chart.judged(&report.violations);
         }
         let again = trace.map_or_else(
-            || again(args, shown.number),
+            || again(args, plan.seed),
             |trace| format!("parley-xmpp sim --replay {}", quoted(trace)),
         );
         chart.command("Run again", &again);
@@ -246,4 +275,22 @@ fn commands(trace: &Path) -> [(&'static str, String); 3] {
 /// What a broken promise is to the shell.
 fn failure(error: String, remedy: String) -> Failure {
     Failure::new(Exit::PromiseBroken, error, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_is_drawn_although_it_is_beyond() {
+        for (list, beyond) in [
+            ("standard", "none"),
+            ("none", "none"),
+            ("standard, drop-later", "drop-later"),
+            ("expire,cut", "cut,expire"),
+        ] {
+            assert_eq!(named(list).to_string(), beyond, "{list}");
+        }
+        assert_eq!(named("all"), FaultKinds::all());
+    }
 }

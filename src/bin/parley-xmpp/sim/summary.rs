@@ -8,16 +8,20 @@ use std::path::Path;
 use parley_xmpp::sim::plan::FaultKind;
 use serde_json::{Value, json};
 
-use super::batch::{Broken, Outcome};
+use super::batch::{Broken, Results};
 use super::{commands, failure};
 use crate::escape::Line;
 use crate::exit::{Failure, from_write};
 use crate::output::to_json;
 
+/// So many seeds are listed of each rule that was broken.
+const LISTED: usize = 20;
+
 /// What is printed at the end.
 #[derive(Debug)]
 pub(super) struct Summary {
-    worlds: usize,
+    worlds: u64,
+    ejabberd: u64,
     micros: u64,
     took: Duration,
     tally: BTreeMap<&'static str, u64>,
@@ -33,18 +37,13 @@ struct Failed {
 }
 
 impl Summary {
-    pub(super) fn new(outcomes: &[Outcome], took: Duration) -> Self {
-        let mut tally = BTreeMap::new();
-        for outcome in outcomes {
-            for (name, count) in &outcome.tally {
-                *tally.entry(*name).or_insert(0) += count;
-            }
-        }
+    pub(super) fn new(results: &Results, took: Duration) -> Self {
         Self {
-            worlds: outcomes.len(),
-            micros: outcomes.iter().map(|outcome| outcome.lasted).sum(),
+            worlds: results.worlds,
+            ejabberd: results.ejabberd,
+            micros: results.micros,
             took,
-            tally,
+            tally: results.tally.clone(),
             lines: Vec::new(),
             failed: None,
             members: Vec::new(),
@@ -121,6 +120,39 @@ impl Summary {
         self.failed = Some(Failed { text, remedy });
     }
 
+    /// After a run that stopped for nothing: every world that broke a rule, by rule.
+    pub(super) fn all_broken(&mut self, results: &Results) {
+        let mut by_rule = BTreeMap::<_, Vec<(u64, String)>>::new();
+        for (seed, broken) in &results.broken {
+            let (rule, detail) = match broken {
+                Broken::Rule { violation, .. } => (violation.rule, violation.detail.clone()),
+                Broken::Panic(message) => ("panic", message.clone()),
+            };
+            by_rule.entry(rule).or_default().push((*seed, detail));
+        }
+        let mut members = serde_json::Map::new();
+        let mut counts = Vec::new();
+        for (rule, worlds) in &by_rule {
+            let count = worlds.len();
+            self.line(format!("{rule:<9} broken in {count} worlds"));
+            for (seed, detail) in worlds.iter().take(LISTED) {
+                self.line(format!("{:<9} seed {seed}: {}", "", Line(detail)));
+            }
+            if let Some(more) = count.checked_sub(LISTED).filter(|more| *more > 0) {
+                self.line(format!("{:<9} and {more} more", ""));
+            }
+            let seeds: Vec<u64> = worlds.iter().map(|(seed, _)| *seed).collect();
+            members.insert((*rule).to_owned(), json!(seeds));
+            counts.push(format!("{rule} {count}"));
+        }
+        self.members.push(("brokenSeeds", Value::Object(members)));
+        if let Some(failed) = &mut self.failed {
+            let (broken, all) = (results.broken.len(), results.worlds);
+            let counts = counts.join(", ");
+            failed.text = format!("{broken} of {all} worlds broke a rule: {counts}");
+        }
+    }
+
     /// Prints all of it, and ends as it has to.
     pub(super) fn conclude(mut self, json: bool) -> Result<(), Failure> {
         let text = if json { self.json() } else { self.text() };
@@ -170,6 +202,11 @@ impl Summary {
             self.took.as_secs_f64(),
             self.per_minute(),
         ));
+        let (ejabberd, prosody) = (self.ejabberd, self.worlds - self.ejabberd);
+        text.push_str(&format!(
+            "{:<9} prosody {prosody}, ejabberd {ejabberd}\n",
+            "habits"
+        ));
         for (name, faults) in [("faults", true), ("happened", false)] {
             let counts: Vec<String> = self
                 .counts(faults)
@@ -197,6 +234,8 @@ impl Summary {
         let took = self.took.as_secs_f64();
         for (name, value) in [
             ("worlds", json!(self.worlds)),
+            ("prosody", json!(self.worlds - self.ejabberd)),
+            ("ejabberd", json!(self.ejabberd)),
             ("virtualHours", json!(self.hours())),
             ("seconds", json!(took)),
             ("worldsPerMinute", json!(self.per_minute())),

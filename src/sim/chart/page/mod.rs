@@ -9,8 +9,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
+use super::item::{Item, Kind, Lane, Link, Span};
 use super::json::{Json, is_invisible};
-use super::record::{Item, Kind, Lane, Link, Record, Span};
+use super::record::Record;
 use super::words;
 use crate::sim::happening::Ending;
 

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::brief;
-use super::super::record::Handles;
+use super::super::item::Handles;
 use super::{address, quoted};
 use crate::sim::happening::Request;
 use crate::sim::server::Note;

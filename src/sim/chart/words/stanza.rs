@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::super::record::Kind;
+use super::super::item::Kind;
 use super::super::{brief, joined};
 use super::{address, quoted};
 use crate::xml::{Element, Frame};

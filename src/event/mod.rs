@@ -1,16 +1,20 @@
 //! What the engine tells its host: the only queue to drain.
 
+mod outcome;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
-use crate::error::{AuthFailure, Condition, StanzaError, StreamCondition};
+use crate::error::{AuthFailure, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::{BareJid, Jid};
 use crate::time::{Instant, Timer};
-use crate::token::PostToken;
 use crate::xml::XmlError;
+
+pub use outcome::{
+    CannotTell, DiscoInfo, FetchEvent, NotSent, PostOutcome, RequestError, Resolution, Via,
+};
 
 /// What happened. Owned, in order, each of its kind as often as its text says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -471,196 +475,4 @@ pub enum GapReason {
     /// The archive did not show in time what the room said: what was said before
     /// it and is not in the archive yet may come as [`Entry::Late`], or not at all.
     Unsettled,
-}
-
-/// What became of a post.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PostOutcome {
-    /// The room accepted and ordered it. Not a promise that it survives a crash
-    /// of the server: that is for the server's storage to keep.
-    Committed {
-        /// Its position; `None` if the room does not archive.
-        id: Option<ArchiveId>,
-        /// How we know.
-        via: Via,
-    },
-    /// The room refused it; it is not there and never will be.
-    Rejected(StanzaError),
-    /// The server ended the stream over something that was in flight, and this was
-    /// among it. It is not in the room, and is not sent again: if it is what the
-    /// server does not bear, it would end every stream.
-    ///
-    /// Only a stream that began anew proves that. After the end of one that was resumed
-    /// what was in flight is looked for, and sent again once.
-    ///
-    /// At most one of them is guilty. Those with `among` above one can be posted
-    /// again one at a time; who posts them all again at once may end up here again.
-    StreamKill {
-        /// What the server said.
-        condition: StreamCondition,
-        /// How many posts, of all rooms, were in flight then, this one included.
-        among: u32,
-    },
-    /// It was never handed to a transport that could have delivered it.
-    NotSent(NotSent),
-    /// It may be there or not: it was sent, and nobody could tell in time.
-    Unknown {
-        /// What [`Engine::resolve`](crate::Engine::resolve) decides by, later.
-        token: Box<PostToken>,
-    },
-}
-
-/// How the fate of a post became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Via {
-    /// The room sent it back to us.
-    Reflection,
-    /// It was found in the room's archive.
-    Archive,
-}
-
-/// Why a post was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum NotSent {
-    /// Its deadline came before there was a way to send it.
-    Deadline,
-    /// The room was left, or cannot be joined.
-    NoRoom,
-    /// The stream ended and is not set up again.
-    Offline,
-    /// The server takes only smaller ones since it came back (XEP-0478).
-    TooLarge,
-}
-
-/// What came of an attempt to [resolve](crate::Engine::resolve) a post in doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Resolution {
-    /// It is in the room's archive, at this position.
-    Found(ArchiveId),
-    /// The archive was read from before the post was sent to its end, and it is not
-    /// there. It may still come: if the stream that it was sent on lives on
-    /// somewhere, if the room is at another server, if the archive lags; or it may
-    /// have been there, if the archive keeps messages for a time only.
-    AbsentSoFar,
-    /// The archive does not tell.
-    CannotTell(CannotTell),
-}
-
-/// Why an archive does not tell whether a post is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CannotTell {
-    /// The room has no archive.
-    NoArchive,
-    /// The archive no longer knows the place to read from.
-    AnchorExpired,
-    /// No place to read from was known when the post left, and the archive is too
-    /// long to be read whole.
-    NoAnchor,
-    /// The archive says that what it shows may still change (`stable='false'`).
-    Unstable,
-    /// Something was removed from the archive since, which may have been it.
-    Removed,
-    /// Reading it failed.
-    Failed(RequestError),
-}
-
-impl fmt::Display for CannotTell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoArchive => f.write_str("the room has no archive to look into"),
-            Self::AnchorExpired => {
-                f.write_str("the archive no longer reaches back to when it was sent")
-            }
-            Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
-            Self::Unstable => f.write_str("what the archive shows may still change"),
-            Self::Removed => f.write_str("something was removed there, which may have been it"),
-            Self::Failed(error) => write!(f, "the archive could not be read: {error}"),
-        }
-    }
-}
-
-/// Progress and outcome of a fetch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FetchEvent {
-    /// A page, its messages in the order of the archive. Pages of a fetch
-    /// towards the past come newest page first.
-    Page(Vec<Message>),
-    /// All pages were given.
-    Done {
-        /// Where to go on: after the newest message given.
-        next: Cursor,
-        /// Nothing lay behind `next` when the archive was asked.
-        complete: bool,
-    },
-    /// A page failed. The pages given before are whole and without a hole.
-    Failed(RequestError),
-}
-
-/// Why a request failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// Refused by whom it was asked of.
-    Refused(StanzaError),
-    /// The archive does not know the cursor.
-    CursorExpired,
-    /// There is no such room, or it was left.
-    NoSuchRoom,
-    /// The room has no archive.
-    ArchiveUnsupported,
-    /// The archive's answers contradict each other; what, in words.
-    Inconsistent(&'static str),
-    /// No answer in time.
-    TimedOut,
-    /// The stream ended for good.
-    Offline,
-}
-
-impl RequestError {
-    /// Whether somebody refused with `<item-not-found/>`.
-    pub(crate) fn is_item_not_found(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.condition == Condition::ItemNotFound)
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => write!(f, "refused: {error}"),
-            Self::CursorExpired => f.write_str("the archive no longer knows the cursor"),
-            Self::NoSuchRoom => f.write_str("there is no such room"),
-            Self::ArchiveUnsupported => f.write_str("the room has no archive"),
-            Self::Inconsistent(what) => write!(f, "the archive contradicts itself: {what}"),
-            Self::TimedOut => f.write_str("no answer in time"),
-            Self::Offline => f.write_str("not connected"),
-        }
-    }
-}
-
-impl core::error::Error for RequestError {}
-
-/// What an entity is and can do (XEP-0030 v2.5.0, sections 3 and 4).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct DiscoInfo {
-    /// Its identities as (category, type), at most 32.
-    pub identities: Vec<(String, String)>,
-    /// Its features, at most 256.
-    pub features: Vec<String>,
-    /// Entities it names, at most 256. Filled by a discovery of items only.
-    pub items: Vec<String>,
-}
-
-impl DiscoInfo {
-    /// Whether the feature is announced.
-    #[must_use]
-    pub fn has(&self, feature: &str) -> bool {
-        self.features.iter().any(|f| f == feature)
-    }
 }
