@@ -1,9 +1,14 @@
-//! One session, cut at every byte: login, stream management, join, posts, live messages,
-//! catch-up, leave; in both directions; by FIN, RST and silence; with resumption and
-//! without; on the model with Prosody's habits. After each cut all is well again, and every rule has to hold.
+//! One session, disturbed at every place there is: login, stream management, join, posts,
+//! live messages, catch-up, leave; on the models of both servers, with resumption and
+//! without. Afterwards all is well again, and every rule has to hold.
 //!
-//! A release build tries every byte, a debug build every 61st; `PARLEY_STRIDE=1` tries
-//! every one there too.
+//! - cut at every byte, in both directions, by FIN, RST and silence;
+//! - every stanza of the server doubled, dropped, and swapped with the next;
+//! - every timer of the client late, by a second and by a minute. That early calls change
+//!   nothing is for `tests/simulation.rs`.
+//!
+//! A release build cuts at every byte, a debug build at every 61st; `PARLEY_STRIDE=1` tries
+//! every one there too. Stanzas and timers are all tried in both.
 
 #![cfg(feature = "sim")]
 #![allow(
@@ -18,7 +23,8 @@ use std::rc::Rc;
 
 use parley_xmpp::Instant;
 use parley_xmpp::sim::plan::Plan;
-use parley_xmpp::sim::{Happening, Pulling, Watch, run};
+use parley_xmpp::sim::server::Note;
+use parley_xmpp::sim::{Happening, Pulling, Report, Watch, run};
 
 /// The session of host 0; host 1 is who it talks to.
 const SESSION: &str = r#"
@@ -43,14 +49,43 @@ at 6s host 0 join red@muc.parley.local
 at 6s host 0 follow red@muc.parley.local
 "#;
 
-/// Whether the cut came to be.
-#[derive(Default)]
-struct Broken(bool);
+/// How many posts there are: of host 1, which nothing befalls, and in all.
+const BY_THE_OTHER: u64 = 5;
+const POSTS: u64 = 8;
 
-impl Watch for Broken {
+/// Whether the disturbance came to be, and which stanzas it was about.
+#[derive(Default)]
+struct Came {
+    broken: bool,
+    tampered: Vec<String>,
+}
+
+impl Watch for Came {
     fn see(&mut self, _: Instant, happening: &Happening<'_>) {
-        self.0 |= matches!(happening, Happening::Broken { .. });
+        match happening {
+            Happening::Broken { .. } => self.broken = true,
+            Happening::Noted(Note::Tampered { stanzas, .. }) => self.tampered.clone_from(stanzas),
+            _ => {}
+        }
     }
+}
+
+/// Runs the session of a server with one more line.
+fn session(server: &str, line: &str) -> (Report, Came, String) {
+    let plan = format!(
+        "plan 1\nseed 1\nserver {server} page-cap 2\n\
+         weather latency 0.01s jitter 0s packet 1460\nhost u0\nhost u1\nat 0s {line}{SESSION}"
+    );
+    let parsed = Plan::parse(&plan).expect("a plan");
+    let came = Rc::new(RefCell::new(Came::default()));
+    let watchers: Vec<Box<dyn Watch>> = vec![Box::new(Rc::clone(&came))];
+    let report = run(&parsed, Pulling::default(), watchers);
+    let came = came.take();
+    (report, came, plan)
+}
+
+fn count(report: &Report, path: &str) -> u64 {
+    report.tally.get(path).copied().unwrap_or(0)
 }
 
 fn stride() -> u64 {
@@ -61,25 +96,26 @@ fn stride() -> u64 {
 /// Cuts the session of one server in one direction, at every byte there is.
 fn cut_everywhere(server: &str, from: &str) {
     let stride = stride();
-    let (mut runs, mut failed) = (0, Vec::new());
+    let (mut runs, mut resumed, mut committed) = (0, 0, 0);
+    let mut failed = Vec::new();
     for how in ["fin", "reset", "silence"] {
         let mut after = 0;
         let before = runs;
         loop {
-            let plan = format!(
-                "plan 1\nseed 1\nserver {server} page-cap 2\n\
-                 weather latency 0.01s jitter 0s packet 1460\nhost u0\nhost u1\n\
-                 at 0s cut host 0 from {from} after {after} how {how}{SESSION}"
-            );
-            let parsed = Plan::parse(&plan).expect("a plan");
-            let broken = Rc::new(RefCell::new(Broken::default()));
-            let watchers: Vec<Box<dyn Watch>> = vec![Box::new(Rc::clone(&broken))];
-            let report = run(&parsed, Pulling::default(), watchers);
+            let line = format!("cut host 0 from {from} after {after} how {how}");
+            let (report, came, plan) = session(server, &line);
             if let Some((at, violation)) = report.violations.first() {
                 failed.push(format!("{at:?} {violation:?}\n{plan}"));
             }
+            let posts = count(&report, "post committed");
+            assert!(posts >= BY_THE_OTHER, "{posts} committed:\n{plan}");
+            if how != "silence" {
+                assert_eq!(posts, POSTS, "not all are committed:\n{plan}");
+            }
+            committed += posts;
+            resumed += u64::from(count(&report, "resumed") > 0);
             // The session is over before that byte: it was cut everywhere.
-            if !broken.borrow().0 {
+            if !came.broken {
                 break;
             }
             runs += 1;
@@ -87,30 +123,118 @@ fn cut_everywhere(server: &str, from: &str) {
         }
         assert!(runs > before + 30, "{how}: {runs}");
     }
-    println!("{server}, bytes from the {from}: {runs} sessions, cut at each {stride}. byte");
+    println!(
+        "{server}, bytes from the {from}: {runs} sessions, cut at each {stride}. byte; \
+         {resumed} resumed, {committed} posts committed"
+    );
     let first = failed.first();
     assert!(failed.is_empty(), "{} of {runs}: {first:?}", failed.len());
     assert!(runs > 100, "only {runs} sessions: nothing was cut");
+    if server.contains("resumption") {
+        // Most of the bytes come after the login.
+        assert!(resumed > runs / 3, "{resumed} of {runs} were resumed");
+    } else {
+        assert_eq!(resumed, 0, "resumed without resumption");
+    }
 }
 
-// Four tests, so that they run beside each other.
+/// Whether nothing could tell the client what was done to these stanzas: a page of an
+/// archive names its first item and its last (XEP-0059, section 2.2), not those between;
+/// and what is said in a room is in the order in which it comes.
+fn is_beyond(how: &str, stanzas: &[String]) -> bool {
+    let result = |text: &String| text.contains("<result ");
+    let said = |text: &String| text.contains("type='groupchat'");
+    match how {
+        "drop" => stanzas.iter().any(result),
+        "swap" => stanzas.iter().all(result) || stanzas.iter().all(said),
+        _ => false,
+    }
+}
+
+/// Tampers with every stanza for host 0.
+fn tamper_everywhere(server: &str) {
+    let (mut runs, mut beyond) = (0, 0);
+    let mut failed = Vec::new();
+    for how in ["double", "drop", "swap"] {
+        for after in 0.. {
+            let (report, came, plan) = session(server, &format!("tamper u0 after {after} {how}"));
+            if came.tampered.is_empty() {
+                assert!(after > 25, "{how}: only {after} stanzas");
+                break;
+            }
+            runs += 1;
+            let excused = is_beyond(how, &came.tampered);
+            for (at, violation) in report.violations {
+                if excused && ["S3", "S4", "S5"].contains(&violation.rule) {
+                    beyond += 1;
+                    break;
+                }
+                failed.push(format!("{at:?} {violation:?}\n{:?}\n{plan}", came.tampered));
+            }
+        }
+    }
+    println!("{server}: {runs} stanzas tampered with, {beyond} of them beyond the client");
+    let first = failed.first().map_or("", String::as_str);
+    assert!(failed.is_empty(), "{} of {runs}: {first}", failed.len());
+}
+
+/// Lets every timer of host 0 go off late.
+fn late_everywhere(server: &str) {
+    let (mut runs, mut failed) = (0, Vec::new());
+    for by in ["1s", "60s"] {
+        for after in 0..25 {
+            let line = format!("skew host 0 after {after} by {by}");
+            let (report, _, plan) = session(server, &line);
+            runs += 1;
+            for (at, violation) in &report.violations {
+                failed.push(format!("{at:?} {violation:?}\n{plan}"));
+            }
+            let posts = count(&report, "post committed");
+            assert_eq!(posts, POSTS, "not all are committed:\n{plan}");
+        }
+    }
+    let first = failed.first().map_or("", String::as_str);
+    assert!(failed.is_empty(), "{} of {runs}: {first}", failed.len());
+}
+
+const SERVERS: [&str; 4] = [
+    "prosody",
+    "prosody resumption",
+    "ejabberd",
+    "ejabberd resumption",
+];
 
 #[test]
-fn from_the_host() {
-    cut_everywhere("prosody", "host");
+fn every_stanza_of_the_server_doubled_dropped_and_swapped() {
+    for server in SERVERS {
+        tamper_everywhere(server);
+    }
 }
 
 #[test]
-fn from_the_server() {
-    cut_everywhere("prosody", "server");
+fn every_timer_late() {
+    for server in SERVERS {
+        late_everywhere(server);
+    }
 }
 
-#[test]
-fn from_the_host_with_resumption() {
-    cut_everywhere("prosody resumption", "host");
+/// Tests of their own, so that they run beside each other.
+macro_rules! cuts {
+    ($($name:ident: $server:literal from $from:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            cut_everywhere($server, $from);
+        }
+    )*};
 }
 
-#[test]
-fn from_the_server_with_resumption() {
-    cut_everywhere("prosody resumption", "server");
+cuts! {
+    prosody_from_the_host: "prosody" from "host",
+    prosody_from_the_server: "prosody" from "server",
+    prosody_from_the_host_with_resumption: "prosody resumption" from "host",
+    prosody_from_the_server_with_resumption: "prosody resumption" from "server",
+    ejabberd_from_the_host: "ejabberd" from "host",
+    ejabberd_from_the_server: "ejabberd" from "server",
+    ejabberd_from_the_host_with_resumption: "ejabberd resumption" from "host",
+    ejabberd_from_the_server_with_resumption: "ejabberd resumption" from "server",
 }

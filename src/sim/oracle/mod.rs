@@ -12,9 +12,9 @@
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
 //! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
 //! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |
-//! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read. That its proof is valid cannot be seen here: the model server never lies, so this is for `tests/negotiation.rs` |
+//! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read; and none goes on after a [false proof](crate::sim::server::Operation::FalseProof) |
 //! | S11 | no errors for messages | nor for presences; each request of the server is answered once |
-//! | S12 | answers only from whom was asked | not checked: nobody in these worlds lies. `tests/conformance.rs` does |
+//! | S12 | answers only from whom was asked | what a [lie](crate::sim::server::Lie) says is never told |
 //! | S13 | bounds | events and bytes of one instant, messages of a fetch. The collections inside an engine cannot be seen from outside |
 //! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant |
 //! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
@@ -55,7 +55,7 @@ use core::time::Duration;
 use crate::Instant;
 use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
-use crate::sim::server::{Note, Operation, Removal};
+use crate::sim::server::{MARK, Note, Operation, Removal};
 use found::Found;
 use host::Host;
 use truth::Truth;
@@ -94,6 +94,8 @@ pub struct Oracle {
     truth: Truth,
     hosts: BTreeMap<HostId, Host>,
     links: BTreeMap<LinkId, Wire>,
+    /// Somebody told a lie, which is marked.
+    lied: bool,
     healed: Option<Instant>,
     found: Found,
 }
@@ -113,6 +115,7 @@ impl Oracle {
             truth: Truth::default(),
             hosts: BTreeMap::new(),
             links: BTreeMap::new(),
+            lied: false,
             healed: None,
             found: Found::default(),
         }
@@ -204,6 +207,18 @@ impl Oracle {
             Note::RoomGone { .. } => found.count("room gone"),
             Note::Left { told: false, .. } => found.count("put out without a word"),
             Note::Unarchived { .. } => found.count("unarchived"),
+            Note::Accepted {
+                archive_id: None, ..
+            } => found.count("not archived"),
+            Note::Garbled { .. } => found.count("page garbled"),
+            Note::Forged { .. } => {
+                found.count("lied to");
+                self.lied = true;
+            }
+            Note::FalseProof { .. } => found.count("false proof"),
+            Note::Trusted { account, .. } => {
+                found.violate("S10", format!("{account} goes on after a false proof"));
+            }
             _ => {}
         }
     }
@@ -214,18 +229,25 @@ impl Oracle {
             Fault::Server(Operation::Crash { .. }) => self.truth.crashed = Some(self.found.now),
             Fault::Server(
                 Operation::ArchiveLag(_)
+                | Operation::Unsettle { .. }
+                | Operation::Tamper { .. }
                 | Operation::RestartRooms { told: false }
                 | Operation::Remove {
                     how: Removal::Silent,
                     ..
                 },
             ) => self.truth.be_lenient(),
+            Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
             _ => {}
         }
         if let Some(id) = fault.host() {
             let host = self.hosts.entry(id).or_default();
             match fault {
-                Fault::Freeze { .. } | Fault::Ignore { .. } | Fault::Restart { .. } => {
+                Fault::Freeze { .. }
+                | Fault::Ignore { .. }
+                | Fault::Skew { .. }
+                | Fault::Restart { .. }
+                | Fault::Restore { .. } => {
                     host.disturbed = true;
                 }
                 Fault::Leap { by, .. } => {
@@ -241,7 +263,7 @@ impl Oracle {
                 host.locked_out = !right;
             }
         }
-        if fault.kind() == FaultKind::Restart {
+        if matches!(fault.kind(), FaultKind::Restart | FaultKind::Restore) {
             self.found.count("killed");
         }
     }
@@ -255,6 +277,7 @@ impl Oracle {
         };
         host.works(0, bytes.len(), &mut self.found);
         let before = wire.talk.stanzas;
+        wire.talk.closing |= host.closing.is_some();
         wire.wrote(bytes, self.tls, &mut host.sm, &mut self.found);
         if wire.talk.stanzas >= STANZAS && before < STANZAS {
             let what = format!("{STANZAS} stanzas written over one link");
@@ -364,6 +387,10 @@ impl Watch for Oracle {
                 }
             }
             Happening::Told { host, event } => {
+                if self.lied && format!("{event:?}").contains(MARK) {
+                    let what = format!("a lie is told on: {event:?}");
+                    self.found.violate("S12", what);
+                }
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.works(1, 0, &mut self.found);
                     host.told(event, &mut self.truth, &mut self.found);

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::sim::server::Note;
+use crate::sim::server::{Note, STRANGER};
 use crate::{Cursor, Instant, Message};
 
 /// All rooms there ever were.
@@ -15,6 +15,8 @@ pub(super) struct Truth {
     /// When the server last crashed: what its archives lose then is lost, not let go.
     pub(super) crashed: Option<Instant>,
     lenient: bool,
+    /// Archives fail to take messages.
+    pub(super) archiving_fails: bool,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -57,8 +59,8 @@ pub(super) struct Account {
     pub(super) committed: u32,
     /// How often the room accepted it.
     pub(super) accepted: u32,
-    /// How often a crash took it out of the archive again: who then looks for it does
-    /// right to send it again, since the room does not have it.
+    /// How often a crash took it out of the archive again, or it never came there: who
+    /// then looks for it does right to send it again, since the room does not have it.
     pub(super) lost: u32,
 }
 
@@ -111,6 +113,7 @@ impl Truth {
                 body,
                 ..
             } => {
+                let unarchived = self.archiving_fails && archive_id.is_none();
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
                 let index = room.items.len();
@@ -131,6 +134,13 @@ impl Truth {
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
                 account.accepted = account.accepted.saturating_add(1);
+                if unarchived {
+                    // Who looks for it does not find it either.
+                    account.lost = account.lost.saturating_add(1);
+                }
+                if nick == STRANGER {
+                    account.asked = account.asked.saturating_add(1);
+                }
                 account.verdict()
             }
             Note::Archived { room, archive_id } => {

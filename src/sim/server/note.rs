@@ -1,6 +1,7 @@
 //! What a server did, in truth: for whoever checks what its clients believe.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::ConnectionId;
 use crate::StreamCondition;
@@ -102,6 +103,39 @@ pub enum Note {
         room: String,
         /// Its place.
         archive_id: String,
+    },
+    /// A page of an archive went out that is not as it should be.
+    Garbled {
+        /// The room.
+        room: String,
+    },
+    /// A stanza was sent twice, not at all, or not in its turn.
+    Tampered {
+        /// The account that it was for.
+        account: String,
+        /// The stanza, and the one that went before it instead.
+        stanzas: Vec<String>,
+    },
+    /// Somebody lied to a client. What has the marker in its text may never be told.
+    Forged {
+        /// The account.
+        account: String,
+        /// What the lie is marked with.
+        marker: String,
+    },
+    /// A login was said to have succeeded by somebody who does not know the password.
+    FalseProof {
+        /// Over which connection.
+        connection: ConnectionId,
+        /// Whose login.
+        account: String,
+    },
+    /// A client went on with a login of which that was said: rule S10 is broken.
+    Trusted {
+        /// Over which connection.
+        connection: ConnectionId,
+        /// The account.
+        account: String,
     },
     /// A message cannot be seen in the archive any more: expired, retracted or lost.
     Unarchived {
