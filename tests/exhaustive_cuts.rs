@@ -2,7 +2,8 @@
 //! live messages, catch-up, leave; on the models of both servers, with resumption and
 //! without. Afterwards all is well again, and every rule has to hold.
 //!
-//! - cut at every byte, in both directions, by FIN, RST and silence;
+//! - cut at every byte, in both directions, by FIN, RST and silence (on the model with
+//!   ejabberd's habits by one of them in turn);
 //! - every stanza of the server doubled, dropped, and swapped with the next;
 //! - every timer of the client late, by a second and by a minute. That early calls change
 //!   nothing is for `tests/simulation.rs`.
@@ -88,18 +89,30 @@ fn count(report: &Report, path: &str) -> u64 {
     report.tally.get(path).copied().unwrap_or(0)
 }
 
+/// How many posts are committed; each has an outcome, and who is left alone commits all.
+fn outcomes(report: &Report, plan: &str) -> u64 {
+    let committed = count(report, "post committed");
+    assert!(committed >= BY_THE_OTHER, "{committed} committed:\n{plan}");
+    let others = ["post not sent", "post unknown", "post rejected"];
+    let others: u64 = others.iter().map(|path| count(report, path)).sum();
+    assert_eq!(committed + others, POSTS, "outcomes:\n{plan}");
+    committed
+}
+
 fn stride() -> u64 {
     let usual = if cfg!(debug_assertions) { 61 } else { 1 };
     std::env::var("PARLEY_STRIDE").map_or(usual, |text| text.parse().expect("a number"))
 }
 
-/// Cuts the session of one server in one direction, at every byte there is.
+/// Cuts the session of one server in one direction, at every byte there is: on Prosody
+/// each in all three ways, on ejabberd in one of them in turn.
 fn cut_everywhere(server: &str, from: &str) {
-    let stride = stride();
-    let (mut runs, mut resumed, mut committed) = (0, 0, 0);
+    let in_turn = server.contains("ejabberd");
+    let stride = stride() * if in_turn { 3 } else { 1 };
+    let (mut runs, mut sessions, mut resumed, mut committed) = (0, 0, 0, 0);
     let mut failed = Vec::new();
-    for how in ["fin", "reset", "silence"] {
-        let mut after = 0;
+    for (how, turn) in [("fin", 0), ("reset", 1), ("silence", 2)] {
+        let mut after = if in_turn { turn * stride / 3 } else { 0 };
         let before = runs;
         loop {
             let line = format!("cut host 0 from {from} after {after} how {how}");
@@ -107,12 +120,8 @@ fn cut_everywhere(server: &str, from: &str) {
             if let Some((at, violation)) = report.violations.first() {
                 failed.push(format!("{at:?} {violation:?}\n{plan}"));
             }
-            let posts = count(&report, "post committed");
-            assert!(posts >= BY_THE_OTHER, "{posts} committed:\n{plan}");
-            if how != "silence" {
-                assert_eq!(posts, POSTS, "not all are committed:\n{plan}");
-            }
-            committed += posts;
+            committed += outcomes(&report, &plan);
+            sessions += 1;
             resumed += u64::from(count(&report, "resumed") > 0);
             // The session is over before that byte: it was cut everywhere.
             if !came.broken {
@@ -121,7 +130,7 @@ fn cut_everywhere(server: &str, from: &str) {
             runs += 1;
             after += stride;
         }
-        assert!(runs > before + 30, "{how}: {runs}");
+        assert!(runs > before + 10, "{how}: {runs}");
     }
     println!(
         "{server}, bytes from the {from}: {runs} sessions, cut at each {stride}. byte; \
@@ -129,7 +138,10 @@ fn cut_everywhere(server: &str, from: &str) {
     );
     let first = failed.first();
     assert!(failed.is_empty(), "{} of {runs}: {first:?}", failed.len());
-    assert!(runs > 100, "only {runs} sessions: nothing was cut");
+    assert!(runs > 30, "only {runs} sessions: nothing was cut");
+    // What is not is the cut host's: it leaves the room before it is back, or is silent.
+    let share = committed * 100 / (sessions * POSTS);
+    assert!(share >= 75, "only {share} % of all posts are committed");
     if server.contains("resumption") {
         // Most of the bytes come after the login.
         assert!(resumed > runs / 3, "{resumed} of {runs} were resumed");
@@ -156,13 +168,10 @@ fn tamper_everywhere(server: &str) {
     let (mut runs, mut beyond) = (0, 0);
     let mut failed = Vec::new();
     for how in ["double", "drop", "swap"] {
-        for after in 0.. {
+        let before = runs;
+        for after in 0..60 {
             let (report, came, plan) = session(server, &format!("tamper u0 after {after} {how}"));
-            if came.tampered.is_empty() {
-                assert!(after > 25, "{how}: only {after} stanzas");
-                break;
-            }
-            runs += 1;
+            runs += usize::from(!came.tampered.is_empty());
             let excused = is_beyond(how, &came.tampered);
             for (at, violation) in report.violations {
                 if excused && ["S3", "S4", "S5"].contains(&violation.rule) {
@@ -172,6 +181,7 @@ fn tamper_everywhere(server: &str) {
                 failed.push(format!("{at:?} {violation:?}\n{:?}\n{plan}", came.tampered));
             }
         }
+        assert!(runs > before + 25, "{server}, {how}: {before} to {runs}");
     }
     println!("{server}: {runs} stanzas tampered with, {beyond} of them beyond the client");
     let first = failed.first().map_or("", String::as_str);
@@ -189,8 +199,7 @@ fn late_everywhere(server: &str) {
             for (at, violation) in &report.violations {
                 failed.push(format!("{at:?} {violation:?}\n{plan}"));
             }
-            let posts = count(&report, "post committed");
-            assert_eq!(posts, POSTS, "not all are committed:\n{plan}");
+            outcomes(&report, &plan);
         }
     }
     let first = failed.first().map_or("", String::as_str);

@@ -149,7 +149,12 @@ impl Host {
                 };
                 self.rooms.insert(*id, membership);
             }
-            Request::Leave(_) | Request::Grant(..) => {}
+            Request::Leave(id) => {
+                if self.rooms.get(id).is_some_and(|room| !room.joined) {
+                    found.count("left while joining");
+                }
+            }
+            Request::Grant(..) => {}
             Request::Post(room, post, id) => {
                 let Some(room) = self.rooms.get(room) else {
                     return;
@@ -197,7 +202,12 @@ impl Host {
                 self.rests = false;
                 self.attempts.clear();
             }
-            Request::Close => self.closing = self.closing.or(Some(found.now)),
+            Request::Close => {
+                if self.posts.values().any(|post| !post.resolved) {
+                    found.count("closed with posts in flight");
+                }
+                self.closing = self.closing.or(Some(found.now));
+            }
         }
     }
 

@@ -210,6 +210,7 @@ impl Oracle {
             Note::Accepted {
                 archive_id: None, ..
             } => found.count("not archived"),
+            Note::Unstable { .. } => found.count("page may change"),
             Note::Garbled { .. } => found.count("page garbled"),
             Note::Forged { .. } => {
                 found.count("lied to");

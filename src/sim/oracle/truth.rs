@@ -29,6 +29,7 @@ pub(super) struct Room {
     pub(super) items: Vec<Item>,
     by_id: BTreeMap<String, usize>,
     by_origin: BTreeMap<String, usize>,
+    last_by_origin: BTreeMap<String, usize>,
     /// What became of posts with the same text.
     pub(super) accounts: BTreeMap<String, Account>,
 }
@@ -122,6 +123,7 @@ impl Truth {
                 }
                 if let Some(id) = origin_id {
                     room.by_origin.entry(id.clone()).or_insert(index);
+                    room.last_by_origin.insert(id.clone(), index);
                 }
                 room.items.push(Item {
                     id: archive_id.clone(),
@@ -212,7 +214,8 @@ impl Room {
     pub(super) fn find(&self, message: &Message) -> Option<usize> {
         let index = match (&message.id, &message.origin_id) {
             (Some(id), _) => self.by_id.get(id.as_str()),
-            (None, Some(origin_id)) => self.by_origin.get(origin_id),
+            // What was lost may have been said again: it is the last that was heard.
+            (None, Some(origin_id)) => self.last_by_origin.get(origin_id),
             (None, None) => None,
         };
         let index = *index?;

@@ -355,7 +355,7 @@ impl Hub {
         }
     }
 
-    fn deliver_one(&mut self, session: SessionId, stanza: &[u8]) {
+    pub(super) fn deliver_one(&mut self, session: SessionId, stanza: &[u8]) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };

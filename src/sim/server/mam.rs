@@ -388,6 +388,9 @@ impl Room {
 fn finish(hub: &mut Hub, session: SessionId, jid: &str, iq: &str, page: &Page<'_>, swapped: bool) {
     let prosody = hub.is_prosody();
     let count = Hub::decimal(page.count);
+    if !page.stable {
+        hub.note(Note::Unstable { room: jid.into() });
+    }
     let (mut first, mut last) = (page.rows.first(), page.rows.last());
     if swapped {
         core::mem::swap(&mut first, &mut last);

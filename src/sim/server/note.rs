@@ -104,6 +104,11 @@ pub enum Note {
         /// Its place.
         archive_id: String,
     },
+    /// A page of an archive went out that may still change, and says so.
+    Unstable {
+        /// The room.
+        room: String,
+    },
     /// A page of an archive went out that is not as it should be.
     Garbled {
         /// The room.

@@ -105,7 +105,7 @@ impl Model {
         self.stanza_limit = None;
         self.refused_logins.clear();
         self.false_proofs.clear();
-        self.hub.tampers.clear();
+        self.hub.end_tampering();
         self.forger.answers.clear();
     }
 

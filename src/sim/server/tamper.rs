@@ -14,7 +14,7 @@ pub(super) struct Tamper {
     left: u32,
     how: Tampering,
     /// The stanza that waits for the next one.
-    held: Option<Vec<u8>>,
+    held: Option<(SessionId, Vec<u8>)>,
 }
 
 impl Tamper {
@@ -44,10 +44,10 @@ impl Hub {
             (Tampering::Double, _) => (vec![stanza.clone(), stanza.clone()], vec![stanza]),
             (Tampering::Drop, _) => (Vec::new(), vec![stanza]),
             (Tampering::Swap, None) => {
-                tamper.held = Some(stanza);
+                tamper.held = Some((session, stanza));
                 return Some(Vec::new());
             }
-            (Tampering::Swap, Some(held)) => {
+            (Tampering::Swap, Some((_, held))) => {
                 let swapped = vec![stanza, held];
                 (swapped.clone(), swapped)
             }
@@ -59,5 +59,14 @@ impl Hub {
             stanzas: tampered.into_iter().map(text).collect(),
         });
         Some(instead)
+    }
+
+    /// Nothing more is tampered with; what waits for the next stanza goes now.
+    pub(super) fn end_tampering(&mut self) {
+        for tamper in core::mem::take(&mut self.tampers).into_values() {
+            if let Some((session, stanza)) = tamper.held {
+                self.deliver_one(session, &stanza);
+            }
+        }
     }
 }

@@ -255,7 +255,8 @@ impl Host {
         let late = self.trouble.late();
         let deadline = process.engine.wants().deadline;
         let due = deadline.is_some_and(|deadline| deadline.at.plus(late) <= clock);
-        if due || pulling.early {
+        // What is to be late is not told early.
+        if due || (pulling.early && late.is_zero()) {
             process.engine.handle_timeout(clock);
         }
         if due {
