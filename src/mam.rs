@@ -259,11 +259,21 @@ impl Pager {
         let Some(open) = self.open.take() else {
             return Err("an answer to no question");
         };
-        let items = open.items;
+        let mut items = open.items;
         if open.overfull {
             self.page = u32::try_from(items.len()).unwrap_or(u32::MAX).max(1);
         } else {
             agree(&items, fin)?;
+        }
+        // What we stand on was given before: an item after, or before, which the page
+        // was to lie is not on it (XEP-0059, section 2.2), whatever the server thinks.
+        let stands_on = |item: Option<&Item>| item.map(|item| &item.id) == self.position.as_ref();
+        if self.position.is_some() {
+            match self.direction {
+                Direction::Forward if stands_on(items.front()) => drop(items.pop_front()),
+                Direction::Backward if stands_on(items.back()) => drop(items.pop_back()),
+                Direction::Forward | Direction::Backward => {}
+            }
         }
         let edge = match self.direction {
             Direction::Forward => items.back(),
@@ -432,6 +442,33 @@ mod tests {
         let page = pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
         assert!(page.messages.is_empty() && !page.complete);
         assert_eq!(pager.open("r".to_string(), 50).0, Page::After(id("b")));
+    }
+
+    #[test]
+    fn q03_the_item_that_a_page_was_to_lie_beyond_is_not_on_it() {
+        for (direction, edge, page) in [
+            (Direction::Forward, "b", ["b", "c", "d"]),
+            (Direction::Backward, "e", ["c", "d", "e"]),
+        ] {
+            let mut pager = Pager::new(direction, Some(id(edge)), 50);
+            pager.open("q".to_string(), 50);
+            for text in page {
+                pager.take(text, message(text));
+            }
+            let fin = fin(true, page.first().copied(), page.last().copied());
+            let whole = pager.close(&fin).unwrap();
+            let ids = whole.messages.iter().filter_map(|m| m.id.as_ref());
+            assert_eq!(ids.map(ArchiveId::as_str).collect::<Vec<_>>(), ["c", "d"]);
+
+            // Alone, it is an empty page.
+            pager.open("r".to_string(), 50);
+            let edge = whole.newest.filter(|_| direction == Direction::Forward);
+            let edge = edge.map_or_else(|| "c".to_string(), |id| id.as_str().to_string());
+            pager.take(&edge, message("again"));
+            let fin = self::fin(true, Some(&edge), Some(&edge));
+            let whole = pager.close(&fin).unwrap();
+            assert!(whole.messages.is_empty() && whole.complete);
+        }
     }
 
     #[test]

@@ -30,24 +30,33 @@ const SEEDS: u64 = 100;
 /// Paths that a batch of [`SEEDS`] takes at least once: what is never walked is not tested.
 const SOMETIMES: &[&str] = &[
     "caught up again",
+    "closed with posts in flight",
     "conflict",
     "connection-timeout",
+    "expire-streams",
+    "false proof",
     "fetched past the cap",
     "followed to the end",
     "gap: archive failed",
     "gap: cursor expired",
+    "gap: overflow",
     "host-unknown",
     "internal-server-error",
     "join failed: offline",
     "join failed: refused",
     "join failed: timed out",
+    "joined under another nick",
+    "late",
     "left: banned",
     "left: destroyed",
     "left: kicked",
     "left: not a member",
     "left: shutdown",
     "left: technical",
+    "left while joining",
+    "lied to",
     "not-authorized",
+    "not archived",
     "offline: certificate",
     "offline: closed by the server",
     "offline: login refused",
@@ -56,6 +65,8 @@ const SOMETIMES: &[&str] = &[
     "offline: timed out",
     "offline: tls",
     "offline: transport",
+    "page garbled",
+    "page may change",
     "policy-violation",
     "post committed",
     "post not sent",
@@ -66,7 +77,9 @@ const SOMETIMES: &[&str] = &[
     "reset",
     "resource-constraint",
     "restarted",
+    "restore",
     "resumed",
+    "resumption failed, with h",
     "resumption failed, without h",
     "room created again",
     "stays away",
@@ -95,6 +108,7 @@ fn another_way(seed: u64) -> Pulling {
     Pulling {
         eager: turn == 0 || turn == 2,
         piece: pieces.get(turn).copied().unwrap_or(1),
+        early: turn == 1,
     }
 }
 
@@ -179,8 +193,13 @@ fn how_a_world_is_run_makes_no_difference() {
                 ..Pulling::default()
             },
             Pulling {
+                early: true,
+                ..Pulling::default()
+            },
+            Pulling {
                 eager: false,
                 piece: 7,
+                early: true,
             },
         ] {
             assert_eq!(usual, hash(pulling), "seed {seed}, {pulling:?}");

@@ -280,7 +280,12 @@ impl Log {
     /// Delivers a message that lies behind where the reader stands, unless it was.
     pub(super) fn deliver_late(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         let Some(id) = message.id.clone() else {
-            return self.deliver(cx, message);
+            // The archive failed to take it: nowhere else will it be found.
+            if !self.echoes.repeats(&message) {
+                self.credit = self.credit.saturating_sub(1);
+                self.tell(cx, Entry::Late(message));
+            }
+            return;
         };
         if !self.delivered.contains(&id) && self.audit.late.insert(id) {
             self.credit = self.credit.saturating_sub(1);

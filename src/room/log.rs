@@ -45,7 +45,7 @@ pub(crate) struct Log {
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
     pub(super) delivered: Recent<ArchiveId>,
-    echoes: Echoes,
+    pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The request for the page being received.
     asked: Option<u64>,

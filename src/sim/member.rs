@@ -211,6 +211,17 @@ impl Bot for Member {
                     self.keep(hands);
                 }
             }
+            Order::FollowNow(room) => {
+                if let Some(membership) = self.rooms.get_mut(room)
+                    && let Some(id) = membership.id
+                    && membership.subscription.is_none()
+                {
+                    membership.follows = true;
+                    membership.credit = PORTION;
+                    membership.subscription = hands.subscribe(id, &Start::Now, PORTION).ok();
+                    self.keep(hands);
+                }
+            }
             Order::Unfollow(room) => {
                 if let Some(membership) = self.rooms.get_mut(room) {
                     membership.follows = false;

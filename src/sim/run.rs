@@ -13,7 +13,7 @@ use crate::sim::bot::Bot;
 use crate::sim::happening::{Happening, Violation, Watch};
 use crate::sim::member::Member;
 use crate::sim::oracle::Oracle;
-use crate::sim::plan::{Plan, What};
+use crate::sim::plan::{Habits, Plan, What};
 use crate::sim::server::ServerSetup;
 use crate::sim::world::{Pulling, World};
 use crate::{Config, Instant};
@@ -59,10 +59,11 @@ pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Repo
     let oracle = Rc::new(RefCell::new(Oracle::new()));
     let mut world = build(plan, pulling, &oracle, watchers);
     for (number, account) in plan.hosts.iter().enumerate() {
-        let Some(config) = config(account, number) else {
+        let Some(config) = config(account, number, plan.habits) else {
             continue;
         };
-        let nick = account.clone();
+        let first = plan.hosts.first().filter(|_| plan.habits.one_nick);
+        let nick = first.unwrap_or(account).clone();
         let program = move || -> Box<dyn Bot> { Box::new(Member::new(&nick)) };
         world.add_host(config, Box::new(program));
     }
@@ -125,13 +126,17 @@ fn build(
 }
 
 /// The configuration of a host. Its resource is its own, so that a new process takes
-/// the place of the one before it.
-fn config(account: &str, number: usize) -> Option<Config> {
+/// the place of the one before it, unless hosts are to put each other out.
+fn config(account: &str, number: usize, habits: Habits) -> Option<Config> {
+    let number = if habits.one_resource { 0 } else { number };
     let config = Config::new(DOMAIN, account, &password(account)).ok()?;
     let mut config = config.resource(&format!("h{number}")).ok()?;
     config.limits.scram_iterations.0 = ROUNDS;
     // Five minutes by default: longer than a plan gives its clients to recover.
     config.timing.self_ping = SELF_PING;
+    if let Some(held) = habits.held {
+        config.limits.held_messages = usize::try_from(held).unwrap_or(usize::MAX);
+    }
     Some(config)
 }
 

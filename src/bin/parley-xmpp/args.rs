@@ -96,13 +96,15 @@ Example:
 const SIM_FAULTS: &str = "\
 Kinds of faults (--faults):
   links     cut, linger, stall, refuse, throttle, tls-fails, certificate
-  clients   freeze, ignore, small-writes, leap, restart
+  clients   freeze, ignore, small-writes, leap, skew, restart, restore
   server    crash, crash-loses-messages, crash-loses-rooms, stop, stream-error, stream-refused,
-            forget-streams, change-password
+            forget-streams, expire-streams, no-management, small-stanzas, change-password,
+            login-fails, disabled, clock-step
   rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
             rate-limit
-  archive   archive-lag, archive-lag-long, expire, retract, drop-result, drop-later,
-            fail-queries
+  archive   archive-lag, archive-lag-long, unsettle, expire, retract, drop-result, drop-later,
+            fail-queries, fail-archiving, garble
+  rivals    forge, false-proof, tamper
   `standard` is all that the client promises to bear; what is named beside it is drawn in any
   case. `all` has more, which is known to break rules";
 

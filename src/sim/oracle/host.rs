@@ -14,7 +14,7 @@ use super::{ATTEMPTS, BYTES_AT_ONCE, TOLD_AT_ONCE};
 use crate::sim::happening::{LinkId, Request};
 use crate::sim::plan::passes;
 use crate::{
-    AuthFailure, Event, Instant, JoinFailure, LeaveCause, OfflineCause, PostId, PostOutcome,
+    AuthFailure, Event, Instant, JoinFailure, LeaveCause, Nick, OfflineCause, PostId, PostOutcome,
     QueryId, Retry, RoomEvent, RoomId, SaslCondition, SubscriptionId, Timer, TransportFailureKind,
 };
 
@@ -66,6 +66,8 @@ pub(super) struct Host {
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) name: String,
+    /// The nick that was suggested.
+    nick: String,
     truth: usize,
     pub(super) asked: Instant,
     pub(super) joined: bool,
@@ -163,6 +165,10 @@ impl Host {
             Request::Join(join, id) => {
                 let membership = Membership {
                     name: join.room.as_str().into(),
+                    nick: match &join.nick {
+                        Nick::Chosen(nick) | Nick::Suggested(nick) => nick.clone(),
+                        Nick::Random => String::new(),
+                    },
                     truth: truth.room(join.room.as_str()),
                     asked: found.now,
                     joined: false,
@@ -171,7 +177,12 @@ impl Host {
                 };
                 self.rooms.insert(*id, membership);
             }
-            Request::Leave(_) | Request::Grant(..) => {}
+            Request::Leave(id) => {
+                if self.rooms.get(id).is_some_and(|room| !room.joined) {
+                    found.count("left while joining");
+                }
+            }
+            Request::Grant(..) => {}
             Request::Post(room, post, id) => {
                 let Some(room) = self.rooms.get(room) else {
                     return;
@@ -219,7 +230,12 @@ impl Host {
                 self.rests = false;
                 self.attempts.clear();
             }
-            Request::Close => self.closing = self.closing.or(Some(found.now)),
+            Request::Close => {
+                if self.posts.values().any(|post| !post.resolved) {
+                    found.count("closed with posts in flight");
+                }
+                self.closing = self.closing.or(Some(found.now));
+            }
         }
     }
 
@@ -311,8 +327,10 @@ impl Host {
     fn went_offline(&mut self, cause: &OfflineCause, retry: Retry, found: &mut Found) {
         self.online = false;
         self.offline = self.offline.saturating_add(1);
-        if self.offline > self.opened && *cause == OfflineCause::TimedOut(Timer::Connect) {
-            // It stood still for so long that it never got round to opening it.
+        let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
+        if self.offline > self.opened && unopened.contains(cause) {
+            // It stood still for so long that it never got round to opening it, or was
+            // told to end before it could.
             self.opened = self.opened.saturating_add(1);
         }
         if self.offline > self.opened {
@@ -364,6 +382,9 @@ impl Host {
                 room.entries = room.entries.saturating_add(1);
                 if room.entries > 1 {
                     found.count("rejoined");
+                }
+                if joined.nick != room.nick {
+                    found.count("joined under another nick");
                 }
                 if joined.created {
                     found.count(if room.entries > 1 {

@@ -210,6 +210,11 @@ impl Oracle {
             Note::RoomGone { .. } => found.count("room gone"),
             Note::Left { told: false, .. } => found.count("put out without a word"),
             Note::Unarchived { .. } => found.count("unarchived"),
+            Note::Accepted {
+                archive_id: None, ..
+            } => found.count("not archived"),
+            Note::Unstable { .. } => found.count("page may change"),
+            Note::Garbled { .. } => found.count("page garbled"),
             Note::Forged { .. } => found.count("lied to"),
             Note::FalseProof { account, .. } => {
                 found.count("let in without a proof");
@@ -230,15 +235,23 @@ impl Oracle {
         self.found.count(fault.kind().name());
         match fault {
             Fault::Server(Operation::Crash { .. }) => self.truth.crashed = Some(self.found.now),
-            Fault::Server(Operation::FailQueries { .. } | Operation::DropResult { .. }) => {
-                self.truth.reliable = false;
-            }
+            Fault::Server(
+                Operation::FailQueries { .. }
+                | Operation::DropResult { .. }
+                | Operation::Garble { .. }
+                | Operation::Tamper { .. },
+            ) => self.truth.reliable = false,
+            Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
             _ => {}
         }
         if let Some(id) = fault.host() {
             let host = self.hosts.entry(id).or_default();
             match fault {
-                Fault::Freeze { .. } | Fault::Ignore { .. } | Fault::Restart { .. } => {
+                Fault::Freeze { .. }
+                | Fault::Ignore { .. }
+                | Fault::Skew { .. }
+                | Fault::Restart { .. }
+                | Fault::Restore { .. } => {
                     host.disturbed = true;
                 }
                 Fault::Throttle { .. } | Fault::SmallWrites { .. } => host.slowed = true,
@@ -255,7 +268,7 @@ impl Oracle {
                 host.locked_out = !right;
             }
         }
-        if fault.kind() == FaultKind::Restart {
+        if matches!(fault.kind(), FaultKind::Restart | FaultKind::Restore) {
             self.found.count("killed");
         }
     }
@@ -269,6 +282,7 @@ impl Oracle {
         };
         host.works(0, bytes.len(), &mut self.found);
         let before = wire.talk.stanzas;
+        wire.talk.closing |= host.closing.is_some();
         wire.wrote(bytes, self.tls, &mut host.sm, &mut self.found);
         if wire.talk.stanzas >= STANZAS && before < STANZAS {
             let what = format!("{STANZAS} stanzas written over one link");

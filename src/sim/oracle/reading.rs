@@ -320,7 +320,7 @@ impl Reading {
                 found.violate("S3", format!("a page is out of order: {:?}", message.body));
             }
             if let Some(next) = next {
-                hole(truth, next, place, found);
+                hole(truth, next, place, self.asked, found);
             }
             next = Some(place.saturating_add(1));
             low = low.or(Some(place));
@@ -332,14 +332,14 @@ impl Reading {
                 if low < end {
                     found.violate("S2", String::from("pages of a fetch overlap"));
                 }
-                hole(truth, end, low, found);
+                hole(truth, end, low, self.asked, found);
                 self.given = Some((first, high));
             }
             (Some((first, end)), false) => {
                 if high > first {
                     found.violate("S2", String::from("pages of a fetch overlap"));
                 }
-                hole(truth, high, first, found);
+                hole(truth, high, first, self.asked, found);
                 self.given = Some((low, end));
             }
             (None, _) => {
@@ -347,7 +347,7 @@ impl Reading {
                     if low < start {
                         found.violate("S3", String::from("a fetch gives what it was told to skip"));
                     }
-                    hole(truth, start, low, found);
+                    hole(truth, start, low, self.asked, found);
                 }
                 self.given = Some((low, high));
             }
@@ -370,7 +370,7 @@ impl Reading {
             );
         }
         if self.forward {
-            hole(truth, end, place, found);
+            hole(truth, end, place, self.asked, found);
         }
         let behind = truth.items.iter().skip(place);
         let missed = behind
@@ -386,9 +386,12 @@ impl Reading {
 }
 
 /// A fetch passed from one place to another by.
-fn hole(truth: &Room, from: usize, to: usize, found: &mut Found) {
+fn hole(truth: &Room, from: usize, to: usize, asked: Instant, found: &mut Found) {
     let between = truth.items.get(from..to).unwrap_or_default();
-    if let Some(item) = between.iter().find(|item| item.is_kept()) {
+    // Where messages may come late, one may show after what was said later.
+    let shown = |item: &Item| item.shown.is_some_and(|shown| shown < asked);
+    let owed = |item: &&Item| item.is_kept() && shown(item);
+    if let Some(item) = between.iter().find(owed) {
         found.violate("S4", format!("a fetch passes by {:?}", item.body));
     }
 }

@@ -3,11 +3,13 @@
 
 use core::fmt;
 
+use crate::sim::server::MARK;
+
 /// What is in every password of a plan, and in nothing else that is said there.
 pub(super) const SECRET: &[u8] = b" secret";
 
 /// What liars mark their texts with.
-pub(super) const FORGED: &[u8] = b"forged:";
+pub(super) const FORGED: &[u8] = MARK.as_bytes();
 
 /// Looks for a word in what it is shown, in whatever pieces that comes. The word's first
 /// byte must not come again in it, so that a word half seen is no beginning of another.

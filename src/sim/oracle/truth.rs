@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::sim::server::Note;
+use crate::sim::server::{Note, STRANGER};
 use crate::{Cursor, Instant, Message};
 
 /// All rooms there ever were.
@@ -16,6 +16,8 @@ pub(super) struct Truth {
     pub(super) crashed: Option<Instant>,
     /// No query of an archive was made to fail so far.
     pub(super) reliable: bool,
+    /// Archives fail to take messages.
+    pub(super) archiving_fails: bool,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -25,6 +27,7 @@ pub(super) struct Room {
     pub(super) items: Vec<Item>,
     by_id: BTreeMap<String, usize>,
     by_origin: BTreeMap<String, usize>,
+    last_by_origin: BTreeMap<String, usize>,
     /// What became of posts with the same text.
     pub(super) accounts: BTreeMap<String, Account>,
     /// Who came in when, by full address.
@@ -65,8 +68,8 @@ pub(super) struct Account {
     pub(super) committed: u32,
     /// How often the room accepted it.
     pub(super) accepted: u32,
-    /// How often a crash took it out of the archive again: who then looks for it does
-    /// right to send it again, since the room does not have it.
+    /// How often a crash took it out of the archive again, or it never came there: who
+    /// then looks for it does right to send it again, since the room does not have it.
     pub(super) lost: u32,
 }
 
@@ -84,6 +87,7 @@ impl Default for Truth {
             by_name: BTreeMap::new(),
             crashed: None,
             reliable: true,
+            archiving_fails: false,
         }
     }
 }
@@ -119,6 +123,7 @@ impl Truth {
                 body,
                 ..
             } => {
+                let unarchived = self.archiving_fails && archive_id.is_none();
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
                 let index = room.items.len();
@@ -127,6 +132,7 @@ impl Truth {
                 }
                 if let Some(id) = origin_id {
                     room.by_origin.entry(id.clone()).or_insert(index);
+                    room.last_by_origin.insert(id.clone(), index);
                 }
                 room.items.push(Item {
                     id: archive_id.clone(),
@@ -139,6 +145,13 @@ impl Truth {
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
                 account.accepted = account.accepted.saturating_add(1);
+                if unarchived {
+                    // Who looks for it does not find it either.
+                    account.lost = account.lost.saturating_add(1);
+                }
+                if nick == STRANGER {
+                    account.asked = account.asked.saturating_add(1);
+                }
                 account.verdict()
             }
             Note::Archived { room, archive_id } => {
@@ -218,7 +231,8 @@ impl Room {
     pub(super) fn find(&self, message: &Message) -> Option<usize> {
         let index = match (&message.id, &message.origin_id) {
             (Some(id), _) => self.by_id.get(id.as_str()),
-            (None, Some(origin_id)) => self.by_origin.get(origin_id),
+            // What was lost may have been said again: it is the last that was heard.
+            (None, Some(origin_id)) => self.last_by_origin.get(origin_id),
             (None, None) => None,
         };
         let index = *index?;

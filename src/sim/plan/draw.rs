@@ -1,20 +1,20 @@
 //! Drawing a plan from a seed: who does what when, and what goes wrong.
 //!
 //! Each seed enables a random half of the kinds of faults (a swarm), so that faults
-//! that hide each other are also met apart. Workload, faults and weather are drawn
-//! from streams of their own.
+//! that hide each other are also met apart. Workload, faults, weather and habits are
+//! drawn from streams of their own. What a fault is made of is in [`trouble`](super::trouble).
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Fault, FaultKind, FaultKinds, LAG, Order, Plan, Step, Weather, What};
-use crate::sim::happening::{Ending, HostId, Side};
+use super::{Fault, FaultKind, FaultKinds, Habits, Order, Plan, Step, Weather, What};
+use crate::Instant;
+use crate::sim::happening::HostId;
 use crate::sim::random::Random;
 use crate::sim::run;
-use crate::sim::server::{Operation, Personality, Removal};
-use crate::{Instant, StreamCondition};
+use crate::sim::server::Personality;
 
 /// What plans are drawn like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,8 @@ impl Plan {
         let personality = profile.personality.unwrap_or(drawn);
         let resumption = !random.one_in(3);
         let page_cap = random.pick(&[5, 20, 50]).copied().unwrap_or(50);
-        let hosts: Vec<String> = (0..profile.hosts).map(|n| format!("u{n}")).collect();
+        let mut hosts: Vec<String> = (0..profile.hosts).map(|n| format!("u{n}")).collect();
+        let habits = habits(&mut Random::stream(seed, "plan.habits"), &mut hosts);
         let known = profile.rooms.clamp(1, ROOMS.len());
         let rooms = random.between(1, u64::try_from(known).unwrap_or(1));
         let rooms: Vec<String> = ROOMS
@@ -118,11 +119,15 @@ impl Plan {
             healed: profile.healed,
             steps: Vec::new(),
         };
-        draft.work(&mut Random::stream(seed, "plan.workload"), profile.posts);
+        let restarts = profile.faults > 0 && profile.kinds.has(FaultKind::Restart);
+        let work = &mut Random::stream(seed, "plan.workload");
+        draft.work(work, profile.posts, restarts);
+        draft.habits(&mut Random::stream(seed, "plan.habitual"), habits);
         let mut kinds = profile
             .kinds
             .without(FaultKind::Start)
-            .without(FaultKind::Admit);
+            .without(FaultKind::Admit)
+            .without(FaultKind::Backup);
         let beyond = FaultKinds::beyond_the_client_on(personality);
         kinds = kinds.except(beyond.except(profile.beyond));
         let slow = draft.trouble(&mut Random::stream(seed, "plan.faults"), profile, kinds);
@@ -138,6 +143,7 @@ impl Plan {
             page_cap,
             weather: weather(&mut Random::stream(seed, "plan.weather")),
             hosts,
+            habits,
             steps,
             heal_at,
             end_at: heal_at.plus(profile.healed).plus(patience),
@@ -158,35 +164,52 @@ fn weather(random: &mut Random) -> Weather {
     }
 }
 
+/// What is particular about the hosts, if anything is.
+fn habits(random: &mut Random, hosts: &mut [String]) -> Habits {
+    let mut habits = Habits {
+        one_nick: random.one_in(8),
+        one_resource: false,
+        held: None,
+    };
+    if let (true, [first, second, ..]) = (random.one_in(8), hosts) {
+        second.clone_from(first);
+        habits.one_resource = random.one_in(3);
+    }
+    if random.one_in(8) {
+        habits.held = u32::try_from(random.between(1, 3)).ok();
+    }
+    habits
+}
+
 /// A plan that is being drawn.
-struct Draft {
-    hosts: Vec<String>,
+pub(super) struct Draft {
+    pub(super) hosts: Vec<String>,
     rooms: Vec<String>,
-    heal_at: Instant,
+    pub(super) heal_at: Instant,
     healed: Duration,
     steps: Vec<Step>,
 }
 
 impl Draft {
-    fn add(&mut self, at: Instant, what: What) {
+    pub(super) fn add(&mut self, at: Instant, what: What) {
         self.steps.push(Step { at, what });
     }
 
-    fn order(&mut self, at: Instant, host: usize, order: Order) {
+    pub(super) fn order(&mut self, at: Instant, host: usize, order: Order) {
         self.add(at, What::Order(HostId(host), order));
     }
 
-    fn host(&self, random: &mut Random) -> usize {
+    pub(super) fn host(&self, random: &mut Random) -> usize {
         let hosts = u64::try_from(self.hosts.len()).unwrap_or(0);
         usize::try_from(random.below(hosts)).unwrap_or(0)
     }
 
-    fn room(&self, random: &mut Random) -> String {
+    pub(super) fn room(&self, random: &mut Random) -> String {
         random.pick(&self.rooms).cloned().unwrap_or_default()
     }
 
     /// What bots are told to do.
-    fn work(&mut self, random: &mut Random, posts: u32) {
+    fn work(&mut self, random: &mut Random, posts: u32, restarts: bool) {
         for host in 0..self.hosts.len() {
             for room in self.rooms.clone() {
                 let at = Instant::ZERO.plus(random.duration(Duration::from_secs(2)));
@@ -230,22 +253,59 @@ impl Draft {
             self.order(at, host, Order::Post(room, text));
         }
         for _ in 0..self.hosts.len().saturating_mul(2) {
-            self.whim(random, troubled);
+            self.whim(random, troubled, restarts);
         }
         if random.one_in(6) {
             let host = self.host(random);
             let at = self.heal_at.plus(self.healed / 2);
+            if random.one_in(2) {
+                self.last_words(random, at, host);
+            }
             self.order(at, host, Order::Close);
         }
     }
 
+    /// What the habits of hosts are there to show.
+    fn habits(&mut self, random: &mut Random, habits: Habits) {
+        if let (true, Some(account)) = (habits.one_resource, self.hosts.first().cloned()) {
+            // They put each other out, and one of them comes back.
+            let troubled = self.heal_at.since(Instant::ZERO);
+            for _ in 0..3 {
+                let at = Instant::ZERO.plus(random.duration(troubled));
+                self.recover(random, at, &account);
+            }
+        }
+        let last = self.hosts.len().saturating_sub(1);
+        if let (Some(held), true) = (habits.held, last > 0) {
+            // More is said than is held back while somebody asks where "now" is.
+            let room = self.room(random);
+            let at = Instant::ZERO.plus(Duration::from_secs(4));
+            self.order(at, last, Order::Unfollow(room.clone()));
+            self.order(at, last, Order::FollowNow(room.clone()));
+            for number in 0..held.saturating_add(12) {
+                let at = at.plus(Duration::from_millis(20).saturating_mul(number));
+                let text = format!("{number}: more than is held back");
+                self.order(at, 0, Order::Post(room.clone(), text));
+            }
+        }
+    }
+
+    /// Posts of a host that are on their way when it does something else.
+    fn last_words(&mut self, random: &mut Random, at: Instant, host: usize) {
+        let room = self.room(random);
+        for number in 0..random.between(1, 3) {
+            let text = format!("{} of {host}: last words {number}", at.as_micros());
+            self.order(at, host, Order::Post(room.clone(), text));
+        }
+    }
+
     /// Something that somebody does in between.
-    fn whim(&mut self, random: &mut Random, troubled: Duration) {
+    fn whim(&mut self, random: &mut Random, troubled: Duration, restarts: bool) {
         let host = self.host(random);
         let room = self.room(random);
         let at = Instant::ZERO.plus(random.duration(troubled));
         let later = at.plus(random.duration(Duration::from_secs(20)));
-        match random.below(5) {
+        match random.below(9) {
             0 => {
                 self.order(at, host, Order::Unfollow(room.clone()));
                 self.order(later, host, Order::Follow(room));
@@ -256,234 +316,29 @@ impl Draft {
                 self.order(later, host, Order::Follow(room));
             }
             2 => self.order(at, host, Order::Reconnect),
+            3 => {
+                // It leaves before it is in.
+                let soon = at.plus(random.duration(Duration::from_millis(500)));
+                self.order(at, host, Order::Leave(room.clone()));
+                self.order(at, host, Order::Join(room.clone()));
+                self.order(soon, host, Order::Leave(room.clone()));
+                self.order(later.max(soon), host, Order::Join(room.clone()));
+                self.order(later.max(soon), host, Order::Follow(room));
+            }
+            4 if restarts => {
+                let soon = at.plus(random.duration(Duration::from_millis(100)));
+                self.last_words(random, at, host);
+                self.order(soon, host, Order::Close);
+                let restart = Fault::Restart {
+                    host: HostId(host),
+                    after: random.duration(Duration::from_secs(10)),
+                };
+                self.add(later.max(soon), What::Fault(restart));
+            }
             _ => {
                 let limit = u32::try_from(random.between(1, 150)).unwrap_or(1);
                 self.order(at, host, Order::Fetch(room, limit));
             }
-        }
-    }
-
-    /// What goes wrong. Returns whether the engine may be told to stay away for long.
-    fn trouble(&mut self, random: &mut Random, profile: &Profile, kinds: FaultKinds) -> bool {
-        let all: Vec<_> = kinds.iter().collect();
-        let some: Vec<_> = all.iter().copied().filter(|_| random.one_in(2)).collect();
-        let kinds = if some.is_empty() { all } else { some };
-        let troubled = profile.troubled;
-        let mut slow = false;
-        let mut at = Instant::ZERO;
-        for number in 0..profile.faults {
-            let Some(kind) = random.pick(&kinds).copied() else {
-                return slow;
-            };
-            // A third comes right after the one before.
-            at = if number > 0 && random.one_in(3) {
-                at.plus(random.duration(Duration::from_secs(2)))
-            } else {
-                Instant::ZERO.plus(random.duration(troubled))
-            };
-            slow |= self.fault(random, at, kind);
-        }
-        slow
-    }
-
-    fn cut(&self, random: &mut Random, host: usize, linger: bool) -> Fault {
-        let endings = [Ending::Fin, Ending::Reset, Ending::Silence];
-        let sides = [Side::Host, Side::Server];
-        Fault::Cut {
-            host: HostId(host),
-            from: random.pick(&sides).copied().unwrap_or(Side::Host),
-            after_bytes: if random.one_in(3) {
-                0
-            } else {
-                random.below(1500)
-            },
-            how: if linger {
-                Ending::Silence
-            } else {
-                random.pick(&endings).copied().unwrap_or(Ending::Reset)
-            },
-            linger: linger.then(|| random.duration(Duration::from_secs(30))),
-        }
-    }
-
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a line or two for each kind of fault"
-    )]
-    fn fault(&mut self, random: &mut Random, at: Instant, kind: FaultKind) -> bool {
-        let number = self.host(random);
-        let host = HostId(number);
-        let secs = Duration::from_secs;
-        let account = self.hosts.get(number).cloned().unwrap_or_default();
-        let room = self.room(random);
-        let long = random.one_in(4);
-        let lasts = random.duration(secs(if long { 120 } else { 20 }));
-        let some = u32::try_from(random.between(1, 8)).unwrap_or(1);
-        let sides = [Side::Host, Side::Server];
-        let from = random.pick(&sides).copied().unwrap_or(Side::Host);
-        let later = at.plus(random.duration(secs(20)));
-        let remove = |how| Operation::Remove {
-            room: room.clone(),
-            account: account.clone(),
-            how,
-        };
-        let operation = match kind {
-            FaultKind::Cut | FaultKind::Linger => {
-                let fault = self.cut(random, number, kind == FaultKind::Linger);
-                self.add(at, What::Fault(fault));
-                return false;
-            }
-            FaultKind::Stall => return self.plain(at, Fault::Stall { host, from, lasts }),
-            FaultKind::Refuse => {
-                self.add(at, What::Fault(Fault::Refuse { host, lasts }));
-                let cut = self.cut(random, number, false);
-                return self.plain(at, cut);
-            }
-            FaultKind::Throttle => {
-                let bytes_per_second = random.pick(&[50, 400, 3000]).copied().unwrap_or(400);
-                return self.plain(
-                    at,
-                    Fault::Throttle {
-                        host,
-                        bytes_per_second,
-                        lasts,
-                    },
-                );
-            }
-            FaultKind::TlsFails | FaultKind::Certificate => {
-                let certificate = kind == FaultKind::Certificate;
-                self.add(at, What::Fault(Fault::TlsFails { host, certificate }));
-                let cut = self.cut(random, number, false);
-                self.add(at, What::Fault(cut));
-                if certificate {
-                    // It may come to the handshake only minutes later.
-                    self.recover(random, at, number);
-                }
-                return false;
-            }
-            FaultKind::Freeze => return self.plain(at, Fault::Freeze { host, lasts }),
-            FaultKind::Ignore => return self.plain(at, Fault::Ignore { host, lasts }),
-            FaultKind::SmallWrites => {
-                let bytes = random.pick(&[1, 7, 100]).copied().unwrap_or(1);
-                return self.plain(at, Fault::SmallWrites { host, bytes });
-            }
-            FaultKind::Leap => {
-                let far = random.one_in(3);
-                let by = random.duration(secs(if far { 3600 } else { 60 }));
-                return self.plain(at, Fault::Leap { host, by });
-            }
-            FaultKind::Restart => {
-                let after = random.duration(secs(30));
-                return self.plain(at, Fault::Restart { host, after });
-            }
-            FaultKind::Crash | FaultKind::CrashLosesMessages | FaultKind::CrashLosesRooms => {
-                let crash = Operation::Crash {
-                    lost_messages: if kind == FaultKind::CrashLosesMessages {
-                        some
-                    } else {
-                        0
-                    },
-                    lost_rooms: kind == FaultKind::CrashLosesRooms,
-                };
-                self.add(later, What::Fault(Fault::Server(Operation::Start)));
-                crash
-            }
-            FaultKind::Stop => {
-                self.add(later, What::Fault(Fault::Server(Operation::Start)));
-                Operation::Stop
-            }
-            FaultKind::Start => Operation::Start,
-            FaultKind::Admit => Operation::Admit { room, account },
-            FaultKind::Kick => remove(Removal::Kicked),
-            FaultKind::Ban => remove(Removal::Banned),
-            FaultKind::NotMember => remove(Removal::NotMember),
-            FaultKind::Technical => remove(Removal::Technical),
-            FaultKind::Vanish => remove(Removal::Silent),
-            FaultKind::RoomsRestart => Operation::RestartRooms { told: true },
-            FaultKind::RoomsVanish => Operation::RestartRooms { told: false },
-            FaultKind::Destroy => Operation::Destroy { room },
-            FaultKind::ArchiveLag => Operation::ArchiveLag(random.duration(LAG)),
-            FaultKind::ArchiveLagLong => {
-                Operation::ArchiveLag(LAG.saturating_add(random.duration(secs(6))))
-            }
-            FaultKind::Expire => Operation::Expire { room, keep: some },
-            FaultKind::Retract => Operation::Retract {
-                room,
-                from_end: some.saturating_sub(1),
-            },
-            FaultKind::StreamError => {
-                let conditions = [
-                    StreamCondition::SystemShutdown,
-                    StreamCondition::InternalServerError,
-                    StreamCondition::ConnectionTimeout,
-                    StreamCondition::UndefinedCondition,
-                    StreamCondition::Reset,
-                    StreamCondition::ResourceConstraint,
-                    StreamCondition::PolicyViolation,
-                ];
-                let condition = random.pick(&conditions).copied();
-                let condition = condition.unwrap_or(StreamCondition::Reset);
-                self.add(
-                    at,
-                    What::Fault(Fault::Server(Operation::StreamError { account, condition })),
-                );
-                return matches!(
-                    condition,
-                    StreamCondition::ResourceConstraint | StreamCondition::PolicyViolation
-                );
-            }
-            FaultKind::StreamRefused => {
-                let conditions = [
-                    StreamCondition::Conflict,
-                    StreamCondition::HostUnknown,
-                    StreamCondition::NotAuthorized,
-                ];
-                let condition = random.pick(&conditions).copied();
-                let condition = condition.unwrap_or(StreamCondition::Conflict);
-                self.recover(random, at, number);
-                Operation::StreamError { account, condition }
-            }
-            FaultKind::RateLimit => Operation::RateLimit {
-                per_second: some.saturating_sub(1),
-                lasts,
-            },
-            FaultKind::ForgetStreams => Operation::ForgetStreams,
-            FaultKind::ChangePassword => {
-                let back = Operation::ChangePassword {
-                    password: run::password(&account),
-                    account: account.clone(),
-                };
-                self.add(later, What::Fault(Fault::Server(back)));
-                let cut = self.cut(random, number, false);
-                self.add(at, What::Fault(cut));
-                self.recover(random, later, number);
-                Operation::ChangePassword {
-                    password: format!("not {account}'s"),
-                    account,
-                }
-            }
-            FaultKind::DropResult => Operation::DropResult { index: 0 },
-            FaultKind::DropLater => Operation::DropResult { index: some },
-            FaultKind::FailQueries => Operation::FailQueries { count: some },
-        };
-        self.add(at, What::Fault(Fault::Server(operation)));
-        false
-    }
-
-    fn plain(&mut self, at: Instant, fault: Fault) -> bool {
-        self.add(at, What::Fault(fault));
-        false
-    }
-
-    /// Somebody looks after a client that does not try again by itself: some time
-    /// after, and once all is well.
-    fn recover(&mut self, random: &mut Random, at: Instant, host: usize) {
-        let soon = at.plus(random.duration(Duration::from_secs(60)));
-        let healed = self.heal_at.plus(random.duration(Duration::from_secs(10)));
-        // Once more for what was still under way then.
-        let late = healed.plus(Duration::from_secs(90));
-        for at in [soon, healed, late] {
-            self.order(at, host, Order::Reconnect);
         }
     }
 }

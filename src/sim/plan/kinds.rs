@@ -6,8 +6,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Fault, PlanError};
-use crate::StreamCondition;
 use crate::sim::server::{Operation, Personality, Removal};
+use crate::{SaslCondition, StreamCondition};
 
 /// Writes the kinds with their names.
 macro_rules! kinds {
@@ -109,6 +109,36 @@ kinds! {
     DropLater = "drop-later",
     /// Queries of the archive fail.
     FailQueries = "fail-queries",
+    /// Messages show up in the archive late and out of order, and it says so.
+    Unsettle = "unsettle",
+    /// The server's wall clock is set back.
+    ClockStep = "clock-step",
+    /// Messages are sent to all and not archived.
+    FailArchiving = "fail-archiving",
+    /// A page of the archive repeats results, names the wrong ones, or ends before them.
+    Garble = "garble",
+    /// Stream management is not offered for a while.
+    NoManagement = "no-management",
+    /// The server takes smaller stanzas than before.
+    SmallStanzas = "small-stanzas",
+    /// Logins are refused for now.
+    LoginFails = "login-fails",
+    /// An account is disabled for a while.
+    Disabled = "disabled",
+    /// Somebody who does not know the password lets the client in.
+    FalseProof = "false-proof",
+    /// Broken streams can no longer be resumed, but it is known how far they came.
+    ExpireStreams = "expire-streams",
+    /// A client is lied to.
+    Forge = "forge",
+    /// A stanza of the server is doubled, dropped, or sent out of its turn.
+    Tamper = "tamper",
+    /// A timer goes off late.
+    Skew = "skew",
+    /// What a host kept is copied. Part of a restore, not drawn by itself.
+    Backup = "backup",
+    /// A host starts again with what it kept some time ago.
+    Restore = "restore",
 }
 
 /// The longest lag of an archive that the client has to bear: it waits
@@ -149,6 +179,9 @@ impl Fault {
             Self::SmallWrites { .. } => FaultKind::SmallWrites,
             Self::Leap { .. } => FaultKind::Leap,
             Self::Restart { .. } => FaultKind::Restart,
+            Self::Skew { .. } => FaultKind::Skew,
+            Self::Backup { .. } => FaultKind::Backup,
+            Self::Restore { .. } => FaultKind::Restore,
             Self::Server(operation) => kind_of(operation),
         }
     }
@@ -188,6 +221,21 @@ const fn kind_of(operation: &Operation) -> FaultKind {
         Operation::DropResult { index: 0 } => FaultKind::DropResult,
         Operation::DropResult { .. } => FaultKind::DropLater,
         Operation::FailQueries { .. } => FaultKind::FailQueries,
+        Operation::Unsettle { .. } => FaultKind::Unsettle,
+        Operation::ClockStep { .. } => FaultKind::ClockStep,
+        Operation::FailArchiving { .. } => FaultKind::FailArchiving,
+        Operation::Garble(_) => FaultKind::Garble,
+        Operation::WithholdManagement { .. } => FaultKind::NoManagement,
+        Operation::LimitStanzas(_) => FaultKind::SmallStanzas,
+        Operation::RefuseLogins {
+            condition: SaslCondition::TemporaryAuthFailure,
+            ..
+        } => FaultKind::LoginFails,
+        Operation::RefuseLogins { .. } => FaultKind::Disabled,
+        Operation::FalseProof { .. } => FaultKind::FalseProof,
+        Operation::ExpireStreams => FaultKind::ExpireStreams,
+        Operation::Forge { .. } => FaultKind::Forge,
+        Operation::Tamper { .. } => FaultKind::Tamper,
     }
 }
 
@@ -242,17 +290,35 @@ impl FaultKinds {
     /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
     ///   tells that one between them is missing. Breaks S4.
     ///
-    /// Two more are a matter of the server: see [`Self::beyond_the_client_on`].
+    /// - `tamper`: a stanza is dropped or out of its turn, which a stream does not do to
+    ///   it. A result of a page that is dropped is a `drop-later`; results, or messages of
+    ///   a room, that are swapped are in the order in which they came, since ids do not
+    ///   tell another. Breaks S3, S4. `tests/exhaustive_cuts.rs` does it to each stanza of
+    ///   a session, and says which of them the client does not bear.
+    ///
+    /// More are a matter of the server: see [`Self::beyond_the_client_on`].
     #[must_use]
     pub fn beyond_the_client() -> Self {
-        [FaultKind::ArchiveLagLong, FaultKind::DropLater]
-            .into_iter()
-            .collect()
+        [
+            FaultKind::ArchiveLagLong,
+            FaultKind::DropLater,
+            FaultKind::Tamper,
+        ]
+        .into_iter()
+        .collect()
     }
 
-    /// Those of [`Self::beyond_the_client`], and on ejabberd, which answers a cursor
-    /// that it does not know as if nothing were wrong, all that takes a cursor out
-    /// of the archive: `expire`, `crash-loses-messages`, `crash-loses-rooms`, `destroy`.
+    /// Those of [`Self::beyond_the_client`], and on ejabberd:
+    ///
+    /// - which answers a cursor that it does not know as if nothing were wrong, all that
+    ///   takes a cursor out of the archive: `expire`, `crash-loses-messages`,
+    ///   `crash-loses-rooms`, `destroy`.
+    /// - whose archive ids are times, and which gives after a cursor what has a greater
+    ///   one: `clock-step`. What is said after a step back lies before the cursors that
+    ///   were given out, for as long as the step was. Who is in the room hears it; who
+    ///   comes in later, from whatever cursor, is never shown it. Breaks S3, S4, S5. On
+    ///   Prosody, whose ids are random and whose order is that of arrival, only stamps go
+    ///   back, which no decision rests on.
     #[must_use]
     pub fn beyond_the_client_on(personality: Personality) -> Self {
         let more: &[FaultKind] = match personality {
@@ -262,6 +328,7 @@ impl FaultKinds {
                 FaultKind::CrashLosesMessages,
                 FaultKind::CrashLosesRooms,
                 FaultKind::Destroy,
+                FaultKind::ClockStep,
             ],
         };
         Self::beyond_the_client()

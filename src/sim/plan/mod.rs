@@ -12,7 +12,10 @@
 
 mod draw;
 mod kinds;
+mod names;
 mod text;
+mod trouble;
+mod words;
 mod write;
 
 use alloc::string::String;
@@ -45,12 +48,27 @@ pub struct Plan {
     pub weather: Weather,
     /// Accounts of the hosts, by host: `u0`, `u0` twice would be two hosts of one account.
     pub hosts: Vec<String>,
+    /// What is particular about the hosts.
+    pub habits: Habits,
     /// What happens, in order of time.
     pub steps: Vec<Step>,
     /// When the faults end, whatever they were: the network heals, the server runs.
     pub heal_at: Instant,
     /// When the run ends and the account is drawn up.
     pub end_at: Instant,
+}
+
+/// What is particular about the hosts of a plan. Default: nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Habits {
+    /// All suggest the nick of the first.
+    pub one_nick: bool,
+    /// All ask for the same resource: hosts of one account put each other out.
+    pub one_resource: bool,
+    /// So many messages are held back at most
+    /// ([`Limits::held_messages`](crate::Limits::held_messages)).
+    pub held: Option<u32>,
 }
 
 /// How the network behaves when it does nothing worse.
@@ -108,6 +126,8 @@ pub enum Order {
     Post(String, String),
     /// Follow the room: from the cursor kept, or from now.
     Follow(String),
+    /// Follow the room from now on, whatever cursor was kept.
+    FollowNow(String),
     /// Stop following.
     Unfollow(String),
     /// Fetch what came after the cursor kept, at most so many.
@@ -201,6 +221,28 @@ pub enum Fault {
     },
     /// The host's process is killed and starts again, with what it kept.
     Restart {
+        /// Which.
+        host: HostId,
+        /// How long it is down.
+        after: Duration,
+    },
+    /// A timer of the host's goes off late.
+    Skew {
+        /// Which.
+        host: HostId,
+        /// So many go off in time before it.
+        after: u32,
+        /// How late.
+        by: Duration,
+    },
+    /// What the host keeps is copied, for [`Fault::Restore`].
+    Backup {
+        /// Which.
+        host: HostId,
+    },
+    /// The host's process is killed and starts again, with what was copied last; as
+    /// [`Fault::Restart`] if nothing was.
+    Restore {
         /// Which.
         host: HostId,
         /// How long it is down.

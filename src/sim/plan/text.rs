@@ -20,12 +20,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
-use super::{Fault, Order, Plan, Step, Weather, What};
-use crate::sim::happening::{Ending, HostId, Side};
-use crate::sim::server::{Operation, Personality, Removal};
-use crate::{Instant, StreamCondition};
+use super::names::{GARBLINGS, LIES, REMOVALS, TAMPERINGS};
+use super::words::{Words, Wrong, wrong};
+use super::{Fault, Habits, Order, Plan, Step, Weather, What};
+use crate::sim::happening::{Ending, HostId};
+use crate::sim::server::{Operation, Personality};
+use crate::{Instant, SaslCondition, StreamCondition};
 
 /// A text that is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +49,6 @@ impl fmt::Display for PlanError {
 }
 
 impl core::error::Error for PlanError {}
-
-/// What is wrong, and what would be right.
-type Wrong = (String, String);
-
-fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
-    Err((problem.into(), remedy.into()))
-}
 
 impl Plan {
     /// Reads the text form.
@@ -88,6 +82,7 @@ struct Draft {
     server: Option<(Personality, bool, u32)>,
     weather: Option<Weather>,
     hosts: Vec<String>,
+    habits: Habits,
     steps: Vec<Step>,
     heal_at: Option<Instant>,
     end_at: Option<Instant>,
@@ -117,6 +112,7 @@ impl Draft {
             "server" => self.server = Some(server(&mut words)?),
             "weather" => self.weather = Some(weather(&mut words)?),
             "host" => self.hosts.push(words.text("an account")?),
+            "habits" => self.habits = habits(&mut words)?,
             "heal" => self.heal_at = Some(words.instant()?),
             "end" => self.end_at = Some(words.instant()?),
             "at" => {
@@ -127,7 +123,7 @@ impl Draft {
             other => {
                 return wrong(
                     format!("`{other}` begins no line of a plan"),
-                    "use plan, seed, server, weather, host, heal, end or at",
+                    "use plan, seed, server, weather, host, habits, heal, end or at",
                 );
             }
         }
@@ -159,6 +155,7 @@ impl Draft {
             page_cap,
             weather: self.weather.ok_or_else(|| missing("weather"))?,
             hosts: self.hosts,
+            habits: self.habits,
             steps,
             heal_at: self.heal_at.ok_or_else(|| missing("heal"))?,
             end_at: self.end_at.ok_or_else(|| missing("end"))?,
@@ -191,7 +188,10 @@ impl Fault {
             | Self::Ignore { host, .. }
             | Self::SmallWrites { host, .. }
             | Self::Leap { host, .. }
-            | Self::Restart { host, .. } => Some(*host),
+            | Self::Restart { host, .. }
+            | Self::Skew { host, .. }
+            | Self::Backup { host }
+            | Self::Restore { host, .. } => Some(*host),
             Self::Server(_) => None,
         }
     }
@@ -211,6 +211,18 @@ fn server(words: &mut Words) -> Result<(Personality, bool, u32), Wrong> {
     let resumption = words.flag("resumption");
     words.keyword("page-cap")?;
     Ok((personality, resumption, words.number("a page's size")?))
+}
+
+fn habits(words: &mut Words) -> Result<Habits, Wrong> {
+    Ok(Habits {
+        one_nick: words.flag("one-nick"),
+        one_resource: words.flag("one-resource"),
+        held: if words.flag("held") {
+            Some(words.number("how many")?)
+        } else {
+            None
+        },
+    })
 }
 
 fn weather(words: &mut Words) -> Result<Weather, Wrong> {
@@ -320,6 +332,27 @@ fn what(words: &mut Words) -> Result<What, Wrong> {
                 words.duration()?
             },
         },
+        "skew" => Fault::Skew {
+            host: words.host()?,
+            after: {
+                words.keyword("after")?;
+                words.number("how many")?
+            },
+            by: {
+                words.keyword("by")?;
+                words.duration()?
+            },
+        },
+        "backup" => Fault::Backup {
+            host: words.host()?,
+        },
+        "restore" => Fault::Restore {
+            host: words.host()?,
+            after: {
+                words.keyword("after")?;
+                words.duration()?
+            },
+        },
         other => Fault::Server(operation(other, words)?),
     }))
 }
@@ -329,6 +362,7 @@ fn order(words: &mut Words) -> Result<Order, Wrong> {
         "join" => Order::Join(words.text("a room")?),
         "post" => Order::Post(words.text("a room")?, words.text("a text")?),
         "follow" => Order::Follow(words.text("a room")?),
+        "follow-now" => Order::FollowNow(words.text("a room")?),
         "unfollow" => Order::Unfollow(words.text("a room")?),
         "fetch" => Order::Fetch(words.text("a room")?, words.number("how many")?),
         "leave" => Order::Leave(words.text("a room")?),
@@ -337,7 +371,7 @@ fn order(words: &mut Words) -> Result<Order, Wrong> {
         other => {
             return wrong(
                 format!("`{other}` is no order"),
-                "use join, post, follow, unfollow, fetch, leave, reconnect or close",
+                "use join, post, follow, follow-now, unfollow, fetch, leave, reconnect or close",
             );
         }
     })
@@ -358,19 +392,7 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
         "remove" => Operation::Remove {
             room: words.text("a room")?,
             account: words.text("an account")?,
-            how: {
-                let name = words.text("how")?;
-                let found = REMOVALS.iter().find(|(_, known)| *known == name);
-                match found {
-                    Some((how, _)) => *how,
-                    None => {
-                        return wrong(
-                            format!("`{name}` is no way to be put out"),
-                            "use kicked, banned, not-member, technical or silent",
-                        );
-                    }
-                }
-            },
+            how: words.one_of(REMOVALS, "way to be put out")?,
         },
         "admit" => Operation::Admit {
             room: words.text("a room")?,
@@ -419,202 +441,68 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
         "fail-queries" => Operation::FailQueries {
             count: words.number("how many")?,
         },
+        "unsettle" => Operation::Unsettle {
+            most: {
+                words.keyword("most")?;
+                words.duration()?
+            },
+            lasts: words.lasts()?,
+        },
+        "clock-step" => Operation::ClockStep {
+            back: {
+                words.keyword("back")?;
+                words.duration()?
+            },
+        },
+        "fail-archiving" => Operation::FailArchiving {
+            count: words.number("how many")?,
+        },
+        "garble" => Operation::Garble(words.one_of(GARBLINGS, "way to spoil a page")?),
+        "withhold-management" => Operation::WithholdManagement {
+            lasts: words.lasts()?,
+        },
+        "limit-stanzas" => Operation::LimitStanzas(if words.flag("bytes") {
+            Some(words.number("bytes")?)
+        } else {
+            None
+        }),
+        "refuse-logins" => Operation::RefuseLogins {
+            account: words.text("an account")?,
+            condition: SaslCondition::from_wire(&words.text("a condition")?),
+            count: words.number("how many")?,
+        },
+        "false-proof" => Operation::FalseProof {
+            account: words.text("an account")?,
+            count: words.number("how many")?,
+            missing: words.flag("missing"),
+        },
+        "expire-streams" => Operation::ExpireStreams,
+        "tamper" => Operation::Tamper {
+            account: words.text("an account")?,
+            after: {
+                words.keyword("after")?;
+                words.number("how many")?
+            },
+            how: words.one_of(TAMPERINGS, "way to tamper")?,
+        },
+        "forge" => Operation::Forge {
+            account: words.text("an account")?,
+            room: words.text("a room")?,
+            lie: words.one_of(LIES, "lie")?,
+        },
         other => {
             return wrong(
                 format!("`{other}` is nothing that can happen"),
                 "use host, a fault of a link or host (cut, stall, refuse, throttle, tls-fails, \
-                 freeze, ignore, small-writes, leap, restart) or of the server (crash, stop, \
-                 start, remove, admit, restart-rooms, destroy, archive-lag, expire, retract, \
-                 stream-error, rate-limit, forget-streams, change-password, drop-result, \
-                 fail-queries)",
+                 freeze, ignore, small-writes, leap, restart, skew, backup, restore) or of the server \
+                 (crash, stop, start, remove, admit, restart-rooms, destroy, archive-lag, \
+                 expire, retract, stream-error, rate-limit, forget-streams, change-password, \
+                 drop-result, fail-queries, unsettle, clock-step, fail-archiving, garble, \
+                 withhold-management, limit-stanzas, refuse-logins, false-proof, \
+                 expire-streams, forge, tamper)",
             );
         }
     })
-}
-
-pub(super) const REMOVALS: &[(Removal, &str)] = &[
-    (Removal::Kicked, "kicked"),
-    (Removal::Banned, "banned"),
-    (Removal::NotMember, "not-member"),
-    (Removal::Technical, "technical"),
-    (Removal::Silent, "silent"),
-];
-
-/// The words of a line, quoted ones unquoted.
-struct Words {
-    words: alloc::vec::IntoIter<String>,
-}
-
-impl Words {
-    fn new(line: &str) -> Result<Self, Wrong> {
-        let mut words = Vec::new();
-        let mut chars = line.chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                '#' => break,
-                '"' => words.push(quoted(&mut chars)?),
-                c if c.is_whitespace() => {}
-                c => {
-                    let mut word = String::from(c);
-                    while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
-                        word.push(c);
-                    }
-                    words.push(word);
-                }
-            }
-        }
-        Ok(Self {
-            words: words.into_iter(),
-        })
-    }
-
-    fn next(&mut self) -> Option<String> {
-        self.words.next()
-    }
-
-    fn text(&mut self, what: &str) -> Result<String, Wrong> {
-        self.next().ok_or_else(|| {
-            (
-                format!("the line ends where {what} should be"),
-                format!("add {what}"),
-            )
-        })
-    }
-
-    fn number<T: core::str::FromStr>(&mut self, what: &str) -> Result<T, Wrong> {
-        let word = self.text(what)?;
-        word.parse().map_err(|_| {
-            (
-                format!("`{word}` is not {what}"),
-                "use a whole number that is not negative".into(),
-            )
-        })
-    }
-
-    /// Whether the next word is this one; takes it if so.
-    fn flag(&mut self, word: &str) -> bool {
-        let is_it = self
-            .words
-            .as_slice()
-            .first()
-            .is_some_and(|next| next == word);
-        if is_it {
-            self.words.next();
-        }
-        is_it
-    }
-
-    fn keyword(&mut self, word: &str) -> Result<(), Wrong> {
-        if self.flag(word) {
-            return Ok(());
-        }
-        let there = self.next().unwrap_or_default();
-        wrong(
-            format!("`{there}` stands where `{word}` should be"),
-            format!("write `{word}` and its value there"),
-        )
-    }
-
-    fn duration(&mut self) -> Result<Duration, Wrong> {
-        let word = self.text("a time")?;
-        read_micros(&word)
-            .map(Duration::from_micros)
-            .ok_or_else(|| {
-                (
-                    format!("`{word}` is no time"),
-                    "use seconds with at most six decimals: `1.5s`, or `20ms`, `7us`".into(),
-                )
-            })
-    }
-
-    fn instant(&mut self) -> Result<Instant, Wrong> {
-        Ok(Instant::ZERO.plus(self.duration()?))
-    }
-
-    fn lasts(&mut self) -> Result<Duration, Wrong> {
-        self.keyword("lasts")?;
-        self.duration()
-    }
-
-    fn host(&mut self) -> Result<HostId, Wrong> {
-        self.keyword("host")?;
-        self.number("a host's number").map(HostId)
-    }
-
-    fn side(&mut self) -> Result<Side, Wrong> {
-        self.keyword("from")?;
-        match self.text("a side")?.as_str() {
-            "host" => Ok(Side::Host),
-            "server" => Ok(Side::Server),
-            other => wrong(format!("`{other}` is no side"), "use host or server"),
-        }
-    }
-
-    fn end(&mut self) -> Result<(), Wrong> {
-        match self.next() {
-            None => Ok(()),
-            Some(word) => wrong(
-                format!("`{word}` is one word too many"),
-                "take it away, or quote a text that has spaces",
-            ),
-        }
-    }
-}
-
-/// The rest of a quoted text, its closing mark included.
-fn quoted(chars: &mut impl Iterator<Item = char>) -> Result<String, Wrong> {
-    let mut text = String::new();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => return Ok(text),
-            '\\' => match chars.next() {
-                Some('n') => text.push('\n'),
-                Some('r') => text.push('\r'),
-                Some('t') => text.push('\t'),
-                Some('u') => {
-                    let code: String = chars.take_while(|c| *c != '}').collect();
-                    let code = code.strip_prefix('{');
-                    let c = code
-                        .and_then(|code| u32::from_str_radix(code, 16).ok())
-                        .and_then(char::from_u32);
-                    match c {
-                        Some(c) => text.push(c),
-                        None => return wrong("a `\\u` names no character", "write `\\u{1f600}`"),
-                    }
-                }
-                Some(c @ ('"' | '\\')) => text.push(c),
-                _ => {
-                    return wrong(
-                        "a backslash stands before nothing that it can",
-                        "write \\\\, \\\", \\n, \\r, \\t or \\u{..}",
-                    );
-                }
-            },
-            c => text.push(c),
-        }
-    }
-    wrong("a quoted text does not end", "close it with a quote")
-}
-
-/// The microseconds of `1.5s`, `20ms` or `7us`.
-fn read_micros(word: &str) -> Option<u64> {
-    if let Some(number) = word.strip_suffix("ms") {
-        return number.parse::<u64>().ok()?.checked_mul(1000);
-    }
-    if let Some(number) = word.strip_suffix("us") {
-        return number.parse().ok();
-    }
-    let number = word.strip_suffix('s')?;
-    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    if part.len() > 6 || !part.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let part: u64 = format!("{part:0<6}").parse().ok()?;
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1_000_000)?
-        .checked_add(part)
 }
 
 impl core::str::FromStr for Plan {
@@ -629,7 +517,6 @@ impl core::str::FromStr for Plan {
 mod tests {
     use alloc::string::ToString as _;
 
-    use super::super::write::{Secs, Word};
     use super::*;
     use crate::sim::plan::Profile;
 
@@ -639,33 +526,6 @@ mod tests {
             let plan = Plan::draw(seed, &Profile::everything());
             assert_eq!(Plan::parse(&plan.to_string()), Ok(plan));
         }
-    }
-
-    #[test]
-    fn texts_of_any_kind_read_back() {
-        for text in [
-            "",
-            " ",
-            "a b",
-            "#",
-            "\"\\\n\r\t\u{0}\u{2028}\u{1f600}",
-            "\u{85}",
-        ] {
-            let line = Word(text).to_string();
-            assert_eq!(line.lines().count(), 1, "{line:?}");
-            assert_eq!(Words::new(&line).unwrap().next().as_deref(), Some(text));
-        }
-    }
-
-    #[test]
-    fn times_read_back_to_the_microsecond() {
-        for micros in [0, 1, 999_999, 1_000_000, 1_500_000, 12_345_678] {
-            let time = Duration::from_micros(micros);
-            assert_eq!(read_micros(&Secs(time).to_string()), Some(micros));
-        }
-        assert_eq!(read_micros("20ms"), Some(20_000));
-        assert_eq!(read_micros("1.2345678s"), None);
-        assert_eq!(read_micros("s"), None);
     }
 
     #[test]

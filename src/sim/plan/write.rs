@@ -4,8 +4,8 @@ use alloc::format;
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
-use super::text::REMOVALS;
-use super::{Fault, Order, Plan, Step, What};
+use super::names::{GARBLINGS, LIES, REMOVALS, TAMPERINGS, name_of};
+use super::{Fault, Habits, Order, Plan, Step, What};
 use crate::Instant;
 use crate::sim::happening::{Ending, Side};
 use crate::sim::server::{Operation, Personality};
@@ -90,9 +90,25 @@ impl fmt::Display for Plan {
         for host in &self.hosts {
             writeln!(f, "host {}", Word(host))?;
         }
+        if self.habits != Habits::default() {
+            writeln!(f, "habits{}", self.habits)?;
+        }
         writeln!(f, "heal {}", since_zero(self.heal_at))?;
         writeln!(f, "end {}", since_zero(self.end_at))?;
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+/// With a space before each.
+impl fmt::Display for Habits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.one_nick {
+            f.write_str(" one-nick")?;
+        }
+        if self.one_resource {
+            f.write_str(" one-resource")?;
+        }
+        self.held.map_or(Ok(()), |held| write!(f, " held {held}"))
     }
 }
 
@@ -117,6 +133,7 @@ impl fmt::Display for Order {
             Self::Join(room) => write!(f, "join {}", Word(room)),
             Self::Post(room, text) => write!(f, "post {} {}", Word(room), Quoted(text)),
             Self::Follow(room) => write!(f, "follow {}", Word(room)),
+            Self::FollowNow(room) => write!(f, "follow-now {}", Word(room)),
             Self::Unfollow(room) => write!(f, "unfollow {}", Word(room)),
             Self::Fetch(room, limit) => write!(f, "fetch {} {limit}", Word(room)),
             Self::Leave(room) => write!(f, "leave {}", Word(room)),
@@ -190,6 +207,13 @@ impl fmt::Display for Fault {
             Self::Restart { host, after } => {
                 write!(f, "restart host {} after {}", host.0, Secs(*after))
             }
+            Self::Skew { host, after, by } => {
+                write!(f, "skew host {} after {after} by {}", host.0, Secs(*by))
+            }
+            Self::Backup { host } => write!(f, "backup host {}", host.0),
+            Self::Restore { host, after } => {
+                write!(f, "restore host {} after {}", host.0, Secs(*after))
+            }
             Self::Server(operation) => write_operation(f, operation),
         }
     }
@@ -210,8 +234,7 @@ fn write_operation(f: &mut fmt::Formatter<'_>, operation: &Operation) -> fmt::Re
         Operation::Stop => f.write_str("stop"),
         Operation::Start => f.write_str("start"),
         Operation::Remove { room, account, how } => {
-            let how = REMOVALS.iter().find(|(known, _)| known == how);
-            let how = how.map_or("silent", |(_, name)| name);
+            let how = name_of(REMOVALS, *how);
             write!(f, "remove {} {} {how}", Word(room), Word(account))
         }
         Operation::Admit { room, account } => {
@@ -244,5 +267,46 @@ fn write_operation(f: &mut fmt::Formatter<'_>, operation: &Operation) -> fmt::Re
         }
         Operation::DropResult { index } => write!(f, "drop-result {index}"),
         Operation::FailQueries { count } => write!(f, "fail-queries {count}"),
+        Operation::Unsettle { most, lasts } => {
+            let (most, lasts) = (Secs(*most), Secs(*lasts));
+            write!(f, "unsettle most {most} lasts {lasts}")
+        }
+        Operation::ClockStep { back } => write!(f, "clock-step back {}", Secs(*back)),
+        Operation::FailArchiving { count } => write!(f, "fail-archiving {count}"),
+        Operation::Garble(how) => write!(f, "garble {}", name_of(GARBLINGS, *how)),
+        Operation::WithholdManagement { lasts } => {
+            write!(f, "withhold-management lasts {}", Secs(*lasts))
+        }
+        Operation::LimitStanzas(None) => f.write_str("limit-stanzas"),
+        Operation::LimitStanzas(Some(bytes)) => write!(f, "limit-stanzas bytes {bytes}"),
+        Operation::RefuseLogins {
+            account,
+            condition,
+            count,
+        } => {
+            let condition = condition.as_str();
+            write!(f, "refuse-logins {} {condition} {count}", Word(account))
+        }
+        Operation::FalseProof {
+            account,
+            missing,
+            count,
+        } => {
+            let missing = if *missing { " missing" } else { "" };
+            write!(f, "false-proof {} {count}{missing}", Word(account))
+        }
+        Operation::ExpireStreams => f.write_str("expire-streams"),
+        Operation::Tamper {
+            account,
+            after,
+            how,
+        } => {
+            let how = name_of(TAMPERINGS, *how);
+            write!(f, "tamper {} after {after} {how}", Word(account))
+        }
+        Operation::Forge { account, room, lie } => {
+            let lie = name_of(LIES, *lie);
+            write!(f, "forge {} {} {lie}", Word(account), Word(room))
+        }
     }
 }

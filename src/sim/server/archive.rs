@@ -1,7 +1,8 @@
 //! A room's archive: what was said, in its order, and how much of it shows.
 //!
-//! Messages show up in the order in which they were said, at the earliest after
-//! the lag that held then: what shows is always a prefix of what is there.
+//! Messages show up in the order in which they were said, at the earliest after the lag
+//! that held then, but for those said while the archive was unsettled: each of them shows
+//! at its own time.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -17,6 +18,10 @@ pub(super) struct Stored {
     pub(super) micros: u64,
     /// When it shows.
     pub(super) shows: Instant,
+    /// Whether it does.
+    pub(super) visible: bool,
+    /// It may show after what was said later.
+    pub(super) unsettled: bool,
     pub(super) nick: String,
     /// The sender's full address.
     pub(super) jid: String,
@@ -33,56 +38,80 @@ pub(super) struct Stored {
 #[derive(Debug, Default)]
 pub(super) struct Archive {
     entries: VecDeque<Stored>,
-    /// How many of them show.
-    shown: usize,
+    /// How many of them do not show yet.
+    hidden: usize,
+    /// When the last message that is not unsettled shows.
+    settled: Instant,
 }
 
 impl Archive {
-    /// Adds a message that shows at its time, or once the one before it does.
-    pub(super) fn push(&mut self, mut message: Stored) {
-        if let Some(last) = self.entries.back() {
-            message.shows = message.shows.max(last.shows);
+    /// Adds a message that shows at its time; unless it is unsettled, not before the one
+    /// before it does. `by_time`: its place is its time, whatever came before.
+    pub(super) fn push(&mut self, mut message: Stored, by_time: bool) {
+        if !message.unsettled {
+            message.shows = message.shows.max(self.settled);
+            self.settled = message.shows;
         }
-        self.entries.push_back(message);
+        self.hidden = self.hidden.saturating_add(1);
+        let earlier = |other: &Stored| other.micros <= message.micros;
+        if by_time && self.entries.back().is_some_and(|last| !earlier(last)) {
+            let at = self.entries.partition_point(earlier);
+            self.entries.insert(at, message);
+        } else {
+            self.entries.push_back(message);
+        }
     }
 
     /// Shows the next message that is due.
     pub(super) fn reveal(&mut self, now: Instant) -> Option<&Stored> {
-        let next = self.entries.get(self.shown)?;
-        if next.shows > now {
+        if self.hidden == 0 {
             return None;
         }
-        self.shown = self.shown.saturating_add(1);
+        let hidden = self.entries.iter_mut();
+        let due = hidden.filter(|m| !m.visible && m.shows <= now);
+        let next = due.min_by_key(|m| m.shows)?;
+        next.visible = true;
+        self.hidden = self.hidden.saturating_sub(1);
         Some(next)
     }
 
     /// When the next message shows.
     pub(super) fn next_shows(&self) -> Option<Instant> {
-        self.entries.get(self.shown).map(|next| next.shows)
+        self.hidden().map(|next| next.shows).min()
     }
 
-    pub(super) fn entries(&self) -> &VecDeque<Stored> {
+    /// Whether something is to appear between what shows.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.hidden().any(|m| m.unsettled)
+    }
+
+    fn hidden(&self) -> impl Iterator<Item = &Stored> {
+        let all = if self.hidden == 0 { 0 } else { usize::MAX };
+        self.entries.iter().take(all).filter(|m| !m.visible)
+    }
+
+    pub(super) const fn entries(&self) -> &VecDeque<Stored> {
         &self.entries
-    }
-
-    pub(super) const fn shown(&self) -> usize {
-        self.shown
     }
 
     /// Takes the oldest message out; and whether it showed.
     pub(super) fn pop_oldest(&mut self) -> Option<(Stored, bool)> {
         let oldest = self.entries.pop_front()?;
-        let showed = self.shown > 0;
-        self.shown = self.shown.saturating_sub(1);
-        Some((oldest, showed))
+        Some(self.out(oldest))
     }
 
     /// Takes the latest message out; and whether it showed.
     pub(super) fn pop_latest(&mut self) -> Option<(Stored, bool)> {
         let latest = self.entries.pop_back()?;
-        let showed = self.shown > self.entries.len();
-        self.shown = self.shown.min(self.entries.len());
-        Some((latest, showed))
+        Some(self.out(latest))
+    }
+
+    const fn out(&mut self, message: Stored) -> (Stored, bool) {
+        let showed = message.visible;
+        if !showed {
+            self.hidden = self.hidden.saturating_sub(1);
+        }
+        (message, showed)
     }
 
     /// Leaves only the place of the message so many from the end; gives that
@@ -95,19 +124,22 @@ impl Archive {
         }
         entry.inner.clear();
         entry.body.clear();
-        Some((&entry.id, index < self.shown))
+        Some((&entry.id, entry.visible))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn stored(id: u64, shows: u64) -> Stored {
         Stored {
             id: alloc::format!("{id}"),
             micros: id,
             shows: Instant::from_millis(shows),
+            visible: false,
+            unsettled: false,
             nick: String::new(),
             jid: String::new(),
             stanza: None,
@@ -118,22 +150,61 @@ mod tests {
         }
     }
 
+    fn showing(archive: &Archive) -> Vec<&str> {
+        let showing = archive.entries().iter().filter(|m| m.visible);
+        showing.map(|m| m.id.as_str()).collect()
+    }
+
     #[test]
     fn what_shows_is_a_prefix_whatever_goes() {
         let mut archive = Archive::default();
         for (id, shows) in [(1, 0), (2, 500), (3, 100), (4, 900)] {
-            archive.push(stored(id, shows));
+            archive.push(stored(id, shows), false);
         }
         let at = Instant::from_millis(500);
         while archive.reveal(at).is_some() {}
-        assert_eq!(archive.shown(), 3, "the third waits for the second");
+        assert_eq!(
+            showing(&archive),
+            ["1", "2", "3"],
+            "the third waits for the second"
+        );
         assert_eq!(archive.next_shows(), Some(Instant::from_millis(900)));
         assert!(archive.pop_latest().is_some_and(|(_, showed)| !showed));
         assert!(archive.pop_latest().is_some_and(|(_, showed)| showed));
         assert!(archive.pop_oldest().is_some_and(|(_, showed)| showed));
-        assert_eq!((archive.entries().len(), archive.shown()), (1, 1));
+        assert_eq!(showing(&archive), ["2"]);
         assert_eq!(archive.retract(0), Some(("2", true)));
         assert_eq!(archive.retract(0), None);
         assert_eq!(archive.retract(1), None);
+    }
+
+    #[test]
+    fn unsettled_messages_show_each_at_its_time() {
+        let mut archive = Archive::default();
+        for (id, shows, unsettled) in [(1, 500, true), (2, 100, true), (3, 0, false)] {
+            let message = Stored {
+                unsettled,
+                ..stored(id, shows)
+            };
+            archive.push(message, false);
+        }
+        while archive.reveal(Instant::from_millis(100)).is_some() {}
+        assert_eq!(showing(&archive), ["2", "3"]);
+        assert!(archive.is_unsettled());
+        while archive.reveal(Instant::from_millis(500)).is_some() {}
+        assert_eq!(showing(&archive), ["1", "2", "3"]);
+        assert!(!archive.is_unsettled() && archive.next_shows().is_none());
+    }
+
+    #[test]
+    fn where_places_are_times_a_message_goes_to_its_time() {
+        for (by_time, order) in [(true, ["3", "5", "7"]), (false, ["5", "7", "3"])] {
+            let mut archive = Archive::default();
+            for id in [5, 7, 3] {
+                archive.push(stored(id, 0), by_time);
+            }
+            while archive.reveal(Instant::ZERO).is_some() {}
+            assert_eq!(showing(&archive), order);
+        }
     }
 }

@@ -17,10 +17,10 @@ use alloc::vec::Vec;
 impl Model {
     /// Takes what a client without a session says.
     pub(super) fn on_logged_in(&mut self, id: ConnectionId, account: &str, element: Element<'_>) {
-        if element.is("resume", ns::SM) && self.hub.setup.resumption.is_some() {
+        if element.is("resume", ns::SM) && self.hub.resumption().is_some() {
             return self.resume(id, account, element);
         }
-        if element.is("enable", ns::SM) && self.hub.setup.resumption.is_some() {
+        if element.is("enable", ns::SM) && self.hub.resumption().is_some() {
             // Section 3: not before a resource is bound.
             let condition = if self.hub.is_prosody() {
                 Condition::UnexpectedRequest
@@ -128,7 +128,7 @@ impl Model {
     }
 
     fn enable(&mut self, id: ConnectionId, session: SessionId, element: Element<'_>) {
-        let time = self.hub.setup.resumption;
+        let time = self.hub.resumption();
         let (Some(time), None) = (time, self.managed(session)) else {
             return self.failed(id, Condition::UnexpectedRequest, None);
         };

@@ -48,6 +48,8 @@ pub(super) struct Connection {
     pub(super) listed: bool,
     /// Logins that failed.
     pub(super) failures: u8,
+    /// Somebody said that a login succeeded who does not know the password.
+    pub(super) false_proof: bool,
 }
 
 impl Connection {
@@ -60,6 +62,7 @@ impl Connection {
             opened: false,
             listed: false,
             failures: 0,
+            false_proof: false,
         }
     }
 

@@ -133,7 +133,7 @@ impl Muc {
         message: Element<'_>,
         body: &str,
     ) {
-        let lag = self.lag;
+        let (lag, unsettled) = (self.lag, self.settling(hub));
         let Some(room) = self.rooms.get_mut(jid) else {
             return;
         };
@@ -141,7 +141,11 @@ impl Muc {
             return;
         };
         let contents = room.contents(message, &sender);
-        let place = keeps(hub, message) && room.archives;
+        let mut place = keeps(hub, message) && room.archives;
+        if place && self.fail_archiving > 0 {
+            self.fail_archiving = self.fail_archiving.saturating_sub(1);
+            place = false;
+        }
         let place = place.then(|| hub.ids.archived(hub.wall_clock()));
         let (mut head, mut tail) = (String::new(), String::new());
         if let Some((id, _)) = &place {
@@ -165,10 +169,12 @@ impl Muc {
         let Some((id, micros)) = place else {
             return;
         };
-        room.archive.push(Stored {
+        let stored = Stored {
             id,
             micros,
-            shows: hub.now.plus(lag),
+            shows: hub.now.plus(unsettled.unwrap_or(lag)),
+            visible: false,
+            unsettled: unsettled.is_some(),
             nick: sender.nick,
             jid: sender.jid,
             stanza: message.attr("id").map(Into::into),
@@ -176,12 +182,19 @@ impl Muc {
             body: body.into(),
             inner: [head, contents].concat(),
             tombstone: false,
-        });
+        };
+        room.archive.push(stored, !hub.is_prosody());
         let excess = room.archive.entries().len() > hub.setup.archive_limit;
         self.reveal(hub, jid);
         if excess {
             self.expire(hub, jid, hub.setup.archive_limit);
         }
+    }
+
+    /// How long the next message takes to show, where archives are unsettled.
+    pub(super) fn settling(&self, hub: &mut Hub) -> Option<Duration> {
+        let (most, until) = self.unsettled?;
+        (hub.now < until).then(|| hub.delays.duration(most))
     }
 
     /// Shows what is due in an archive, and waits for what is not.
@@ -472,7 +485,7 @@ fn keeps(hub: &Hub, message: Element<'_>) -> bool {
 /// The marks by which a room says where it archived a message, as markup. Rooms'
 /// addresses and ids hold nothing but what an attribute can carry as it is, or
 /// are escaped here.
-fn ids(room: &str, id: &str, old_too: bool) -> String {
+pub(super) fn ids(room: &str, id: &str, old_too: bool) -> String {
     let mut bytes = alloc::vec::Vec::new();
     let mut w = crate::xml::Writer::new(&mut bytes);
     if old_too {

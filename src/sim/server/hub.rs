@@ -11,7 +11,9 @@ use core::time::Duration;
 use super::connection::{Connection, Stage};
 use super::ids::Ids;
 use super::session::{Session, SessionId};
+use super::tamper::Tamper;
 use super::{ConnectionId, Note, Personality, ServerSetup, ServerTransport, ns};
+use crate::sim::random::Random;
 use crate::xml::Writer;
 use crate::{Instant, Security, StreamCondition};
 
@@ -45,6 +47,14 @@ pub(super) struct Hub {
     /// Sessions by full address.
     pub(super) bound: BTreeMap<String, SessionId>,
     pub(super) timers: BTreeSet<(Instant, Due)>,
+    /// Stanzas that will be tampered with, by account.
+    pub(super) tampers: BTreeMap<String, Tamper>,
+    /// How long messages take to show up in unsettled archives.
+    pub(super) delays: Random,
+    /// How far the wall clock was set back, in microseconds.
+    set_back: u64,
+    /// Until when new streams are not offered stream management.
+    pub(super) unmanaged_until: Instant,
     notes: VecDeque<Note>,
     changed: VecDeque<ConnectionId>,
     /// Connections to be given up at the end of this call: nobody reads them.
@@ -58,6 +68,7 @@ impl Hub {
             muc: alloc::format!("muc.{}", setup.domain),
             now,
             ids: Ids::new(setup.personality, setup.seed),
+            delays: Random::stream(setup.seed, "server.delays"),
             setup,
             connections: BTreeMap::new(),
             next_connection: 1,
@@ -65,6 +76,9 @@ impl Hub {
             next_session: 1,
             bound: BTreeMap::new(),
             timers: BTreeSet::new(),
+            tampers: BTreeMap::new(),
+            set_back: 0,
+            unmanaged_until: now,
             notes: VecDeque::new(),
             changed: VecDeque::new(),
             doomed: Vec::new(),
@@ -78,7 +92,21 @@ impl Hub {
 
     /// What the wall clock shows, in microseconds since 1970.
     pub(super) fn wall_clock(&self) -> u64 {
-        self.setup.wall_clock.saturating_add(self.now.as_micros())
+        let wall_clock = self.setup.wall_clock.saturating_add(self.now.as_micros());
+        wall_clock.saturating_sub(self.set_back)
+    }
+
+    /// The wall clock is set back.
+    pub(super) fn step_back(&mut self, back: Duration) {
+        let micros = u64::try_from(back.as_micros()).unwrap_or(u64::MAX);
+        self.set_back = self.set_back.saturating_add(micros);
+        self.ids.step_back();
+    }
+
+    /// For how long streams can be resumed that begin now, if they can.
+    pub(super) fn resumption(&self) -> Option<Duration> {
+        let offered = self.now >= self.unmanaged_until;
+        self.setup.resumption.filter(|_| offered)
     }
 
     // ---- notes and timers --------------------------------------------------
@@ -317,6 +345,17 @@ impl Hub {
     }
 
     fn deliver(&mut self, session: SessionId, stanza: &[u8]) {
+        match self.tampered(session, stanza) {
+            None => self.deliver_one(session, stanza),
+            Some(instead) => {
+                for stanza in instead {
+                    self.deliver_one(session, &stanza);
+                }
+            }
+        }
+    }
+
+    pub(super) fn deliver_one(&mut self, session: SessionId, stanza: &[u8]) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };

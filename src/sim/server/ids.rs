@@ -58,6 +58,11 @@ impl Ids {
         encode(&mut self.nonces)
     }
 
+    /// The wall clock was set back: so are the places, which are times.
+    pub(super) const fn step_back(&mut self) {
+        self.last = 0;
+    }
+
     /// The place of a message that is archived at this time of the wall clock,
     /// and the time that its stamp will show.
     pub(super) fn archived(&mut self, micros: u64) -> (String, u64) {

@@ -16,7 +16,7 @@ use super::muc_iq::{bare_of, field, request};
 use super::room::{Affiliation, Room};
 use super::session::SessionId;
 use super::stanza::Refusal;
-use super::{ns, stamp};
+use super::{Garbling, Note, ns, stamp};
 use crate::Condition;
 use crate::xml::Element;
 
@@ -47,14 +47,15 @@ const FIELDS: [(&str, &str); 6] = [
     ("ids", "list-multi"),
 ];
 
-/// A page: where it lies among the messages that show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Page {
-    from: usize,
-    to: usize,
+/// A page: what is on it, of the messages that show.
+#[derive(Debug)]
+struct Page<'a> {
+    rows: Vec<&'a Stored>,
     complete: bool,
     /// Messages that fit the query, on whatever page.
     count: usize,
+    /// Nothing is to appear between them yet.
+    stable: bool,
 }
 
 impl<'a> Query<'a> {
@@ -98,55 +99,44 @@ impl<'a> Query<'a> {
     }
 
     /// Finds the page among the messages that show.
-    fn find(&self, archive: &Archive, prosody: bool, cap: u32) -> Result<Page, Refusal> {
+    fn find<'m>(&self, archive: &'m Archive, prosody: bool, cap: u32) -> Result<Page<'m>, Refusal> {
         let entries = archive.entries();
-        let shown = archive.shown();
-        let time = |from: usize, to: usize, is_before: &dyn Fn(&Stored) -> bool| {
-            let outside = entries
-                .iter()
-                .take(to)
-                .skip(from)
-                .take_while(|m| is_before(m));
-            from.saturating_add(outside.count())
+        let time = |m: &Stored| cut(prosody, m.micros);
+        let fits = |m: &&Stored| {
+            m.visible
+                && self
+                    .start
+                    .is_none_or(|start| time(m) >= cut(prosody, start))
+                && self.end.is_none_or(|end| time(m) <= cut(prosody, end))
         };
-        let begin = self.start.map_or(0, |start| {
-            time(0, shown, &|m| cut(prosody, m.micros) < cut(prosody, start))
-        });
-        let end = self.end.map_or(shown, |end| {
-            time(begin, shown, &|m| {
-                cut(prosody, m.micros) <= cut(prosody, end)
-            })
-        });
-        let count = end.saturating_sub(begin);
-        let (mut from, mut to) = (begin, end);
+        let (mut from, mut to) = (0, entries.len());
         if let Some(after) = self.after {
-            let at = position(archive, prosody, after, true)?;
-            from = at.max(from).min(to);
+            from = position(archive, prosody, after, true)?;
         }
         // Measured: ejabberd heeds only the first where both are asked for.
         let before = self.before.filter(|_| prosody || self.after.is_none());
         if let Some(before) = before.filter(|id| !id.is_empty()) {
-            let at = position(archive, prosody, before, false)?;
-            to = at.min(to).max(from);
+            to = position(archive, prosody, before, false)?;
         }
+        let inside = entries.iter().take(to).skip(from);
+        let mut rows: Vec<&Stored> = inside.filter(fits).collect();
         // Measured: less than nothing is to Prosody a complete page of nothing.
         let negative = self.max.is_some_and(|max| max < 0);
         let max = self.max.unwrap_or(page(prosody)).clamp(0, cap.into());
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let complete = negative || to.saturating_sub(from) <= max;
+        let complete = negative || rows.len() <= max;
         if negative {
-            to = from;
-        }
-        if !complete && self.before.is_some() {
-            from = to.saturating_sub(max);
+            rows.clear();
+        } else if !complete && self.before.is_some() {
+            rows.drain(..rows.len().saturating_sub(max));
         } else {
-            to = to.min(from.saturating_add(max));
+            rows.truncate(max);
         }
         Ok(Page {
-            from,
-            to,
+            rows,
             complete,
-            count,
+            count: entries.iter().filter(fits).count(),
+            stable: !archive.is_unsettled(),
         })
     }
 }
@@ -263,19 +253,55 @@ impl Muc {
             }));
         }
         let cap = hub.setup.page_cap;
-        let page = asked.find(&room.archive, prosody, cap)?;
-        let dropped = self.drop_result.take();
-        let dropped = dropped.and_then(|index| usize::try_from(index).ok());
-        let all = room.archive.entries().iter();
-        let on_page = all.take(page.to).skip(page.from);
-        for (index, message) in on_page.clone().enumerate() {
-            if dropped != Some(index) {
-                room.give(hub, session, asked.id, message, room.moderates(&bare));
+        let mut page = asked.find(&room.archive, prosody, cap)?;
+        let garbling = self.garbling.take_if(|how| how.applies(&page, &asked));
+        if garbling.is_some() {
+            hub.note(Note::Garbled { room: jid.into() });
+        }
+        if garbling == Some(Garbling::Again) {
+            let stored = |id: &str| room.archive.entries().iter().find(|m| m.id == id);
+            if let Some(again) = asked.after.and_then(stored) {
+                page.rows.insert(0, again);
+            } else {
+                page.rows.extend(asked.before.and_then(stored));
             }
         }
-        let ids: Vec<&str> = on_page.map(|m| m.id.as_str()).collect();
-        finish(hub, session, jid, iq, &page, &ids);
+        if garbling == Some(Garbling::AfterEnd) {
+            finish(hub, session, jid, iq, &page, false);
+        }
+        let dropped = self.drop_result.take();
+        let dropped = dropped.and_then(|index| usize::try_from(index).ok());
+        let times = if garbling == Some(Garbling::Twice) {
+            2
+        } else {
+            1
+        };
+        for (index, message) in page.rows.iter().enumerate() {
+            for _ in 0..times {
+                if dropped != Some(index) {
+                    room.give(hub, session, asked.id, message, room.moderates(&bare));
+                }
+            }
+        }
+        if garbling != Some(Garbling::AfterEnd) {
+            let swapped = garbling == Some(Garbling::Bounds);
+            finish(hub, session, jid, iq, &page, swapped);
+        }
         Ok(())
+    }
+}
+
+impl Garbling {
+    /// Whether this page can be spoilt in this way.
+    fn applies(self, page: &Page<'_>, asked: &Query<'_>) -> bool {
+        match self {
+            Self::Twice | Self::AfterEnd => !page.rows.is_empty(),
+            Self::Again => {
+                let before = asked.before.is_some_and(|id| !id.is_empty());
+                asked.after.is_some() || before
+            }
+            Self::Bounds => page.rows.len() > 1,
+        }
     }
 }
 
@@ -358,10 +384,17 @@ impl Room {
     }
 }
 
-/// Ends a page.
-fn finish(hub: &mut Hub, session: SessionId, jid: &str, iq: &str, page: &Page, ids: &[&str]) {
+/// Ends a page; `swapped`: the ids of its first and last item are each other's.
+fn finish(hub: &mut Hub, session: SessionId, jid: &str, iq: &str, page: &Page<'_>, swapped: bool) {
     let prosody = hub.is_prosody();
     let count = Hub::decimal(page.count);
+    if !page.stable {
+        hub.note(Note::Unstable { room: jid.into() });
+    }
+    let (mut first, mut last) = (page.rows.first(), page.rows.last());
+    if swapped {
+        core::mem::swap(&mut first, &mut last);
+    }
     hub.result(session, Some(jid), iq, |w| {
         w.start("fin").attr("xmlns", ns::MAM);
         // Measured: Prosody says it where it holds, ejabberd always.
@@ -370,18 +403,21 @@ fn finish(hub: &mut Hub, session: SessionId, jid: &str, iq: &str, page: &Page, i
         } else if !prosody {
             w.attr("complete", "false");
         }
+        if !page.stable {
+            w.attr("stable", "false");
+        }
         w.start("set").attr("xmlns", ns::RSM);
         if !prosody {
             w.start("count").text(&count).end();
         }
-        if let Some(first) = ids.first() {
-            w.start("first").text(first).end();
+        if let Some(first) = first {
+            w.start("first").text(&first.id).end();
         }
         if prosody {
             w.start("count").text(&count).end();
         }
-        if let Some(last) = ids.last() {
-            w.start("last").text(last).end();
+        if let Some(last) = last {
+            w.start("last").text(&last.id).end();
         }
         w.end().end();
     });

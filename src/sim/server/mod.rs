@@ -13,6 +13,7 @@ mod archive;
 mod bind;
 mod connection;
 mod features;
+mod forge;
 mod groupchat;
 mod hub;
 mod ids;
@@ -35,6 +36,7 @@ mod setup;
 mod stamp;
 mod stanza;
 mod stream;
+mod tamper;
 
 use alloc::collections::BTreeMap;
 
@@ -44,8 +46,9 @@ use self::stream::Then;
 use crate::xml::Framer;
 use crate::{ChannelBinding, Instant, Security};
 
+pub use forge::{MARK, STRANGER};
 pub use note::Note;
-pub use operation::{Operation, Removal};
+pub use operation::{Garbling, Lie, Operation, Removal, Tampering};
 pub use setup::{Personality, ServerSetup};
 
 /// A connection to the server. Never reused within one.
@@ -130,7 +133,10 @@ impl Server {
             return None;
         }
         let id = self.model.hub.open(security)?;
-        let limits = self.model.hub.setup.xml.clone();
+        let mut limits = self.model.hub.setup.xml.clone();
+        if let Some(most) = self.model.stanza_limit {
+            limits.stanza_bytes = usize::try_from(most).unwrap_or(usize::MAX);
+        }
         self.framers.insert(id, Framer::new(limits));
         Some(id)
     }
@@ -252,6 +258,15 @@ impl Server {
         self.settle();
     }
 
+    /// Ends what was done to it and lasts: it runs, its archives neither lag nor are
+    /// unsettled, what it offers is what it was set up to offer, and nobody stands between
+    /// it and its clients.
+    pub fn heal(&mut self, now: Instant) {
+        self.model.enter(now);
+        self.model.heal();
+        self.settle();
+    }
+
     /// The next thing that became a fact, in order. More than a million that
     /// nobody takes are not kept.
     pub fn poll_note(&mut self) -> Option<Note> {
@@ -284,15 +299,14 @@ impl Server {
     pub fn archive(&self, room: &str) -> impl DoubleEndedIterator<Item = ArchivedMessage<'_>> {
         let room = self.model.muc.rooms.get(room).into_iter();
         room.flat_map(|room| {
-            let shown = room.archive.shown();
-            let entries = room.archive.entries().iter().enumerate();
-            entries.map(move |(index, message)| ArchivedMessage {
+            let entries = room.archive.entries().iter();
+            entries.map(|message| ArchivedMessage {
                 archive_id: &message.id,
                 nick: &message.nick,
                 jid: &message.jid,
                 origin_id: message.origin.as_deref(),
                 body: &message.body,
-                visible: index < shown,
+                visible: message.visible,
                 tombstone: message.tombstone,
             })
         })

@@ -8,7 +8,7 @@ use super::hub::{Due, Hub};
 use super::muc::Muc;
 use super::session::SessionId;
 use super::{ConnectionId, Note, ServerSetup, ServerTransport, ns};
-use crate::{ChannelBinding, Instant, Security, StreamCondition};
+use crate::{ChannelBinding, Instant, SaslCondition, Security, StreamCondition};
 
 /// Ended streams that are remembered.
 const EXPIRED: usize = 10_000;
@@ -25,6 +25,13 @@ pub(super) struct Model {
     /// Streams that could be resumed and cannot any more: by token, who and how
     /// many stanzas of theirs were handled.
     pub(super) expired: BTreeMap<String, (String, u32)>,
+    /// The most bytes of a stanza on new streams, where it is not what was set up.
+    pub(super) stanza_limit: Option<u32>,
+    /// Logins that will be refused, by account: why, and how many.
+    pub(super) refused_logins: BTreeMap<String, (SaslCondition, u32)>,
+    /// Logins that will get a false proof, by account: whether it is missing, and how many.
+    pub(super) false_proofs: BTreeMap<String, (bool, u32)>,
+    pub(super) forger: super::forge::Forger,
 }
 
 impl Model {
@@ -36,6 +43,10 @@ impl Model {
             passwords: Default::default(),
             derived: Default::default(),
             expired: Default::default(),
+            stanza_limit: None,
+            refused_logins: Default::default(),
+            false_proofs: Default::default(),
+            forger: Default::default(),
         }
     }
 
@@ -109,7 +120,7 @@ impl Model {
 
     /// A session hibernated for too long. Both servers remember how much of it
     /// was handled, for `<failed h=…/>`.
-    fn expire(&mut self, session: SessionId) {
+    pub(super) fn expire(&mut self, session: SessionId) {
         let Some(state) = self.hub.sessions.get_mut(&session) else {
             return;
         };

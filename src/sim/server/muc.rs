@@ -10,10 +10,10 @@ use super::hub::Hub;
 use super::room::{Affiliation, Occupant, Parting, Room};
 use super::session::SessionId;
 use super::stanza::{By, Refusal, passed_on};
-use super::{Note, ns};
-use crate::Condition;
+use super::{Garbling, Note, ns};
 use crate::jid::Jid;
 use crate::xml::Element;
+use crate::{Condition, Instant};
 
 #[derive(Debug, Default)]
 pub(super) struct Muc {
@@ -27,6 +27,12 @@ pub(super) struct Muc {
     pub(super) drop_result: Option<u32>,
     /// So many archive queries fail.
     pub(super) fail_queries: u32,
+    /// Archives are unsettled: how long a message takes to show at most, and until when.
+    pub(super) unsettled: Option<(Duration, Instant)>,
+    /// So many messages cannot be archived.
+    pub(super) fail_archiving: u32,
+    /// What is wrong about the next page.
+    pub(super) garbling: Option<Garbling>,
 }
 
 impl Muc {

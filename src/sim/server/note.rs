@@ -1,6 +1,7 @@
 //! What a server did, in truth: for whoever checks what its clients believe.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::ConnectionId;
 use crate::StreamCondition;
@@ -102,6 +103,23 @@ pub enum Note {
         room: String,
         /// Its place.
         archive_id: String,
+    },
+    /// A page of an archive went out that may still change, and says so.
+    Unstable {
+        /// The room.
+        room: String,
+    },
+    /// A page of an archive went out that is not as it should be.
+    Garbled {
+        /// The room.
+        room: String,
+    },
+    /// A stanza was sent twice, not at all, or not in its turn.
+    Tampered {
+        /// The account that it was for.
+        account: String,
+        /// The stanza, and the one that went before it instead.
+        stanzas: Vec<String>,
     },
     /// Somebody lied to a client. What has the marker in its text may never be told.
     Forged {

@@ -54,6 +54,8 @@ pub(super) const DELAY: &str = "urn:xmpp:delay";
 pub(super) const SID: &str = "urn:xmpp:sid:0";
 /// Occupant ids. XEP-0421.
 pub(super) const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+/// What a stream takes. XEP-0478.
+pub(super) const LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// Wishes about storing. XEP-0334.
 pub(super) const HINTS: &str = "urn:xmpp:hints";
 /// Retraction. XEP-0424.

@@ -2,11 +2,13 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::groupchat::RateLimit;
 use super::model::Model;
 use super::muc::Muc;
 use super::room::{Affiliation, Parting};
+use super::tamper::Tamper;
 use super::{Note, Operation, Removal};
 use crate::StreamCondition;
 
@@ -53,7 +55,58 @@ impl Model {
             }
             Operation::DropResult { index } => self.muc.drop_result = Some(*index),
             Operation::FailQueries { count } => self.muc.fail_queries = *count,
+            Operation::Unsettle { most, lasts } => {
+                self.muc.unsettled = Some((*most, self.hub.now.plus(*lasts)));
+            }
+            Operation::ClockStep { back } => self.hub.step_back(*back),
+            Operation::FailArchiving { count } => self.muc.fail_archiving = *count,
+            Operation::Garble(garbling) => self.muc.garbling = Some(*garbling),
+            Operation::WithholdManagement { lasts } => {
+                self.hub.unmanaged_until = self.hub.now.plus(*lasts);
+            }
+            Operation::LimitStanzas(most) => self.stanza_limit = *most,
+            Operation::RefuseLogins {
+                account,
+                condition,
+                count,
+            } => {
+                let refusal = (*condition, *count);
+                self.refused_logins.insert(account.clone(), refusal);
+            }
+            Operation::FalseProof {
+                account,
+                missing,
+                count,
+            } => {
+                self.false_proofs
+                    .insert(account.clone(), (*missing, *count));
+            }
+            Operation::Tamper {
+                account,
+                after,
+                how,
+            } => {
+                let tamper = Tamper::new(*after, *how);
+                self.hub.tampers.insert(account.clone(), tamper);
+            }
+            Operation::ExpireStreams => self.expire_streams(),
+            Operation::Forge { account, room, lie } => self.forge(account, room, *lie),
         }
+    }
+
+    /// Ends what was done to the server and lasts.
+    pub(super) fn heal(&mut self) {
+        self.up = true;
+        self.muc.lag = Duration::ZERO;
+        self.muc.unsettled = None;
+        self.muc.fail_archiving = 0;
+        self.muc.garbling = None;
+        self.hub.unmanaged_until = self.hub.now;
+        self.stanza_limit = None;
+        self.refused_logins.clear();
+        self.false_proofs.clear();
+        self.hub.end_tampering();
+        self.forger.answers.clear();
     }
 
     /// The process is killed.
@@ -173,6 +226,14 @@ impl Model {
             let archive_id = id.into();
             let room = jid.into();
             self.hub.note(Note::Unarchived { room, archive_id });
+        }
+    }
+
+    fn expire_streams(&mut self) {
+        let sessions = self.hub.sessions.iter();
+        let broken = sessions.filter(|(_, session)| session.connection.is_none());
+        for session in broken.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.expire(session);
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::StreamCondition;
+use crate::{SaslCondition, StreamCondition};
 
 /// Something that an operator, an accident or a rival does to a server.
 ///
@@ -103,6 +103,151 @@ pub enum Operation {
         /// How many.
         count: u32,
     },
+    /// For that long what is said shows up in the archives late and out of order; as
+    /// long as something does not show, their pages say that they may still change
+    /// (`stable='false'`, XEP-0313 v1.1.3, section 4.2).
+    Unsettle {
+        /// The longest that a message takes to show up.
+        most: Duration,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The server's wall clock is set back. On Prosody stamps go back with it; on
+    /// ejabberd, whose archive ids are times, so do the places of messages.
+    ClockStep {
+        /// How far.
+        back: Duration,
+    },
+    /// The next so many messages are sent to all, but cannot be archived: they have no
+    /// id by the room (measured: Prosody logs that and goes on).
+    FailArchiving {
+        /// How many.
+        count: u32,
+    },
+    /// The next page of an archive is not as it should be.
+    Garble(Garbling),
+    /// For that long new streams are not offered stream management (XEP-0198).
+    WithholdManagement {
+        /// For how long.
+        lasts: Duration,
+    },
+    /// From now on new streams take stanzas of at most so many bytes, and say so
+    /// (XEP-0478); `None` is as it was set up.
+    LimitStanzas(Option<u32>),
+    /// The next so many logins of an account are refused, whatever its password.
+    RefuseLogins {
+        /// The account.
+        account: String,
+        /// Why.
+        condition: SaslCondition,
+        /// How many.
+        count: u32,
+    },
+    /// The next so many logins of an account with SCRAM meet somebody who does not know
+    /// the password and says all the same that they succeeded.
+    FalseProof {
+        /// The account.
+        account: String,
+        /// No signature is given, rather than a wrong one.
+        missing: bool,
+        /// How many.
+        count: u32,
+    },
+    /// The states of streams that are broken just now expire: they can no longer be
+    /// resumed, but how much of them was handled is remembered (`<failed h='…'/>`).
+    ExpireStreams,
+    /// One stanza for an account is sent in another way than it should be.
+    Tamper {
+        /// The account.
+        account: String,
+        /// So many stanzas go to it before that one.
+        after: u32,
+        /// What becomes of it.
+        how: Tampering,
+    },
+    /// Somebody sends the clients of an account what is not true.
+    Forge {
+        /// The account.
+        account: String,
+        /// The room that it is about.
+        room: String,
+        /// What.
+        lie: Lie,
+    },
+}
+
+/// What is wrong about a page of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Garbling {
+    /// Each of its results comes twice.
+    Twice,
+    /// It begins with the item that it was to begin after, or ends with the one before
+    /// which it was to end.
+    Again,
+    /// Its `<first/>` and `<last/>` are each other's (XEP-0059, section 2.2).
+    Bounds,
+    /// Its results come after its end.
+    AfterEnd,
+}
+
+/// What becomes of a stanza on its way to a client, before it is counted (XEP-0198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Tampering {
+    /// It is sent twice.
+    Double,
+    /// It is not sent.
+    Drop,
+    /// It is sent after the next one.
+    Swap,
+}
+
+/// A lie told to a client by [an account of its server](super::STRANGER), or by rooms in
+/// its name. What may not be believed has a text with [`MARK`](super::MARK) in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Lie {
+    /// Results of the archive of a room, from who is not that archive, and from the room
+    /// itself under a query that nobody made.
+    Result,
+    /// The next request of the account to a room is answered by others before it is by
+    /// the room: under the right ids, from the wrong addresses.
+    Answer,
+    /// Messages to all from the bare address of the room, from an account, and from a room
+    /// that the client is not in.
+    Foreign,
+    /// A carbon copy (XEP-0280) from an account that is not the client's own.
+    Carbon,
+    /// The client's own presence (status 110), from a room that it is not in and from an
+    /// account.
+    Entered,
+    /// The client is kicked (status 307 and 110), from a room that it is not in and from
+    /// an account.
+    Kicked,
+    /// An occupant says something under an id that another gave, with an id by a room
+    /// that is not this one. It is said: all are to be told.
+    Copied,
+    /// An occupant says something in which all kinds of things are forwarded that were
+    /// never said, but for the text itself.
+    Nested,
+    /// A contact is pushed (RFC 6121, section 2.1.6) by who is not the server.
+    Push,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Result,
+        Self::Answer,
+        Self::Foreign,
+        Self::Carbon,
+        Self::Entered,
+        Self::Kicked,
+        Self::Copied,
+        Self::Nested,
+        Self::Push,
+    ];
 }
 
 /// How an occupant is put out of a room.

@@ -45,6 +45,9 @@ impl Model {
             return self.hub.refuse(session, stanza, refusal);
         };
         if to.domain() == self.hub.muc {
+            if matches!(stanza.attr("type"), Some("get" | "set")) {
+                self.forge_answers(session, &to, stanza);
+            }
             return self.muc.on_stanza(&mut self.hub, session, &to, stanza);
         }
         if to.domain() != self.hub.setup.domain {

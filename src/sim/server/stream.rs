@@ -10,7 +10,7 @@ use super::connection::Stage;
 use super::keys::{Hash, Keys};
 use super::model::Model;
 use super::sasl::{self, ClientFirst, Mechanism, Scram};
-use super::{ConnectionId, ServerTransport, ns};
+use super::{ConnectionId, Note, ServerTransport, ns};
 use crate::xml::{Element, Frame};
 use crate::{SaslCondition, Security, StreamCondition};
 
@@ -75,6 +75,7 @@ impl Model {
         match account {
             None => self.offer_login(id),
             Some(account) => {
+                self.note_trust(id, &account);
                 self.offer_session(id);
                 if let Some(connection) = self.hub.connections.get_mut(&id) {
                     connection.stage = Stage::LoggedIn { account };
@@ -117,7 +118,8 @@ impl Model {
     }
 
     fn offer_session(&mut self, id: ConnectionId) {
-        let sm = self.hub.setup.resumption.is_some();
+        let sm = self.hub.resumption().is_some();
+        let limit = self.stanza_limit.map(|most| alloc::format!("{most}"));
         let prosody = self.hub.is_prosody();
         self.hub.say(id, |w| {
             w.start("stream:features");
@@ -136,6 +138,11 @@ impl Model {
                 if prosody {
                     w.start("optional").end();
                 }
+                w.end();
+            }
+            if let Some(limit) = &limit {
+                w.start("limits").attr("xmlns", ns::LIMITS);
+                w.start("max-bytes").text(limit).end();
                 w.end();
             }
             if prosody {
@@ -225,7 +232,10 @@ impl Model {
     }
 
     fn on_sasl(&mut self, id: ConnectionId, element: Element<'_>) -> Then {
-        match self.sasl_step(id, element) {
+        match self
+            .sasl_step(id, element)
+            .and_then(|step| self.admitted(id, step))
+        {
             Ok(SaslStep::Challenge(message, stage)) => {
                 self.set_stage(id, stage);
                 self.hub.say(id, |w| {
@@ -277,6 +287,51 @@ impl Model {
                 }
                 Then::Continue
             }
+        }
+    }
+
+    /// What becomes of a login that is right: it may be refused all the same, or be
+    /// answered by somebody else.
+    fn admitted(&mut self, id: ConnectionId, step: SaslStep) -> Result<SaslStep, SaslCondition> {
+        let SaslStep::Success(account, proof) = step else {
+            return Ok(step);
+        };
+        if let Some((condition, left)) = self.refused_logins.get_mut(&account)
+            && *left > 0
+        {
+            *left = left.saturating_sub(1);
+            return Err(*condition);
+        }
+        let lie = self.false_proofs.get_mut(&account);
+        let proof = match lie.filter(|(_, left)| *left > 0 && !proof.is_empty()) {
+            None => proof,
+            Some((missing, left)) => {
+                *left = left.saturating_sub(1);
+                if let Some(connection) = self.hub.connections.get_mut(&id) {
+                    connection.false_proof = true;
+                }
+                self.hub.note(Note::FalseProof {
+                    connection: id,
+                    account: account.clone(),
+                });
+                if *missing {
+                    String::new()
+                } else {
+                    alloc::format!("v={}", sasl::encode(&[0; 32]))
+                }
+            }
+        };
+        Ok(SaslStep::Success(account, proof))
+    }
+
+    /// A client goes on after a login.
+    fn note_trust(&mut self, id: ConnectionId, account: &str) {
+        let connection = self.hub.connections.get(&id);
+        if connection.is_some_and(|connection| connection.false_proof) {
+            self.hub.note(Note::Trusted {
+                connection: id,
+                account: account.into(),
+            });
         }
     }
 

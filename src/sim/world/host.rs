@@ -28,6 +28,8 @@ pub(super) struct Host {
     pub(super) direct_tls: bool,
     pub(super) process: Option<Process>,
     pub(super) kept: BTreeMap<String, String>,
+    /// What was kept when it was copied last.
+    pub(super) backup: Option<BTreeMap<String, String>>,
     pub(super) orders: VecDeque<Order>,
     /// How many links it had.
     pub(super) links: u64,
@@ -59,6 +61,8 @@ pub(super) struct Trouble {
     /// Bytes the host wrote, and bytes for it, arrive only then.
     pub(super) stalled: [Option<Instant>; 2],
     pub(super) cuts: Vec<Cut>,
+    /// So many timers go off in time, and the next one so late.
+    pub(super) skew: Option<(u32, Duration)>,
     /// How far its clock is ahead of the world's.
     pub(super) ahead: Duration,
 }
@@ -121,6 +125,20 @@ impl Trouble {
         Some(self.cuts.swap_remove(at))
     }
 
+    /// How late the next timer goes off.
+    fn late(&self) -> Duration {
+        let skew = self.skew.filter(|(after, _)| *after == 0);
+        skew.map_or(Duration::ZERO, |(_, by)| by)
+    }
+
+    /// A timer went off.
+    const fn went_off(&mut self) {
+        self.skew = match self.skew {
+            Some((after, by)) if after > 0 => Some((after.saturating_sub(1), by)),
+            _ => None,
+        };
+    }
+
     /// The end of everything but the clock's lead and a restart under way.
     pub(super) fn heal(&mut self) {
         let (ahead, starts_at) = (self.ahead, self.starts_at);
@@ -161,6 +179,7 @@ impl Host {
             direct_tls: false,
             process: None,
             kept: BTreeMap::new(),
+            backup: None,
             orders: VecDeque::new(),
             links: 0,
             trouble: Trouble::default(),
@@ -193,7 +212,9 @@ impl Host {
             let ahead = u64::try_from(self.trouble.ahead.as_micros()).unwrap_or(u64::MAX);
             Instant::from_micros(at.as_micros().saturating_sub(ahead))
         };
-        let deadline = process.engine.wants().deadline.map(|deadline| deadline.at);
+        let late = self.trouble.late();
+        let deadline = process.engine.wants().deadline;
+        let deadline = deadline.map(|deadline| deadline.at.plus(late));
         [deadline, process.wake]
             .into_iter()
             .flatten()
@@ -238,9 +259,15 @@ impl Host {
             return false;
         };
         let mut moved = false;
+        let late = self.trouble.late();
         let deadline = process.engine.wants().deadline;
-        if deadline.is_some_and(|deadline| deadline.at <= clock) {
+        let due = deadline.is_some_and(|deadline| deadline.at.plus(late) <= clock);
+        // What is to be late is not told early.
+        if due || (pulling.early && late.is_zero()) {
             process.engine.handle_timeout(clock);
+        }
+        if due {
+            self.trouble.went_off();
             self.pull_eagerly(now, pulling);
             moved = true;
         }

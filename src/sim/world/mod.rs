@@ -47,6 +47,9 @@ pub struct Pulling {
     pub eager: bool,
     /// The most bytes an engine is given at once.
     pub piece: usize,
+    /// Whether engines are told of the time whenever anything happens, not only when a
+    /// timer of theirs is due.
+    pub early: bool,
 }
 
 impl Default for Pulling {
@@ -54,6 +57,7 @@ impl Default for Pulling {
         Self {
             eager: true,
             piece: usize::MAX,
+            early: false,
         }
     }
 }

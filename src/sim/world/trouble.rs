@@ -4,7 +4,8 @@ use super::World;
 use super::host::Cut;
 use crate::sim::happening::{Ending, Happening, HostId, Side};
 use crate::sim::plan::Fault;
-use crate::sim::server::Operation;
+#[cfg(doc)]
+use crate::sim::server::Server;
 use core::time::Duration;
 
 impl World {
@@ -63,21 +64,33 @@ impl World {
                 host.trouble.ahead = host.trouble.ahead.saturating_add(by);
             }),
             &Fault::Restart { host, after } => self.kill(host, after),
+            &Fault::Skew { host, after, by } => {
+                self.with_host(host, |host| host.trouble.skew = Some((after, by)));
+            }
+            &Fault::Backup { host } => {
+                self.with_host(host, |host| host.backup = Some(host.kept.clone()));
+            }
+            &Fault::Restore { host, after } => {
+                self.kill(host, after);
+                self.with_host(host, |host| {
+                    if let Some(backup) = host.backup.clone() {
+                        host.kept = backup;
+                    }
+                });
+            }
         }
         self.settle();
     }
 
     /// Ends all that goes wrong: cuts that wait for their byte, stalls, refusals; the
-    /// server runs, its archives lag no more. Links that are broken stay broken, and
+    /// server [runs as it should](Server::heal). Links that are broken stay broken, and
     /// clocks that leapt stay ahead.
     pub fn heal(&mut self) {
         self.eyes.show(&Happening::Healed);
         for host in &mut self.hosts {
             host.trouble.heal();
         }
-        for operation in [Operation::Start, Operation::ArchiveLag(Duration::ZERO)] {
-            self.server.operate(self.now, &operation);
-        }
+        self.server.heal(self.now);
         self.take_notes();
         self.settle();
     }
