@@ -97,7 +97,7 @@ fn a_stream_that_ends_while_tls_is_set_up_is_opened_first() {
         let id = raw.server.accept(raw.now, clear).expect("a connection");
         raw.say(id, HEADER);
         raw.say(id, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-        let stop = parley_xmpp::sim::server::Operation::Stop;
+        let stop = Operation::Stop;
         raw.server.operate(raw.now, &stop);
         let said = raw.heard(id);
         has(&said, &["<stream:error", "<system-shutdown "]);
