@@ -199,3 +199,40 @@ fn a_broken_rule_is_seven_and_leaves_what_is_needed_to_see_it_again() {
     let page = fs::read_to_string(at.join("page.html")).unwrap();
     assert!(page.contains(&format!("{rule} is broken")));
 }
+
+#[test]
+fn a_run_that_keeps_going_names_every_world_that_broke_a_rule() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut args: Vec<_> = BREAKING.to_vec();
+    args[1] = "0..200";
+    args.extend(["--keep-going", "--json"]);
+    let output = sim(at, &args);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    let object: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(object["worlds"], 200);
+    assert_eq!(
+        object["prosody"].as_u64().unwrap() + object["ejabberd"].as_u64().unwrap(),
+        200
+    );
+    let by_rule = object["brokenSeeds"].as_object().unwrap();
+    let mut broken: Vec<_> = by_rule
+        .values()
+        .flat_map(|seeds| seeds.as_array().unwrap())
+        .map(|seed| seed.as_u64().unwrap())
+        .collect();
+    broken.sort_unstable();
+    assert_eq!(object["broken"]["seed"].as_u64(), broken.first().copied());
+    let count = format!("{} of 200 worlds broke a rule", broken.len());
+    assert!(told.contains(&count), "{told}");
+    // Each does so by itself, too.
+    let last = broken.last().unwrap().to_string();
+    args[0] = "--seed";
+    args[1] = &last;
+    args.truncate(BREAKING.len());
+    assert_eq!(sim(at, &args).status.code(), Some(7), "seed {last}");
+    // It is for many.
+    let output = sim(at, &["--seed", "1", "--keep-going"]);
+    assert_eq!(output.status.code(), Some(2));
+}

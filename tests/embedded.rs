@@ -269,10 +269,7 @@ async fn conversations_go_on_over_cuts_and_crashes() {
 #[tokio::test]
 async fn many_clients_hear_the_same() {
     const CLIENTS: usize = 40;
-    let mut many = setup(Personality::Prosody);
-    // Forty derivations of keys are not what is tested.
-    many.rounds = 4096;
-    let server = start(many).await;
+    let server = start(setup(Personality::Prosody)).await;
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..CLIENTS {
         let settings = server.client_settings("ana").expect("ana");

@@ -91,6 +91,23 @@ fn in_clear_there_is_nothing_but_starttls() {
 }
 
 #[test]
+fn a_stream_that_ends_while_tls_is_set_up_is_opened_first() {
+    both(|mut raw, _| {
+        let clear = Security::Clear { loopback: true };
+        let id = raw.server.accept(raw.now, clear).expect("a connection");
+        raw.say(id, HEADER);
+        raw.say(id, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        let stop = Operation::Stop;
+        raw.server.operate(raw.now, &stop);
+        let said = raw.heard(id);
+        has(&said, &["<stream:error", "<system-shutdown "]);
+        let at = |what| said.find(what);
+        assert!(at("<stream:stream ") < at("<stream:error"), "{said}");
+        assert!(at("<stream:stream ").is_some(), "{said}");
+    });
+}
+
+#[test]
 fn who_binds_a_resource_again_ends_the_older_stream() {
     both(|mut raw, _| {
         let old = raw.bind("alice", "here");

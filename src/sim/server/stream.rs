@@ -225,6 +225,8 @@ impl Model {
             return self.end(id, None);
         }
         connection.stage = Stage::Tls;
+        // A new stream follows: whoever ends it has to open it first.
+        connection.opened = false;
         connection.transport = ServerTransport::StartTls;
         self.hub.say(id, |w| {
             w.start("proceed").attr("xmlns", ns::TLS).end();
