@@ -5,8 +5,7 @@
 //! - cut at every byte, in both directions, by FIN, RST and silence (on the model with
 //!   ejabberd's habits by one of them in turn);
 //! - every stanza of the server doubled, dropped, and swapped with the next;
-//! - every timer of the client late, by a second and by a minute. That early calls change
-//!   nothing is for `tests/simulation.rs`.
+//! - every timer of the client late, by a second and by a minute.
 //!
 //! A release build cuts at every byte, a debug build at every 61st; `PARLEY_STRIDE=1` tries
 //! every one there too. Stanzas and timers are all tried in both.

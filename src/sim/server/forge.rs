@@ -36,6 +36,8 @@ pub(super) struct Forger {
     told: u64,
     /// Accounts whose next request to a room is answered by others.
     pub(super) answers: BTreeSet<String>,
+    /// Ids of others that were taken.
+    copied: BTreeSet<String>,
 }
 
 /// The addresses that lies come from.
@@ -225,9 +227,14 @@ impl Model {
             return;
         };
         let said = known.archive.entries().iter().rev();
+        let said = said.filter(|said| said.nick != STRANGER);
         let Some(id) = said.filter_map(|said| said.origin.clone()).next() else {
             return;
         };
+        // Twice would be the same occupant saying the same thing again.
+        if !self.forger.copied.insert(id.clone()) {
+            return;
+        }
         self.forger.told = self.forger.told.saturating_add(1);
         let body = format!("copied:{}", self.forger.told);
         let by = format!("{ELSEWHERE}@{}", self.hub.muc);
