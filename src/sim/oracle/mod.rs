@@ -242,6 +242,9 @@ impl Oracle {
                 | Operation::Tamper { .. },
             ) => self.truth.reliable = false,
             Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
+            Fault::Server(Operation::Unsettle { lasts, .. }) => {
+                self.truth.unsettled_until = self.found.now.plus(*lasts);
+            }
             _ => {}
         }
         if let Some(id) = fault.host() {

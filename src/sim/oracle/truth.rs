@@ -18,6 +18,8 @@ pub(super) struct Truth {
     pub(super) reliable: bool,
     /// Archives fail to take messages.
     pub(super) archiving_fails: bool,
+    /// Until when what is said shows up in archives out of its order.
+    pub(super) unsettled_until: Instant,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -53,6 +55,8 @@ pub(super) struct Item {
     pub(super) said: Instant,
     /// Since when the archive shows it.
     pub(super) shown: Option<Instant>,
+    /// It shows up when it may, perhaps after what was said later.
+    pub(super) unsettled: bool,
     /// It expired, was retracted or lost.
     pub(super) gone: bool,
 }
@@ -88,6 +92,7 @@ impl Default for Truth {
             crashed: None,
             reliable: true,
             archiving_fails: false,
+            unsettled_until: Instant::ZERO,
         }
     }
 }
@@ -124,6 +129,7 @@ impl Truth {
                 ..
             } => {
                 let unarchived = self.archiving_fails && archive_id.is_none();
+                let unsettled = at < self.unsettled_until;
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
                 let index = room.items.len();
@@ -141,6 +147,7 @@ impl Truth {
                     body: body.clone(),
                     said: at,
                     shown: None,
+                    unsettled,
                     gone: false,
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
@@ -254,11 +261,15 @@ impl Room {
 
     /// Whether somebody may have come to what lies behind this place without having been
     /// shown it: it was said before they came in, and the archive did not show it until
-    /// after that. All else they heard themselves, or could read.
+    /// after that; or the archive showed it out of its order. All else they heard
+    /// themselves, or could read.
     pub(super) fn may_be_late(&self, place: usize, jid: &str) -> bool {
         let Some(item) = self.items.get(place) else {
             return false;
         };
+        if item.unsettled {
+            return true;
+        }
         let entries = self.entries.get(jid).map(Vec::as_slice);
         let mut entries = entries.unwrap_or_default().iter();
         entries.any(|entered| {
