@@ -86,6 +86,7 @@ impl Room {
         let id = id.filter(|_| self.info.stanza_ids || !is_in);
         if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
             self.outbox.heard(id);
+            self.neighbours.heard(id);
         }
         if nick == self.current && self.is_ours(message::occupant_id(element)) {
             let ids = [message::origin_id(element), element.attr("id")];
