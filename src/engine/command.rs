@@ -164,7 +164,7 @@ impl Machine {
             _ => false,
         };
         let mut fetching =
-            Fetching::new(&mut self.core.cx(), id, room, fetch).from_elsewhere(elsewhere);
+            Fetching::new(&mut self.core.cx(), id, room, fetch).known_elsewhere(elsewhere);
         if entry.room.is_in() && !self.management.is_suspended() {
             fetching.enter(&mut self.core.cx(), &entry.room);
         }

@@ -84,7 +84,7 @@ impl Fetching {
     }
 
     /// The same, from a cursor that another room's archive is known to have given.
-    pub(super) const fn from_elsewhere(mut self, foreign: bool) -> Self {
+    pub(super) const fn known_elsewhere(mut self, foreign: bool) -> Self {
         self.foreign = foreign;
         self
     }

@@ -13,10 +13,6 @@ fn found(peer: &mut Peer) -> Vec<String> {
     messages.into_iter().map(|m| m.body).collect()
 }
 
-fn asks_after(query: &str, id: &str) -> bool {
-    query.contains(&format!("<after>{id}</after>"))
-}
-
 #[test]
 fn a_late_answer_does_not_close_a_newer_page() {
     let (mut peer, room) = in_room();

@@ -233,7 +233,7 @@ impl FaultKinds {
     /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
     ///   tells that one between them is missing. Breaks S4.
     ///
-    /// Two more are a matter of the server: see [`Self::beyond_the_client_on`].
+    /// What is beyond it on one kind of server only: see [`Self::beyond_the_client_on`].
     #[must_use]
     pub fn beyond_the_client() -> Self {
         [FaultKind::ArchiveLag, FaultKind::DropLater]
@@ -241,19 +241,12 @@ impl FaultKinds {
             .collect()
     }
 
-    /// Those of [`Self::beyond_the_client`], and on ejabberd, which answers a cursor
-    /// that it does not know as if nothing were wrong, all that takes a cursor out
-    /// of the archive: `expire`, `crash-loses-messages`, `crash-loses-rooms`, `destroy`.
+    /// Those of [`Self::beyond_the_client`], and what is beyond it on that kind of server
+    /// alone: nothing, at present.
     #[must_use]
     pub fn beyond_the_client_on(personality: Personality) -> Self {
         let more: &[FaultKind] = match personality {
-            Personality::Prosody => &[],
-            Personality::Ejabberd => &[
-                FaultKind::Expire,
-                FaultKind::CrashLosesMessages,
-                FaultKind::CrashLosesRooms,
-                FaultKind::Destroy,
-            ],
+            Personality::Prosody | Personality::Ejabberd => &[],
         };
         Self::beyond_the_client()
             .iter()

@@ -209,6 +209,7 @@ impl Muc {
                 hub.note(Note::Unarchived {
                     room: jid.into(),
                     archive_id: oldest.id,
+                    tombstone: false,
                 });
             }
         }
