@@ -170,6 +170,12 @@ impl Post {
 pub struct Fetch {
     /// From where: after a cursor towards the present, or with `None` the newest
     /// messages there are.
+    ///
+    /// A cursor counts as long as the archive shows the message that it names, or its
+    /// tombstone. Whether it does is found out first, mostly by one item more on the first
+    /// page; where the engine has not seen what lies before it, by one question more. If it
+    /// does not, the fetch fails with
+    /// [`CursorExpired`](crate::RequestError::CursorExpired) and gives nothing.
     pub since: Option<Cursor>,
     /// How many messages at most.
     pub limit: u32,

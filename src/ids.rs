@@ -73,7 +73,9 @@ impl fmt::Display for ArchiveId {
 /// A place in a room's archive from which to read on.
 ///
 /// Its text form, which programs store, is the archive id, and the empty string
-/// for the beginning.
+/// for the beginning. It is good for the room whose archive gave it, and for as long as
+/// that keeps the message it names: mind how long the server does, a week with
+/// Prosody unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cursor {
     /// Before the oldest message.

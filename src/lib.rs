@@ -76,8 +76,11 @@
 //!   delivered with the archive ([`Timing::audit`]).
 //! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
 //!   where else to go is for the host to decide.
-//! - ejabberd answers a cursor that it no longer knows without an error, so that
-//!   the gap is not seen there.
+//! - A cursor is believed only while the archive shows the message that it names, since
+//!   ejabberd answers one that it does not know as if nothing were new, or everything.
+//!   One that it let go of, one that it lost in a crash and one that it never gave are
+//!   told alike ([`RequestError::CursorExpired`]), unless it is known to be another
+//!   room's ([`RequestError::CursorForeign`]).
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.
 //!
 //! # A post after a break
@@ -95,7 +98,7 @@
 //! | it does not, nor [`Timing::settle`] later; the room is [ours](Config::own_services), and the same resource is bound again | it is sent again |
 //! | the same, but a later post is there already | `Unknown`: it would be out of order |
 //! | it does not; the room is elsewhere, or another resource is bound | `Unknown` |
-//! | it refuses, no longer knows the place, or there is none | `Unknown` |
+//! | it refuses, no longer shows the place, or there is none | `Unknown` |
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
 //! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |
 //! | the server ended a new stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |

@@ -139,7 +139,9 @@ impl Limits {
             .saturating_add(held)
             .saturating_add(remembered)
             // Ids of one page of the archive, while posts are searched in it.
-            .saturating_add(u64::from(self.page).saturating_mul(4096));
+            .saturating_add(u64::from(self.page).saturating_mul(4096))
+            // Hints at what lies next to what: 32 pairs of ids.
+            .saturating_add(32 * 2304);
         // Two pages: one that is delivered, one that is compared; and what was told late.
         let subscription = page
             .saturating_mul(2)

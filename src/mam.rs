@@ -3,21 +3,29 @@
 //! A [`Pager`] knows nothing of time, of requests on the wire or of who wants the
 //! messages. It says which page to ask for, takes the results of that page, and
 //! gives them out only when the page is whole. It never asks for the same page
-//! for ever, and it makes progress over pages of tombstones.
+//! for ever, and it makes progress over pages of tombstones. A place that it is to go
+//! on from counts only once the archive has shown that it still knows it: see
+//! [`witness`].
+//!
+//! What it does not see is an archive that lets go of a place between two pages of one
+//! run and says nothing about it.
+
+mod witness;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::event::Message;
-use crate::ids::ArchiveId;
+use crate::event::{Message, RequestError};
+use crate::ids::{ArchiveId, Cursor};
 use crate::limits::Limits;
 use crate::ns;
 use crate::planted::{Bug, planted};
 use crate::rsm::{self, Page};
 use crate::stanza::RawJid;
 use crate::xml::{Element, Writer};
+use witness::{Verdict, Witness};
 
 /// Writes a query for a page: the payload of a request of type set (section 4).
 pub(crate) fn write_query(w: &mut Writer<'_>, query_id: &str, page: &Page, max: u32) {
@@ -105,6 +113,12 @@ pub(crate) struct Pager {
     direction: Direction,
     /// The last item reached; `None` before the first page.
     position: Option<ArchiveId>,
+    /// What lay right before that when it was seen, if it was.
+    before: Option<Cursor>,
+    /// Whether the archive still knows the position is to be found out first.
+    witness: Option<Witness>,
+    /// How often the archive did not know the position, since it moved.
+    refusals: u8,
     /// The largest page to ask for; smaller once pages turned out too heavy.
     page: u32,
     /// The page now being received.
@@ -123,6 +137,8 @@ pub(crate) struct Pager {
 #[derive(Debug)]
 struct OpenPage {
     query_id: String,
+    /// Which end of it counts if more comes than was asked for.
+    direction: Direction,
     /// How many items were asked for.
     max: usize,
     items: VecDeque<Item>,
@@ -152,6 +168,9 @@ impl Item {
 pub(crate) struct WholePage {
     /// Its messages, the oldest first.
     pub(crate) messages: Vec<Message>,
+    /// Messages that lie before the position which the page comes after, and that were
+    /// not there when it was taken.
+    pub(crate) late: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
     /// Items of it that are no messages, tombstones above all, each with the number of
@@ -159,19 +178,44 @@ pub(crate) struct WholePage {
     pub(crate) removed: Vec<(usize, ArchiveId)>,
     /// Its newest item, message or tombstone; `None` if it is empty.
     pub(crate) newest: Option<ArchiveId>,
-    /// The archive is said to hold nothing at all: the same page has to be asked
-    /// for once more. ejabberd 23.01 says so of an archive that is being written to.
+    /// What lies right before that, if it was seen.
+    pub(crate) before: Option<Cursor>,
+    /// It says nothing yet, and another has to be asked for: where the archive is
+    /// said to hold nothing at all, since ejabberd 23.01 says so of an archive that is
+    /// being written to; and where it is not known yet whether the archive knows the
+    /// position.
     pub(crate) doubtful: bool,
+}
+
+impl WholePage {
+    /// Nothing, and another is to be asked for.
+    const fn doubtful() -> Self {
+        Self {
+            messages: Vec::new(),
+            late: Vec::new(),
+            complete: false,
+            removed: Vec::new(),
+            newest: None,
+            before: None,
+            doubtful: true,
+        }
+    }
 }
 
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
+
+/// How often an archive may not know the position and show it all the same.
+const REFUSALS: u8 = 2;
 
 impl Pager {
     pub(crate) const fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
         Self {
             direction,
             position,
+            before: None,
+            witness: None,
+            refusals: 0,
             page,
             open: None,
             idle_pages: 0,
@@ -182,30 +226,90 @@ impl Pager {
         }
     }
 
+    /// Goes forward from a cursor, which the archive may know no more. `hint`: what lay
+    /// right before the item it names, if that is known; it need not be right.
+    pub(crate) fn after(cursor: &Cursor, hint: Option<Cursor>, page: u32) -> Self {
+        let position = match cursor {
+            Cursor::Beginning => None,
+            Cursor::After(id) => Some(id.clone()),
+        };
+        let mut pager = Self::new(Direction::Forward, position, page);
+        pager.before = hint;
+        pager.doubt();
+        pager
+    }
+
+    /// What lay right before an item when it was seen, if this pager stands there.
+    pub(crate) fn before(&self, item: &ArchiveId) -> Option<Cursor> {
+        let stands_there = self.position.as_ref() == Some(item);
+        self.before.clone().filter(|_| stands_there)
+    }
+
+    /// Takes a hint at what lay right before the position, if none is known yet.
+    pub(crate) fn hint(&mut self, hint: impl FnOnce(&ArchiveId) -> Option<Cursor>) {
+        if self.before.is_none()
+            && let Some(position) = &self.position
+        {
+            self.before = hint(position);
+            if self.witness.take().is_some() {
+                self.doubt();
+            }
+        }
+    }
+
+    /// From now on the archive may no longer know the position.
+    fn doubt(&mut self) {
+        if self.direction == Direction::Forward
+            && self.witness.is_none()
+            && let Some(position) = &self.position
+            && !planted(Bug::NoWitness)
+        {
+            self.witness = Some(Witness::new(position.clone(), self.before.clone()));
+        }
+    }
+
     /// Opens the next page under this query id, and says what to ask for:
     /// which page, and how many items of the `wanted` at most.
     pub(crate) fn open(&mut self, query_id: String, wanted: u32) -> (Page, u32) {
+        let (page, wanted) = match (&self.witness, self.direction, &self.position) {
+            (Some(witness), ..) => witness.question(wanted),
+            (None, Direction::Forward, None) => (Page::First, wanted),
+            (None, Direction::Forward, Some(id)) => (Page::After(id.clone()), wanted),
+            (None, Direction::Backward, None) => (Page::Last, wanted),
+            (None, Direction::Backward, Some(id)) => (Page::Before(id.clone()), wanted),
+        };
         let max = self.page.min(wanted).max(1);
         self.open = Some(OpenPage {
             query_id,
+            direction: match page {
+                Page::First | Page::After(_) => Direction::Forward,
+                Page::Last | Page::Before(_) => Direction::Backward,
+            },
             max: usize::try_from(max).unwrap_or(usize::MAX),
             items: VecDeque::new(),
             seen: BTreeSet::new(),
             bytes: 0,
             overfull: false,
         });
-        let page = match (self.direction, &self.position) {
-            (Direction::Forward, None) => Page::First,
-            (Direction::Forward, Some(id)) => Page::After(id.clone()),
-            (Direction::Backward, None) => Page::Last,
-            (Direction::Backward, Some(id)) => Page::Before(id.clone()),
-        };
         (page, max)
     }
 
-    /// Forgets the page being received; the pager stands where it stood.
+    /// Forgets the page being received; the pager stands where it stood, if the
+    /// archive still knows that when it is asked again.
     pub(crate) fn abandon(&mut self) {
         self.open = None;
+        self.witness = None;
+        self.doubt();
+    }
+
+    /// Whether an item with this id, about to be taken, would lie beyond the position.
+    pub(crate) fn is_beyond(&self, id: &str) -> bool {
+        let Some(witness) = &self.witness else {
+            return true;
+        };
+        let target = witness.target();
+        let seen = |open: &OpenPage| open.seen.contains(target);
+        witness.is_looking() && target.as_str() != id && self.open.as_ref().is_some_and(seen)
     }
 
     /// How many bytes it holds: of the page being received above all.
@@ -236,7 +340,7 @@ impl Pager {
             return;
         };
         let item = Item { id, message };
-        match self.direction {
+        match open.direction {
             // What does not fit is the first of the next page.
             Direction::Forward if open.overfull || !open.fits(&item) => open.overfull = true,
             Direction::Forward => open.push(item),
@@ -254,77 +358,174 @@ impl Pager {
     /// Ends the open page with what its answer said.
     ///
     /// # Errors
-    /// What about the page cannot be, in words. The pager stands where it stood.
-    pub(crate) fn close(&mut self, fin: &Fin<'_>) -> Result<WholePage, &'static str> {
-        let Some(open) = self.open.take() else {
-            return Err("an answer to no question");
+    /// Why there is no page; [`RequestError::Inconsistent`] if it cannot be as it is. The
+    /// pager stands where it stood, and the same can be asked again.
+    pub(crate) fn close(
+        &mut self,
+        answer: Result<Fin<'_>, RequestError>,
+    ) -> Result<WholePage, RequestError> {
+        let open = self.open.take();
+        let fin = match answer {
+            Ok(fin) => fin,
+            Err(error) => return self.refused(error),
+        };
+        let Some(open) = open else {
+            return Err(RequestError::Inconsistent("an answer to no question"));
         };
         let mut items = open.items;
-        if open.overfull {
+        if !open.overfull {
+            agree(&items, &fin).map_err(RequestError::Inconsistent)?;
+        } else if open.direction == self.direction {
             self.page = u32::try_from(items.len()).unwrap_or(u32::MAX).max(1);
-        } else {
-            agree(&items, fin)?;
         }
-        // What we stand on was given before: an item after, or before, which the page
-        // was to lie is not on it (XEP-0059, section 2.2), whatever the server thinks.
-        let stands_on = |item: Option<&Item>| item.map(|item| &item.id) == self.position.as_ref();
-        if self.position.is_some() {
-            match self.direction {
-                Direction::Forward if stands_on(items.front()) => drop(items.pop_front()),
-                Direction::Backward if stands_on(items.back()) => drop(items.pop_back()),
-                Direction::Forward | Direction::Backward => {}
+        let nothing = items.is_empty() && fin.set.nothing;
+        let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
+        let mut late = VecDeque::new();
+        let mut shown = None;
+        if let Some(witness) = &mut self.witness {
+            if doubtful {
+                return Ok(WholePage::doubtful());
+            }
+            match witness.page(items.iter().map(|item| &item.id)) {
+                Verdict::Ask => return Ok(WholePage::doubtful()),
+                Verdict::Not(why) => return Err(why),
+                Verdict::Shown {
+                    at,
+                    before,
+                    late: is_late,
+                } => {
+                    shown = Some(witness.target().clone());
+                    self.before = Some(before);
+                    let beyond = items.split_off(at.saturating_add(1).min(items.len()));
+                    items.pop_back();
+                    if is_late {
+                        late = items;
+                    }
+                    items = beyond;
+                    self.witness = None;
+                }
             }
         }
+        self.drop_position(&mut items);
+        let before = self.neighbour(&items);
+        self.move_on(&items, shown.is_some(), fin.complete)
+            .map_err(RequestError::Inconsistent)?;
+        if self.direction == Direction::Forward {
+            self.before.clone_from(&before);
+        }
+        let newest = if planted(Bug::CursorIsFirst) {
+            items.front()
+        } else {
+            items.back()
+        };
+        let newest = newest.map(|item| item.id.clone()).or(shown);
+        let (late, _) = sort(late);
+        let (messages, removed) = sort(items);
+        Ok(WholePage {
+            messages,
+            late,
+            removed,
+            complete: fin.complete && !open.overfull,
+            newest,
+            before,
+            doubtful,
+        })
+    }
+
+    /// Takes out what we stand on, which was given before: an item after, or before, which
+    /// the page was to lie is not on it (XEP-0059, section 2.2), whatever the server thinks.
+    fn drop_position(&self, items: &mut VecDeque<Item>) {
+        if self.position.is_none() {
+            return;
+        }
+        let stands_on = |item: Option<&Item>| item.map(|item| &item.id) == self.position.as_ref();
+        match self.direction {
+            Direction::Forward if stands_on(items.front()) => drop(items.pop_front()),
+            Direction::Backward if stands_on(items.back()) => drop(items.pop_back()),
+            Direction::Forward | Direction::Backward => {}
+        }
+    }
+
+    /// What lies right before the newest of a page of these items.
+    fn neighbour(&self, items: &VecDeque<Item>) -> Option<Cursor> {
+        let last_but_one = items.len().checked_sub(2).and_then(|at| items.get(at));
+        match (last_but_one, items.is_empty(), self.direction) {
+            (Some(item), ..) => Some(Cursor::After(item.id.clone())),
+            (None, _, Direction::Backward) => None,
+            (None, true, Direction::Forward) => self.before.clone(),
+            (None, false, Direction::Forward) => {
+                let position = self.position.clone();
+                Some(position.map_or(Cursor::Beginning, Cursor::After))
+            }
+        }
+    }
+
+    /// Moves the position to the last of a page of these items; `shown`: the position
+    /// itself was on it.
+    fn move_on(
+        &mut self,
+        items: &VecDeque<Item>,
+        shown: bool,
+        complete: bool,
+    ) -> Result<(), &'static str> {
         let edge = match self.direction {
             Direction::Forward => items.back(),
             Direction::Backward => items.front(),
         };
         match edge {
             Some(edge) if self.position.as_ref() == Some(&edge.id) => {
-                return Err("the page after an item ends with that item");
+                Err("the page after an item ends with that item")
             }
             Some(edge) if self.mark.as_ref() == Some(&edge.id) => {
-                return Err("the pages go round in a circle");
+                Err("the pages go round in a circle")
             }
             Some(edge) => {
                 self.position = Some(edge.id.clone());
                 self.idle_pages = 0;
+                self.refusals = 0;
                 self.remember();
+                Ok(())
             }
-            None if fin.complete => {}
+            None if complete || shown => Ok(()),
             None => {
                 self.idle_pages = self.idle_pages.saturating_add(1);
                 if self.idle_pages >= IDLE_PAGES {
                     return Err("more is promised and none is given");
                 }
+                Ok(())
             }
         }
-        let nothing = items.is_empty() && fin.set.nothing;
-        let doubtful = nothing && !core::mem::replace(&mut self.doubted, nothing);
-        let newest = if planted(Bug::CursorIsFirst) {
-            items.front()
-        } else {
-            items.back()
-        };
-        let newest = newest.map(|item| item.id.clone());
-        let mut messages = Vec::new();
-        let mut removed = Vec::new();
-        for Item { id, message } in items {
-            match message {
-                None => removed.push((messages.len(), id)),
-                Some(mut message) => {
-                    message.id = Some(id);
-                    messages.push(*message);
-                }
-            }
+    }
+
+    /// The open page was refused.
+    fn refused(&mut self, error: RequestError) -> Result<WholePage, RequestError> {
+        if let Some(witness) = &mut self.witness {
+            return match witness.refused(error) {
+                Verdict::Not(error) => Err(error),
+                Verdict::Ask | Verdict::Shown { .. } => Ok(WholePage::doubtful()),
+            };
         }
-        Ok(WholePage {
-            messages,
-            removed,
-            complete: fin.complete && !open.overfull,
-            newest,
-            doubtful,
-        })
+        if !error.is_item_not_found() || self.position.is_none() {
+            return Err(error);
+        }
+        if self.direction == Direction::Backward {
+            return Err(RequestError::Inconsistent(
+                "an item is gone that was there a page before",
+            ));
+        }
+        if self.refusals >= REFUSALS {
+            return Err(RequestError::Inconsistent(
+                "an item is shown, and nothing is known to come after it",
+            ));
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        // It was there a page before; what lay before it may be gone with it.
+        self.before = None;
+        self.doubt();
+        match self.witness {
+            Some(_) => Ok(WholePage::doubtful()),
+            None => Err(error),
+        }
     }
 
     /// Marks the position after 1, 2, 4, 8, ... pages.
@@ -361,6 +562,21 @@ impl OpenPage {
             self.bytes = self.bytes.saturating_sub(item.weight());
         }
     }
+}
+
+/// Takes the messages out of a page, and the ids of what are none.
+fn sort(items: VecDeque<Item>) -> (Vec<Message>, Vec<(usize, ArchiveId)>) {
+    let (mut messages, mut removed) = (Vec::new(), Vec::new());
+    for Item { id, message } in items {
+        match message {
+            None => removed.push((messages.len(), id)),
+            Some(mut message) => {
+                message.id = Some(id);
+                messages.push(*message);
+            }
+        }
+    }
+    (messages, removed)
 }
 
 /// Checks that a page is what its answer says it is: XEP-0059 section 2.2 makes
@@ -421,7 +637,7 @@ mod tests {
         assert_eq!(pager.open("q".to_string(), 7), (Page::First, 7));
         pager.take("a", message("1"));
         pager.take("b", message("2"));
-        let page = pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        let page = pager.close(Ok(fin(false, Some("a"), Some("b")))).unwrap();
         assert_eq!((page.messages.len(), page.complete), (2, false));
         assert_eq!(pager.open("r".to_string(), 700), (Page::After(id("b")), 50));
 
@@ -429,7 +645,7 @@ mod tests {
         assert_eq!(pager.open("q".to_string(), 50).0, Page::Last);
         pager.take("a", message("1"));
         pager.take("b", message("2"));
-        pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        pager.close(Ok(fin(false, Some("a"), Some("b")))).unwrap();
         assert_eq!(pager.open("r".to_string(), 50).0, Page::Before(id("a")));
     }
 
@@ -439,7 +655,7 @@ mod tests {
         pager.open("q".to_string(), 50);
         pager.take("a", None);
         pager.take("b", None);
-        let page = pager.close(&fin(false, Some("a"), Some("b"))).unwrap();
+        let page = pager.close(Ok(fin(false, Some("a"), Some("b")))).unwrap();
         assert!(page.messages.is_empty() && !page.complete);
         assert_eq!(pager.open("r".to_string(), 50).0, Page::After(id("b")));
     }
@@ -478,7 +694,7 @@ mod tests {
         pager.take("a", message("1"));
         pager.take("a", message("again"));
         pager.take("b", message("2"));
-        let page = pager.close(&fin(true, Some("a"), Some("b"))).unwrap();
+        let page = pager.close(Ok(fin(true, Some("a"), Some("b")))).unwrap();
         let bodies: Vec<_> = page.messages.iter().map(|m| m.body.as_str()).collect();
         assert_eq!(bodies, ["1", "2"]);
     }
@@ -488,34 +704,37 @@ mod tests {
         let mut pager = Pager::new(Direction::Forward, None, 50);
         pager.open("q".to_string(), 50);
         pager.take("a", message("1"));
-        assert!(pager.close(&fin(true, Some("a"), Some("b"))).is_err());
+        assert!(pager.close(Ok(fin(true, Some("a"), Some("b")))).is_err());
         pager.open("r".to_string(), 50);
-        assert!(pager.close(&fin(true, Some("a"), Some("b"))).is_err());
+        assert!(pager.close(Ok(fin(true, Some("a"), Some("b")))).is_err());
     }
 
     #[test]
     fn q07_empty_pages_that_promise_more_end() {
         let mut pager = Pager::new(Direction::Forward, None, 50);
         pager.open("q".to_string(), 50);
-        assert!(!pager.close(&fin(false, None, None)).unwrap().complete);
+        assert!(!pager.close(Ok(fin(false, None, None))).unwrap().complete);
         pager.open("r".to_string(), 50);
-        assert!(pager.close(&fin(false, None, None)).is_err());
+        assert!(pager.close(Ok(fin(false, None, None))).is_err());
     }
 
     #[test]
     fn an_archive_that_is_said_to_be_empty_is_asked_twice() {
-        let mut empty = fin(true, None, None);
-        empty.set.nothing = true;
+        let empty = || {
+            let mut empty = fin(true, None, None);
+            empty.set.nothing = true;
+            Ok(empty)
+        };
         let mut pager = Pager::new(Direction::Backward, None, 10);
         pager.open("a".to_string(), 10);
-        assert!(pager.close(&empty).unwrap().doubtful);
+        assert!(pager.close(empty()).unwrap().doubtful);
         pager.open("b".to_string(), 10);
-        let page = pager.close(&empty).unwrap();
+        let page = pager.close(empty()).unwrap();
         assert!(!page.doubtful && page.complete && page.newest.is_none());
         // An empty page of an archive that holds something is none of these.
         let mut pager = Pager::new(Direction::Forward, Some(id("1")), 10);
         pager.open("c".to_string(), 10);
-        assert!(!pager.close(&fin(true, None, None)).unwrap().doubtful);
+        assert!(!pager.close(Ok(fin(true, None, None))).unwrap().doubtful);
     }
 
     #[test]
@@ -525,7 +744,7 @@ mod tests {
         let failed = circle.into_iter().any(|name| {
             pager.open("q".to_string(), 1);
             pager.take(name, message("x"));
-            pager.close(&fin(false, Some(name), Some(name))).is_err()
+            pager.close(Ok(fin(false, Some(name), Some(name)))).is_err()
         });
         assert!(failed);
     }
@@ -536,7 +755,7 @@ mod tests {
         pager.open("q".to_string(), 50);
         pager.take("a", message("1"));
         pager.take("b", message("2"));
-        assert!(pager.close(&fin(false, Some("a"), Some("b"))).is_err());
+        assert!(pager.close(Ok(fin(false, Some("a"), Some("b")))).is_err());
     }
 
     #[test]
@@ -548,7 +767,7 @@ mod tests {
             for name in ["a", "b", "c", "d"] {
                 pager.take(name, message(&heavy));
             }
-            let page = pager.close(&fin(true, Some("a"), Some("d"))).unwrap();
+            let page = pager.close(Ok(fin(true, Some("a"), Some("d")))).unwrap();
             assert!(!page.complete);
             let ids: Vec<_> = page.messages.into_iter().filter_map(|m| m.id).collect();
             (ids, pager.open("r".to_string(), 50))
@@ -570,9 +789,118 @@ mod tests {
         for name in ["a", "b", "c"] {
             pager.take(name, message("x"));
         }
-        let page = pager.close(&fin(true, Some("a"), Some("c"))).unwrap();
+        let page = pager.close(Ok(fin(true, Some("a"), Some("c")))).unwrap();
         assert_eq!((page.messages.len(), page.complete), (2, false));
         assert_eq!(page.newest, Some(id("c")));
         assert_eq!(pager.open("r".to_string(), 50).0, Page::Before(id("b")));
+    }
+
+    /// A page of these items as the answer to what was asked last.
+    fn page(pager: &mut Pager, ids: &[&str]) -> Result<WholePage, RequestError> {
+        for name in ids {
+            pager.take(name, message(name));
+        }
+        pager.close(Ok(fin(true, ids.first().copied(), ids.last().copied())))
+    }
+
+    fn bodies(messages: &[Message]) -> Vec<&str> {
+        messages.iter().map(|m| m.body.as_str()).collect()
+    }
+
+    #[test]
+    fn a_place_to_go_on_from_is_one_that_the_archive_shows() {
+        let mut pager = Pager::after(&Cursor::After(id("c")), None, 50);
+        assert_eq!(pager.open("q".to_string(), 9), (Page::Before(id("c")), 1));
+        assert!(page(&mut pager, &["b"]).unwrap().doubtful);
+        assert_eq!(pager.open("q".to_string(), 9), (Page::After(id("b")), 10));
+        let got = page(&mut pager, &["c", "d"]).unwrap();
+        assert_eq!(bodies(&got.messages), ["d"]);
+        assert_eq!(got.newest, Some(id("d")));
+        assert_eq!(pager.before(&id("d")), Some(Cursor::After(id("c"))));
+        assert_eq!(pager.open("q".to_string(), 9), (Page::After(id("d")), 9));
+        // Interrupted: what it stands on may be gone when it is asked again.
+        pager.abandon();
+        assert_eq!(pager.open("q".to_string(), 9), (Page::After(id("c")), 10));
+        let got = page(&mut pager, &["d"]).unwrap();
+        assert!(got.messages.is_empty() && got.complete && !got.doubtful);
+        assert_eq!(got.newest, Some(id("d")));
+    }
+
+    #[test]
+    fn what_comes_late_before_the_place_is_told_apart() {
+        let hint = Some(Cursor::After(id("a")));
+        let mut pager = Pager::after(&Cursor::After(id("c")), hint, 50);
+        assert_eq!(pager.open("q".to_string(), 9).0, Page::After(id("a")));
+        let got = page(&mut pager, &["b", "c", "d"]).unwrap();
+        assert_eq!(bodies(&got.late), ["b"]);
+        assert_eq!(bodies(&got.messages), ["d"]);
+        // An archive that takes no notice of where from: nothing of that is late.
+        let hint = Some(Cursor::After(id("b")));
+        let mut pager = Pager::after(&Cursor::After(id("c")), hint, 50);
+        pager.open("q".to_string(), 9);
+        let got = page(&mut pager, &["a", "b", "c", "d"]).unwrap();
+        assert_eq!(
+            (got.late.len(), bodies(&got.messages)),
+            (0, alloc::vec!["d"])
+        );
+    }
+
+    #[test]
+    fn q09_a_place_that_goes_between_two_pages_is_expired() {
+        let gone = || {
+            Err(RequestError::Refused(crate::error::StanzaError {
+                kind: crate::error::ErrorType::Modify,
+                condition: crate::error::Condition::ItemNotFound,
+                text: None,
+            }))
+        };
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        pager.open("q".to_string(), 9);
+        pager.take("a", message("1"));
+        pager.close(Ok(fin(false, Some("a"), Some("a")))).unwrap();
+        pager.open("q".to_string(), 9);
+        assert!(pager.close(gone()).unwrap().doubtful);
+        assert_eq!(pager.open("q".to_string(), 9).0, Page::Before(id("a")));
+        assert!(pager.close(gone()).unwrap().doubtful);
+        assert_eq!(pager.open("q".to_string(), 9), (Page::First, 1));
+        let oldest = Some(id("m"));
+        assert_eq!(
+            page(&mut pager, &["m"]),
+            Err(RequestError::CursorExpired { oldest })
+        );
+    }
+
+    #[test]
+    fn no_answers_make_it_ask_for_ever() {
+        let refusal = |condition| {
+            Err(RequestError::Refused(crate::error::StanzaError {
+                kind: crate::error::ErrorType::Modify,
+                condition,
+                text: None,
+            }))
+        };
+        // Every sequence of answers, in base four.
+        for answers in 0..4_u32.pow(7) {
+            let hint = Some(Cursor::After(id("b")));
+            let mut pager = Pager::after(&Cursor::After(id("c")), hint, 50);
+            let (mut questions, mut rest) = (0, answers);
+            loop {
+                pager.open("q".to_string(), 9);
+                questions += 1;
+                assert!(questions <= witness::MOST, "{answers}");
+                let answer = match rest % 4 {
+                    0 => page(&mut pager, &[]),
+                    1 => page(&mut pager, &["x"]),
+                    2 => pager.close(refusal(crate::error::Condition::ItemNotFound)),
+                    _ => pager.close(refusal(crate::error::Condition::BadRequest)),
+                };
+                rest /= 4;
+                match answer {
+                    Ok(page) if page.doubtful => {}
+                    Ok(page) => panic!("{answers}: it never showed, {page:?}"),
+                    Err(_) => break,
+                }
+            }
+        }
     }
 }

@@ -66,6 +66,10 @@ pub enum Bug {
     ResumeSendsNothing,
     /// A resumed stream sends everything again.
     ResumeSendsAll,
+    /// What comes after a cursor is trusted, whether the archive knows it or not.
+    NoWitness,
+    /// Where the archive no longer knows the place before a post, the post is absent.
+    ExpiredIsAbsent,
 }
 
 #[cfg(not(parley_planted))]
@@ -83,7 +87,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 24] = [
+        pub const ALL: [Self; 26] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -108,6 +112,8 @@ mod selector {
             Self::HandledTooFew,
             Self::ResumeSendsNothing,
             Self::ResumeSendsAll,
+            Self::NoWitness,
+            Self::ExpiredIsAbsent,
         ];
     }
 

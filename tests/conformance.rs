@@ -19,6 +19,8 @@
 mod backend;
 #[path = "conformance/bridge.rs"]
 mod bridge;
+#[path = "conformance/cursors.rs"]
+mod cursors;
 #[path = "conformance/doubts.rs"]
 mod doubts;
 #[path = "conformance/evictions.rs"]

@@ -20,8 +20,9 @@ use std::time::Duration;
 use model_world::{ROOM, Way, World, setup};
 use parley_xmpp::sim::server::{Note, Operation, Personality, Removal};
 use parley_xmpp::{
-    AuthFailure, Cursor, Entry, Event, Fetch, FetchEvent, LeaveCause, Message, OfflineCause, Post,
-    PostOutcome, RequestError, RoomEvent, RoomId, SaslCondition, Start, StreamCondition,
+    ArchiveId, AuthFailure, Cursor, Entry, Event, Fetch, FetchEvent, LeaveCause, Message,
+    OfflineCause, Post, PostOutcome, RequestError, RoomEvent, RoomId, SaslCondition, Start,
+    StreamCondition,
 };
 
 const BOTH: [Personality; 2] = [Personality::Prosody, Personality::Ejabberd];
@@ -357,31 +358,60 @@ fn tombstones_are_passed_over() {
 }
 
 #[test]
-fn a_cursor_that_expired_is_told_by_prosody_alone() {
+fn a_cursor_that_expired_is_told_whatever_the_server_says() {
     for personality in BOTH {
         let mut world = World::personality(personality);
         let alice = world.client("alice");
         let room = world.join(alice, "ada");
         let first = post(&mut world, alice, room, "first");
         post(&mut world, alice, room, "second");
-        post(&mut world, alice, room, "third");
+        let third = post(&mut world, alice, room, "third");
         world.operate(&Operation::Expire {
             room: ROOM.into(),
             keep: 1,
         });
         let cursor = Cursor::parse(&first).expect("a cursor");
         let (found, rest) = fetch(&mut world, alice, room, Fetch::since(cursor, 10));
-        let expired = rest.iter().any(|e| {
-            matches!(
-                e,
-                Event::Fetch {
-                    event: FetchEvent::Failed(RequestError::CursorExpired),
-                    ..
-                }
-            )
-        });
-        assert_eq!(expired, personality == Personality::Prosody, "{rest:?}");
-        assert_eq!(found.is_empty(), expired);
+        let oldest = ArchiveId::new(&third);
+        assert_eq!(found, []);
+        assert!(
+            failed_with(&rest, &RequestError::CursorExpired { oldest }),
+            "{rest:?}"
+        );
+    }
+}
+
+fn failed_with(events: &[Event], error: &RequestError) -> bool {
+    let failed = |e: &Event| matches!(e, Event::Fetch { event: FetchEvent::Failed(why), .. } if why == error);
+    events.iter().any(failed)
+}
+
+#[test]
+fn a_cursor_of_another_room_is_foreign_and_one_of_nowhere_is_as_good_as_expired() {
+    for personality in BOTH {
+        let mut world = World::personality(personality);
+        let alice = world.client("alice");
+        let room = world.join(alice, "ada");
+        let oldest = ArchiveId::new(&post(&mut world, alice, room, "here"));
+        let jid = parley_xmpp::jid::BareJid::parse("other@muc.parley.local").unwrap();
+        let join = parley_xmpp::JoinRoom::new(jid, parley_xmpp::Nick::Chosen("ada".into()));
+        let other = world.now_do(alice, |e, now| e.join(now, join)).unwrap();
+        let there = post(&mut world, alice, other, "there");
+
+        let cursor = Cursor::parse(&there).expect("a cursor");
+        let (found, rest) = fetch(&mut world, alice, room, Fetch::since(cursor, 10));
+        assert_eq!(found, []);
+        assert!(failed_with(&rest, &RequestError::CursorForeign), "{rest:?}");
+        for nowhere in ["00000000-0000-4000-8000-000000000000", "7", "not an id"] {
+            let cursor = Cursor::parse(nowhere).expect("a cursor");
+            let (found, rest) = fetch(&mut world, alice, room, Fetch::since(cursor, 10));
+            assert_eq!(found, []);
+            let oldest = oldest.clone();
+            assert!(
+                failed_with(&rest, &RequestError::CursorExpired { oldest }),
+                "{nowhere}: {rest:?}"
+            );
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::command::{Fetch, Forbidden, JoinRoom, Nick, Post, Start};
 use crate::cx::Purpose;
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::RequestError;
-use crate::ids::{PostId, QueryId, RoomId, SubscriptionId};
+use crate::ids::{Cursor, PostId, QueryId, RoomId, SubscriptionId};
 use crate::jid::Jid;
 use crate::ns;
 use crate::room::outbox::Fit;
@@ -154,7 +154,17 @@ impl Machine {
         self.may_query()?;
         let entry = self.rooms.get(&room).ok_or(QueryError::UnknownRoom)?;
         let id = QueryId(self.ids.next());
-        let mut fetching = Fetching::new(&mut self.core.cx(), id, room, fetch);
+        // Two archives may give the same id to different messages: what this one shows
+        // counts, and only if it does not is it told that the other had it.
+        let elsewhere = match &fetch.since {
+            Some(Cursor::After(cursor)) => self
+                .rooms
+                .iter()
+                .any(|(other, entry)| *other != room && entry.room.neighbours.knows(cursor)),
+            _ => false,
+        };
+        let mut fetching =
+            Fetching::new(&mut self.core.cx(), id, room, fetch).known_elsewhere(elsewhere);
         if entry.room.is_in() && !self.management.is_suspended() {
             fetching.enter(&mut self.core.cx(), &entry.room);
         }

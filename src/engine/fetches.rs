@@ -16,9 +16,9 @@ impl Machine {
         answer: Result<Fin<'_>, RequestError>,
     ) {
         if let Some(fetching) = self.fetches.get_mut(&id)
-            && let Some(entry) = self.rooms.get(&fetching.room)
+            && let Some(entry) = self.rooms.get_mut(&fetching.room)
         {
-            fetching.page(&mut self.core.cx(), &entry.room, serial, answer);
+            fetching.page(&mut self.core.cx(), &mut entry.room, serial, answer);
             self.sweep();
         }
     }

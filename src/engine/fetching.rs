@@ -20,6 +20,8 @@ pub(super) struct Fetching {
     pub(super) room: RoomId,
     pub(super) pager: Pager,
     since: Option<Cursor>,
+    /// The place to begin at is known to be another room's.
+    foreign: bool,
     /// Messages still wanted.
     left: u32,
     /// Until when it waits for news, if it does.
@@ -62,17 +64,17 @@ impl Fetching {
     }
 
     pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {
-        let (direction, position) = match &fetch.since {
-            None => (Direction::Backward, None),
-            Some(Cursor::Beginning) => (Direction::Forward, None),
-            Some(Cursor::After(id)) => (Direction::Forward, Some(id.clone())),
+        let pager = match &fetch.since {
+            None => Pager::new(Direction::Backward, None, cx.limits.page),
+            Some(cursor) => Pager::after(cursor, None, cx.limits.page),
         };
         let waits = fetch.since.is_some() && !fetch.wait.is_zero();
         cx.arm(Timer::FetchStalled, id.0, cx.timing.post);
         Self {
             id,
             room,
-            pager: Pager::new(direction, position, cx.limits.page),
+            pager,
+            foreign: false,
             since: fetch.since,
             left: fetch.limit,
             patience: waits.then(|| cx.now.plus(fetch.wait)),
@@ -84,6 +86,12 @@ impl Fetching {
             rechecks: 0,
             inconsistencies: 0,
         }
+    }
+
+    /// The same, from a cursor that another room's archive is known to have given.
+    pub(super) const fn known_elsewhere(mut self, foreign: bool) -> Self {
+        self.foreign = foreign;
+        self
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -98,6 +106,7 @@ impl Fetching {
         } else if self.left == 0 {
             self.done(cx, false);
         } else {
+            self.pager.hint(|item| room.neighbours.before(item));
             self.ask(cx, room);
         }
     }
@@ -178,7 +187,7 @@ impl Fetching {
     pub(super) fn page(
         &mut self,
         cx: &mut Cx<'_>,
-        room: &Room,
+        room: &mut Room,
         serial: u64,
         answer: Result<Fin<'_>, RequestError>,
     ) {
@@ -187,27 +196,28 @@ impl Fetching {
             return;
         }
         self.asked = None;
-        let page = match answer {
+        let page = match self.pager.close(answer) {
+            Ok(page) => page,
+            Err(RequestError::Inconsistent(_)) if self.inconsistencies < INCONSISTENCIES => {
+                self.inconsistencies += 1;
+                return self.ask(cx, room);
+            }
             Err(error) => return self.refused(cx, error),
-            Ok(fin) => match self.pager.close(&fin) {
-                Ok(page) => page,
-                Err(_) if self.inconsistencies < INCONSISTENCIES => {
-                    self.inconsistencies += 1;
-                    return self.ask(cx, room);
-                }
-                Err(what) => return self.fail(cx, RequestError::Inconsistent(what)),
-            },
         };
         self.inconsistencies = 0;
         let WholePage {
             mut messages,
             mut complete,
             newest,
+            before,
             doubtful,
             ..
         } = page;
         if doubtful {
             return self.ask(cx, room);
+        }
+        if let (Some(newest), Some(before)) = (&newest, before) {
+            room.neighbours.note(newest.clone(), before);
         }
         let newest = self.cut(&mut messages, &mut complete).or(newest);
         if self.since.is_some() || self.newest.is_none() {
@@ -260,16 +270,13 @@ impl Fetching {
     fn refused(&mut self, cx: &mut Cx<'_>, error: RequestError) {
         let error = match error {
             RequestError::Refused(refusal) => match refusal.condition {
-                // We are in the room, so it is the item that is not found.
-                Condition::ItemNotFound if matches!(self.since, Some(Cursor::After(_))) => {
-                    RequestError::CursorExpired
-                }
                 Condition::ItemNotFound | Condition::Gone => RequestError::NoSuchRoom,
                 Condition::FeatureNotImplemented | Condition::ServiceUnavailable => {
                     RequestError::ArchiveUnsupported
                 }
                 _ => RequestError::Refused(refusal),
             },
+            RequestError::CursorExpired { .. } if self.foreign => RequestError::CursorForeign,
             other => other,
         };
         self.fail(cx, error);

@@ -452,7 +452,9 @@ pub enum Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The archive no longer knows the position to go on from.
+    /// The archive no longer shows the position to go on from, so that nobody can tell
+    /// what came after it. What it has left follows, from the oldest, or from the oldest
+    /// known to have been delivered.
     CursorExpired,
     /// The room has no archive, or one whose ids it does not put on live
     /// messages (XEP-0359), or does not let us read it: what was said while

@@ -94,7 +94,8 @@ pub enum Resolution {
 pub enum CannotTell {
     /// The room has no archive.
     NoArchive,
-    /// The archive no longer knows the place to read from.
+    /// The archive no longer shows the place to read from, so that it may have let go of
+    /// the post as well: that it is not there does not mean that it never was.
     AnchorExpired,
     /// No place to read from was known when the post left, and the archive is too
     /// long to be read whole.
@@ -146,8 +147,16 @@ pub enum FetchEvent {
 pub enum RequestError {
     /// Refused by whom it was asked of.
     Refused(StanzaError),
-    /// The archive does not know the cursor.
-    CursorExpired,
+    /// The archive does not show the item that the cursor names, so that nobody can tell
+    /// what came after it. Mostly the archive let go of it, being kept for a time only;
+    /// it may also have lost it in a crash, or never had it: these look the same.
+    CursorExpired {
+        /// The oldest item that there is now; `None` if there is none.
+        oldest: Option<ArchiveId>,
+    },
+    /// The cursor is not of this room: another one gave it and this one does not know
+    /// it, or its archive says that it is no id of its own.
+    CursorForeign,
     /// There is no such room, or it was left.
     NoSuchRoom,
     /// The room has no archive.
@@ -161,6 +170,11 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// Whether the archive does not know where to read on.
+    pub(crate) const fn is_expired(&self) -> bool {
+        matches!(self, Self::CursorExpired { .. } | Self::CursorForeign)
+    }
+
     /// Whether somebody refused with `<item-not-found/>`.
     pub(crate) fn is_item_not_found(&self) -> bool {
         matches!(self, Self::Refused(error) if error.condition == Condition::ItemNotFound)
@@ -171,7 +185,8 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => write!(f, "refused: {error}"),
-            Self::CursorExpired => f.write_str("the archive no longer knows the cursor"),
+            Self::CursorExpired { .. } => f.write_str("the archive no longer knows the cursor"),
+            Self::CursorForeign => f.write_str("the cursor is not one of this room"),
             Self::NoSuchRoom => f.write_str("there is no such room"),
             Self::ArchiveUnsupported => f.write_str("the room has no archive"),
             Self::Inconsistent(what) => write!(f, "the archive contradicts itself: {what}"),

@@ -182,11 +182,7 @@ impl Log {
         self.audit.meanwhile = 0;
         self.audit.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
-        let position = match from {
-            Cursor::After(id) => Some(id),
-            Cursor::Beginning => None,
-        };
-        self.audit.pager = Pager::new(Direction::Forward, position, cx.limits.page);
+        self.audit.pager = self.pager_after(&from, cx.limits.page);
         self.ask_audit(cx, at);
     }
 
@@ -207,17 +203,11 @@ impl Log {
         answer: Result<Fin<'_>, RequestError>,
     ) {
         self.audit.asked = None;
-        let page = answer.and_then(|fin| {
-            self.audit
-                .pager
-                .close(&fin)
-                .map_err(RequestError::Inconsistent)
-        });
-        let page = match page {
+        let page = match self.audit.pager.close(answer) {
             Ok(page) => page,
             Err(error) => {
                 // The next catch-up or comparison tells; this one only looks.
-                if let (true, Some(cursor)) = (error.is_item_not_found(), &self.cursor)
+                if let (true, Some(cursor)) = (error.is_expired(), &self.cursor)
                     && self.audit.restart(cursor)
                 {
                     return self.begin_audit(cx, at);

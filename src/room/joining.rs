@@ -354,6 +354,7 @@ impl Room {
         {
             self.outbox.heard(id);
         }
+        self.neighbours.away();
         self.outbox.entered(cx, &self.info);
         self.flush(cx);
         RoomOutput::Entered(early)

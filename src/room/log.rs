@@ -1,7 +1,8 @@
 //! A subscription: the room's archive and its live messages as one sequence.
 //!
 //! At each (re)entry into the room live messages are held back while the archive
-//! is read from the cursor to its end; then what was held and not read is given
+//! is read from the cursor to its end, if it still shows what the cursor names (see
+//! [`mam`](crate::mam)), else after a gap from what it shows; then what was held and not read is given
 //! out, and the rest follows live. What does not fit is dropped and read from the
 //! archive instead, since the archive is the truth. A subscription delivers only
 //! as many messages as its reader granted.
@@ -298,9 +299,7 @@ impl Log {
             return;
         }
         self.asked = None;
-        let page =
-            answer.and_then(|fin| self.pager.close(&fin).map_err(RequestError::Inconsistent));
-        let page = match page {
+        let page = match self.pager.close(answer) {
             Ok(page) => page,
             Err(error) => return self.failed(cx, at, error),
         };
@@ -340,6 +339,9 @@ impl Log {
         let complete = page.complete
             || planted(Bug::ShortPageIsLast)
                 && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
+        for message in page.late {
+            self.deliver_late(cx, Box::new(message));
+        }
         for message in page.messages {
             self.deliver(cx, Box::new(message));
         }
@@ -382,17 +384,25 @@ impl Log {
 
     /// Begins to read the archive after the cursor.
     fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
-        let position = match &self.cursor {
-            Some(Cursor::After(id)) => Some(id.clone()),
-            Some(Cursor::Beginning) | None => None,
-        };
-        if let Some(cursor) = &self.cursor {
-            self.audit.anchor(cursor);
-        }
+        let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
+        self.audit.anchor(&cursor);
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
-        self.pager = Pager::new(Direction::Forward, position, cx.limits.page);
+        self.pager = self.pager_after(&cursor, cx.limits.page);
         self.ask(cx, at);
+    }
+
+    /// A pager over what lies after a cursor, with what is known to lie before it.
+    pub(super) fn pager_after(&self, cursor: &Cursor, page: u32) -> Pager {
+        let hint = match cursor {
+            Cursor::Beginning => None,
+            Cursor::After(id) => self
+                .pager
+                .before(id)
+                .or_else(|| self.audit.pager.before(id))
+                .or_else(|| self.delivered.before(id).cloned().map(Cursor::After)),
+        };
+        Pager::after(cursor, hint, page)
     }
 
     /// Asks for the next page, of no more than the reader can take.
@@ -465,7 +475,7 @@ impl Log {
         self.stop(cx);
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
-            && error.is_item_not_found();
+            && error.is_expired();
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
             self.gap(cx, GapReason::CursorExpired);
@@ -484,7 +494,8 @@ impl Log {
             return self.begin_at_cursor(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
-        let for_good = matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
+        let for_good = error.is_expired()
+            || matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
         if for_good || self.failures >= FAILURES {
             self.gap(cx, GapReason::ArchiveFailed(error));
             let place = self.cursor.clone();

@@ -9,6 +9,7 @@ mod inquiry;
 mod joining;
 mod leaving;
 pub(crate) mod log;
+pub(crate) mod neighbours;
 pub(crate) mod outbox;
 mod policy;
 mod presence;
@@ -30,6 +31,7 @@ use crate::jid::BareJid;
 use crate::limits::Limits;
 use crate::time::Instant;
 pub(crate) use log::Log;
+use neighbours::Neighbours;
 use outbox::Outbox;
 use policy::Kicks;
 use recent::Recent;
@@ -81,6 +83,8 @@ pub(crate) struct Room {
     conflicts: u32,
     /// Why we were not let in, last time.
     last_refusal: Option<StanzaError>,
+    /// Hints at what lies next to what in its archive.
+    pub(crate) neighbours: Neighbours,
     pub(crate) outbox: Outbox,
 }
 
@@ -181,6 +185,7 @@ impl Room {
             failures: 0,
             conflicts: 0,
             last_refusal: None,
+            neighbours: Neighbours::default(),
         }
     }
 

@@ -94,6 +94,7 @@ impl Room {
         let id = id.filter(|_| !is_in || ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
             self.outbox.heard(id);
+            self.neighbours.heard(id);
         }
         if nick == self.current && self.is_ours(message::occupant_id(element)) {
             let ids = [message::origin_id(element), element.attr("id")];

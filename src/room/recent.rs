@@ -49,6 +49,15 @@ impl<T: Ord + Clone> Recent<T> {
         self.order.get(self.order.len() / 2)
     }
 
+    /// What was remembered right before `value`, which is a late one if any.
+    pub(crate) fn before(&self, value: &T) -> Option<&T> {
+        if !self.set.contains(value) {
+            return None;
+        }
+        let at = self.order.iter().rposition(|known| known == value)?;
+        self.order.get(at.checked_sub(1)?)
+    }
+
     pub(crate) fn contains<Q>(&self, value: &Q) -> bool
     where
         T: core::borrow::Borrow<Q>,
@@ -67,5 +76,7 @@ mod tests {
         let mut recent = Recent::new(2);
         assert!(recent.insert(1) && recent.insert(2) && !recent.insert(1) && recent.insert(3));
         assert!(!recent.contains(&1) && recent.contains(&2) && recent.contains(&3));
+        assert_eq!((recent.before(&3), recent.before(&2)), (Some(&2), None));
+        assert_eq!(recent.before(&1), None);
     }
 }

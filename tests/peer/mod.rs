@@ -42,7 +42,13 @@ pub struct Peer {
     pub reads: bool,
     /// What it took then.
     kept: String,
+    /// Whether the archive shows every cursor that it is asked about, unseen by the
+    /// test: what lies before it is made up, under the id [`BEFORE`] and its own.
+    pub shows: bool,
 }
+
+/// How the ids begin that are made up: `w-a1` lies right before `a1`.
+pub const BEFORE: &str = "w-";
 
 /// A configuration that logs in with PLAIN, in one step.
 pub fn config() -> Config {
@@ -59,6 +65,7 @@ impl Peer {
             now,
             reads: true,
             kept: String::new(),
+            shows: true,
         }
     }
 
@@ -139,8 +146,22 @@ impl Peer {
         );
     }
 
-    /// All that the engine has written since last time.
+    /// All that the engine has written since last time, but for questions whether the
+    /// archive shows a cursor, which are answered ([`Self::shows`]).
     pub fn heard(&mut self) -> String {
+        let mut all = self.written();
+        while self.shows
+            && let Some((question, item)) = witness_question(&all)
+        {
+            let (iq, q) = (attribute(&question, "id"), attribute(&question, "queryid"));
+            self.say(&archived(q, &item, "shown"));
+            self.say(&fin(iq, false, &[&item]));
+            all = all.replacen(&question, "", 1) + &self.written();
+        }
+        all
+    }
+
+    fn written(&mut self) -> String {
         let mut all = core::mem::take(&mut self.kept);
         loop {
             let wants = self.engine.wants();
@@ -175,6 +196,23 @@ impl Peer {
         }
         self.now = end;
     }
+}
+
+/// The first question whether the archive shows a cursor, and the item that answers it.
+fn witness_question(written: &str) -> Option<(String, String)> {
+    written.match_indices("<iq ").find_map(|(at, _)| {
+        let rest = &written[at..];
+        let question = &rest[..rest.find("</iq>")? + 5];
+        let text = |open: &str| {
+            let rest = &question[question.find(open)? + open.len()..];
+            Some(&rest[..rest.find('<')?])
+        };
+        let single = question.contains("<max>1</max>");
+        let before = text("<before>").filter(|item| single && !item.is_empty());
+        let before = before.map(|item| format!("{BEFORE}{item}"));
+        let after = || text("<after>")?.strip_prefix(BEFORE).map(str::to_owned);
+        Some((question.to_owned(), before.or_else(after)?))
+    })
 }
 
 /// The value of the first attribute of that name.

@@ -60,9 +60,16 @@ fn it_says_why_it_cannot_tell() {
         ("feature-not-implemented", "cancel", CannotTell::NoArchive),
     ] {
         let (mut peer, _) = in_room();
+        peer.shows = false;
         let id = resolve(&mut peer, &token);
         let query = asked(&mut peer);
+        assert!(query.contains("<before>a0</before>"), "{query}");
         refuses(&mut peer, &query, condition, kind);
+        if condition == "item-not-found" {
+            // It is the anchor, not the archive.
+            let query = asked(&mut peer);
+            has(&mut peer, &query, &[]);
+        }
         assert_eq!(resolutions(&mut peer), [(id, Resolution::CannotTell(why))]);
     }
     let (mut peer, _) = in_room();
@@ -78,6 +85,29 @@ fn it_says_why_it_cannot_tell() {
     peer.pass(secs(30));
     let silent = Resolution::CannotTell(CannotTell::Failed(RequestError::TimedOut));
     assert_eq!(resolutions(&mut peer), [(id, silent)]);
+}
+
+/// ejabberd refuses no place to begin at: what it gives then is not what came after it.
+#[test]
+fn q10_an_anchor_that_is_not_shown_is_expired_and_the_post_not_absent() {
+    let (token, written) = doubtful();
+    for there in [false, true] {
+        let (mut peer, _) = in_room();
+        peer.shows = false;
+        let id = resolve(&mut peer, &token);
+        let query = asked(&mut peer);
+        has(&mut peer, &query, &[]);
+        let query = asked(&mut peer);
+        assert!(!query.contains("<after>"), "{query}");
+        let posts = [("a5", &*written)];
+        has(&mut peer, &query, &posts[..usize::from(there)]);
+        let resolution = if there {
+            Resolution::Found(ArchiveId::new("a5").unwrap())
+        } else {
+            Resolution::CannotTell(CannotTell::AnchorExpired)
+        };
+        assert_eq!(resolutions(&mut peer), [(id, resolution)]);
+    }
 }
 
 #[test]

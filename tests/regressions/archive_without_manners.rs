@@ -49,6 +49,7 @@ impl Archive {
 
     /// Answers what is asked until nothing is; returns what was told.
     fn serve(&self, peer: &mut Peer) -> Vec<Event> {
+        peer.shows = false;
         let mut told = Vec::new();
         let mut turns = 0;
         loop {

@@ -77,7 +77,7 @@ Notifications:
 
 Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,
 condition?, text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
-no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
+cursor-foreign, no-such-room, auth-failed, tls-failed, connect-failed, timeout, archive-unsupported,
 inconsistent. `unknown`: the post may be there or not; data.originId is the id it carries,
 and data.token is for `resolve`. A failed fetchRecent has what it read in data.messages and data.nextCursor.
 
@@ -129,7 +129,12 @@ fn sim_help() -> String {
     let beyond = FaultKinds::beyond_the_client();
     let on_ejabberd =
         FaultKinds::beyond_the_client_on(server::Personality::Ejabberd).except(beyond);
-    format!("{SIM_FAULTS}: {beyond};\n  and with ejabberd: {on_ejabberd}.\n\n{SIM_EXAMPLES}")
+    let more = if on_ejabberd == FaultKinds::none() {
+        String::new()
+    } else {
+        format!(";\n  and with ejabberd: {on_ejabberd}")
+    };
+    format!("{SIM_FAULTS}: {beyond}{more}.\n\n{SIM_EXAMPLES}")
 }
 
 /// The command line.

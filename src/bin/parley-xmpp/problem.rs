@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     NotSent,
     Unknown,
     CursorExpired,
+    CursorForeign,
     NoSuchRoom,
     AuthFailed,
     TlsFailed,
@@ -36,6 +37,7 @@ impl Kind {
             Self::NotSent => "not-sent",
             Self::Unknown => "unknown",
             Self::CursorExpired => "cursor-expired",
+            Self::CursorForeign => "cursor-foreign",
             Self::NoSuchRoom => "no-such-room",
             Self::AuthFailed => "auth-failed",
             Self::TlsFailed => "tls-failed",
@@ -55,6 +57,7 @@ impl Kind {
             Self::AuthFailed => Exit::NotAuthenticated,
             Self::Rejected
             | Self::CursorExpired
+            | Self::CursorForeign
             | Self::NoSuchRoom
             | Self::ArchiveUnsupported
             | Self::Inconsistent => Exit::Refused,
@@ -309,13 +312,18 @@ impl From<RequestError> for Problem {
                 };
                 Self::new(Kind::Rejected, message, remedy).because(&error)
             }
-            RequestError::CursorExpired => Self::new(
+            RequestError::CursorExpired { .. } => Self::new(
                 Kind::CursorExpired,
                 message,
-                "messages may be missing: read on from the beginning (--since '') or from the newest",
+                "messages may be missing: read on from the oldest there is (--since '') or from the newest",
             )
             .for_bridge(
-                "messages may be missing: read on from the beginning (`since` \"\") or from the newest (without `since`)",
+                "messages may be missing: read on from the oldest there is (`since` \"\") or from the newest (without `since`)",
+            ),
+            RequestError::CursorForeign => Self::new(
+                Kind::CursorForeign,
+                message,
+                "use a cursor that this topic gave, or none",
             ),
             RequestError::NoSuchRoom => Self::new(Kind::NoSuchRoom, message, "check the topic"),
             RequestError::ArchiveUnsupported => Self::new(

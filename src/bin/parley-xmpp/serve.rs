@@ -344,7 +344,9 @@ fn object(note: &Note) -> Option<Value> {
         Note::Archived { room, archive_id } => {
             json!({ "note": "archived", "room": room, "id": archive_id })
         }
-        Note::Unarchived { room, archive_id } => {
+        Note::Unarchived {
+            room, archive_id, ..
+        } => {
             json!({ "note": "unarchived", "room": room, "id": archive_id })
         }
         _ => return None,

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::found::Found;
 use super::truth::{Item, Room};
-use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, Start};
+use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, RequestError, Start};
 
 /// A subscription that stands at the end compares what it gave with the archive by then,
 /// twice.
@@ -34,6 +34,8 @@ pub(super) struct Follow {
     pub(super) gap: Option<Instant>,
     /// It began at a cursor, and nothing was delivered yet.
     from_cursor: bool,
+    /// The archive had let go of that cursor before, which is to be told first.
+    expired: bool,
     /// Nothing comes any more, or nobody wants it.
     pub(super) over: bool,
     ended: bool,
@@ -42,9 +44,11 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(room: usize, truth: &Room, start: &Start, found: &mut Found) -> Self {
+        let mut expired = false;
         let next = match start {
             Start::Now => None,
             Start::Cursor(cursor) => {
+                expired = truth.named(cursor).is_some_and(|item| item.unplaced);
                 let next = truth.after(cursor);
                 if next.is_none() {
                     found.violate(
@@ -65,6 +69,7 @@ impl Follow {
             delivered: Bits::default(),
             gap: None,
             from_cursor: next.is_some(),
+            expired,
             over: false,
             ended: false,
             caught_up: 0,
@@ -78,6 +83,16 @@ impl Follow {
                 "S8",
                 String::from("an entry after the end of a subscription"),
             );
+        }
+        match entry {
+            Entry::Gap { .. } => self.expired = false,
+            Entry::Message(_) | Entry::CaughtUp { .. } if self.expired => {
+                self.expired = false;
+                let what =
+                    "it goes on from a cursor that the archive had let go of, without a word";
+                found.violate("S5", String::from(what));
+            }
+            _ => {}
         }
         match entry {
             Entry::Message(message) => self.message(truth, message, jid, found),
@@ -265,6 +280,10 @@ pub(super) struct Reading {
     given: Option<(usize, usize)>,
     left: u32,
     asked: Instant,
+    /// The archive had let go of the cursor before.
+    expired: bool,
+    /// Where it was to read on.
+    since: Option<Cursor>,
     pub(super) over: bool,
 }
 
@@ -277,6 +296,12 @@ impl Reading {
             given: None,
             left: fetch.limit,
             asked,
+            expired: fetch
+                .since
+                .as_ref()
+                .and_then(|cursor| truth.named(cursor))
+                .is_some_and(|item| item.unplaced),
+            since: fetch.since.clone(),
             over: false,
         }
     }
@@ -284,6 +309,10 @@ impl Reading {
     pub(super) fn event(&mut self, truth: &Room, event: &FetchEvent, found: &mut Found) {
         if self.over {
             found.violate("S8", String::from("a fetch goes on after its outcome"));
+        }
+        if self.expired && !matches!(event, FetchEvent::Failed(_)) {
+            let what = "a fetch goes on from a cursor that the archive had let go of";
+            found.violate("S5", String::from(what));
         }
         match event {
             FetchEvent::Page(messages) => {
@@ -297,10 +326,34 @@ impl Reading {
                 self.over = true;
                 self.done(truth, next, *complete, found);
             }
-            FetchEvent::Failed(_) => {
+            FetchEvent::Failed(error) => {
                 found.count("fetch failed");
                 self.over = true;
+                let expired = matches!(
+                    error,
+                    RequestError::CursorExpired { .. } | RequestError::CursorForeign
+                );
+                if expired {
+                    found.count("fetch failed: cursor expired");
+                    self.not_expired(truth, found);
+                }
             }
+        }
+    }
+
+    /// It says that a cursor of its own is gone.
+    fn not_expired(&self, truth: &Room, found: &mut Found) {
+        // Where pages were given already it was one that they ended with.
+        let since = self.since.as_ref().filter(|_| self.given.is_none());
+        let there = |item: &Item| {
+            !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked)
+        };
+        if since
+            .and_then(|since| truth.named(since))
+            .is_some_and(there)
+        {
+            let what = "a fetch says that a cursor is gone which is there";
+            found.violate("S5", String::from(what));
         }
     }
 

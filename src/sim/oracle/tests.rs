@@ -10,8 +10,9 @@ use crate::jid::{BareJid, Jid};
 use crate::sim::happening::Request;
 use crate::sim::server::ConnectionId;
 use crate::{
-    ArchiveId, AuthFailure, Cursor, Entry, Event, JoinRoom, Message, Nick, OfflineCause, Post,
-    PostId, PostOutcome, Retry, RoomId, SaslCondition, Source, Start, SubscriptionId, Via,
+    ArchiveId, AuthFailure, Cursor, Entry, Event, Fetch, FetchEvent, JoinRoom, Message, Nick,
+    OfflineCause, Post, PostId, PostOutcome, QueryId, RequestError, Retry, RoomId, SaslCondition,
+    Source, Start, SubscriptionId, Via,
 };
 
 const HOST: HostId = HostId(0);
@@ -225,6 +226,7 @@ fn s4_a_hole_and_what_excuses_it() {
     hand.see(&Happening::Noted(&Note::Unarchived {
         room: "red@muc.x".into(),
         archive_id: "b".into(),
+        tombstone: false,
     }));
     hand.give("c", "three");
     assert_eq!(hand.rules(), [""; 0]);
@@ -245,6 +247,63 @@ fn s5_a_cursor_that_lies_behind_what_was_not_given() {
     let at = ArchiveId::new("a").map(Cursor::After);
     hand.entry(Entry::CaughtUp { at });
     assert_eq!(hand.rules(), ["S5"]);
+}
+
+#[test]
+fn s5_a_cursor_that_the_archive_let_go_of() {
+    let fetch = Fetch::since(ArchiveId::new("a").map(Cursor::After).unwrap(), 9);
+    let id = QueryId(7);
+    let done = FetchEvent::Done {
+        next: ArchiveId::new("c").map(Cursor::After).unwrap(),
+        complete: true,
+    };
+    let expired = || FetchEvent::Failed(RequestError::CursorExpired { oldest: None });
+    let rules = |tombstone, event| {
+        let mut hand = from_beginning();
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "a".into(),
+            tombstone,
+        }));
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "b".into(),
+            tombstone: false,
+        }));
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "c".into(),
+            tombstone: true,
+        }));
+        hand.ask(Request::Fetch(ROOM, &fetch, id));
+        hand.tell(&Event::Fetch { id, event });
+        hand.rules()
+    };
+    assert_eq!(rules(false, done.clone()), ["S5"]);
+    assert_eq!(rules(true, done), [""; 0]);
+    assert_eq!(rules(false, expired()), [""; 0]);
+    assert_eq!(rules(true, expired()), ["S5"]);
+
+    // The same of a subscription, unless it says so.
+    for told in [false, true] {
+        let mut hand = from_beginning();
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "a".into(),
+            tombstone: false,
+        }));
+        let cursor = ArchiveId::new("a").map(Cursor::After);
+        let start = Start::Cursor(cursor.clone().unwrap());
+        hand.ask(Request::Subscribe(ROOM, &start, FOLLOW));
+        if told {
+            hand.entry(Entry::Gap {
+                after: cursor,
+                reason: crate::GapReason::CursorExpired,
+            });
+        }
+        hand.give("b", "two");
+        assert_eq!(hand.rules(), ["S5"][usize::from(told)..]);
+    }
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub(super) struct Item {
     pub(super) unsettled: bool,
     /// It expired, was retracted or lost.
     pub(super) gone: bool,
+    /// Its place went with it: nobody can read on from there.
+    pub(super) unplaced: bool,
 }
 
 /// The posts of one text to one room.
@@ -149,6 +151,7 @@ impl Truth {
                     shown: None,
                     unsettled,
                     gone: false,
+                    unplaced: false,
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
                 account.accepted = account.accepted.saturating_add(1);
@@ -166,10 +169,15 @@ impl Truth {
                 item.shown = item.shown.or(Some(at));
                 None
             }
-            Note::Unarchived { room, archive_id } => {
+            Note::Unarchived {
+                room,
+                archive_id,
+                tombstone,
+            } => {
                 let crashed = self.crashed == Some(at);
                 let item = self.item(room, archive_id)?;
                 item.gone = true;
+                item.unplaced |= !tombstone;
                 let body = item.body.clone();
                 if crashed {
                     let room = self.room(room);
@@ -190,6 +198,9 @@ impl Truth {
                 let crashed = self.crashed == Some(at);
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
+                for item in &mut room.items {
+                    item.unplaced = true;
+                }
                 for item in room.items.iter_mut().filter(|item| !item.gone) {
                     item.gone = true;
                     if crashed {
@@ -280,6 +291,14 @@ impl Room {
     /// The place of a message with this archive id.
     pub(super) fn place(&self, id: &str) -> Option<usize> {
         self.by_id.get(id).copied()
+    }
+
+    /// The item that a cursor names.
+    pub(super) fn named(&self, cursor: &Cursor) -> Option<&Item> {
+        match cursor {
+            Cursor::Beginning => None,
+            Cursor::After(id) => self.items.get(self.place(id.as_str())?),
+        }
     }
 
     /// The place right after a cursor.

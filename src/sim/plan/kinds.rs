@@ -308,28 +308,17 @@ impl FaultKinds {
         .collect()
     }
 
-    /// Those of [`Self::beyond_the_client`], and on ejabberd:
-    ///
-    /// - which answers a cursor that it does not know as if nothing were wrong, all that
-    ///   takes a cursor out of the archive: `expire`, `crash-loses-messages`,
-    ///   `crash-loses-rooms`, `destroy`.
-    /// - whose archive ids are times, and which gives after a cursor what has a greater
-    ///   one: `clock-step`. What is said after a step back lies before the cursors that
-    ///   were given out, for as long as the step was. Who is in the room hears it; who
-    ///   comes in later, from whatever cursor, is never shown it. Breaks S3, S4, S5. On
-    ///   Prosody, whose ids are random and whose order is that of arrival, only stamps go
-    ///   back, which no decision rests on.
+    /// Those of [`Self::beyond_the_client`], and on ejabberd, whose archive ids are times,
+    /// and which gives after a cursor what has a greater one, `clock-step`. What is said
+    /// after a step back lies before the cursors that were given out, for as long as the
+    /// step was. Who is in the room hears it; who comes in later, from whatever cursor, is
+    /// never shown it. Breaks S3, S4, S5. On Prosody, whose ids are random and whose order
+    /// is that of arrival, only stamps go back, which no decision rests on.
     #[must_use]
     pub fn beyond_the_client_on(personality: Personality) -> Self {
         let more: &[FaultKind] = match personality {
             Personality::Prosody => &[],
-            Personality::Ejabberd => &[
-                FaultKind::Expire,
-                FaultKind::CrashLosesMessages,
-                FaultKind::CrashLosesRooms,
-                FaultKind::Destroy,
-                FaultKind::ClockStep,
-            ],
+            Personality::Ejabberd => &[FaultKind::ClockStep],
         };
         Self::beyond_the_client()
             .iter()

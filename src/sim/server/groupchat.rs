@@ -222,6 +222,7 @@ impl Muc {
                 hub.note(Note::Unarchived {
                     room: jid.into(),
                     archive_id: oldest.id,
+                    tombstone: false,
                 });
             }
         }

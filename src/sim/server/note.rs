@@ -149,5 +149,7 @@ pub enum Note {
         room: String,
         /// Its place.
         archive_id: String,
+        /// Its place is left, and can still be read on from.
+        tombstone: bool,
     },
 }

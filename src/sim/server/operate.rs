@@ -128,6 +128,7 @@ impl Model {
                 self.hub.note(Note::Unarchived {
                     room: jid.clone(),
                     archive_id: lost.id,
+                    tombstone: false,
                 });
             }
         }
@@ -225,7 +226,11 @@ impl Model {
         if let Some((id, _)) = room.archive.retract(from_end) {
             let archive_id = id.into();
             let room = jid.into();
-            self.hub.note(Note::Unarchived { room, archive_id });
+            self.hub.note(Note::Unarchived {
+                room,
+                archive_id,
+                tombstone: true,
+            });
         }
     }
 

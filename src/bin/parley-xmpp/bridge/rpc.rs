@@ -116,6 +116,7 @@ const fn code(kind: Kind) -> i32 {
         Kind::Timeout => -32009,
         Kind::ArchiveUnsupported => -32010,
         Kind::Inconsistent => -32011,
+        Kind::CursorForeign => -32012,
     }
 }
 

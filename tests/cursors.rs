@@ -1,0 +1,464 @@
+//! A cursor that the archive no longer knows is never taken for "nothing new", nor for
+//! "everything is new", whatever the archive answers (reports Q3, Q4, Q9, Q10).
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "helpers of tests fail by panicking"
+)]
+
+mod peer;
+
+use parley_xmpp::{
+    ArchiveId, Cursor, Entry, Event, Fetch, FetchEvent, GapReason, RequestError, RoomId, Start,
+};
+use peer::{Peer, ROOM, ROOM_FEATURES, archived, attribute, config, fin, message};
+use proptest::prelude::*;
+
+fn in_room() -> (Peer, RoomId) {
+    let mut peer = Peer::online(config());
+    peer.shows = false;
+    let room = peer.join(ROOM_FEATURES);
+    // Where the archive ends is asked with the join: that is for posts.
+    peer.heard();
+    peer.events();
+    (peer, room)
+}
+
+fn cursor(id: &str) -> Cursor {
+    Cursor::parse(id).unwrap()
+}
+
+fn expired(oldest: &str) -> RequestError {
+    RequestError::CursorExpired {
+        oldest: ArchiveId::new(oldest),
+    }
+}
+
+/// The only question since last time, which asks for a page there.
+#[track_caller]
+fn asked(peer: &mut Peer, where_from: &str) -> String {
+    let query = peer.heard();
+    assert_eq!(query.matches("<iq ").count(), 1, "{query}");
+    let set = &query[query.find("</max>").expect("a page") + 6..];
+    let set = &set[..set.find("</set>").unwrap()];
+    assert_eq!(set, where_from, "{query}");
+    query
+}
+
+fn gives(peer: &mut Peer, query: &str, complete: bool, ids: &[&str]) {
+    for id in ids {
+        peer.say(&archived(attribute(query, "queryid"), id, id));
+    }
+    peer.say(&fin(attribute(query, "id"), complete, ids));
+}
+
+fn refuses(peer: &mut Peer, query: &str, condition: &str, kind: &str) {
+    peer.say(&format!(
+        "<iq type='error' id='{}' from='{ROOM}'><error type='{kind}'>\
+         <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        attribute(query, "id")
+    ));
+}
+
+/// What a fetch gave, and how it ended, if it did.
+fn fetched(peer: &mut Peer) -> (Vec<String>, Option<FetchEvent>) {
+    let (mut found, mut end) = (Vec::new(), None);
+    for event in peer.events() {
+        match event {
+            Event::Fetch {
+                event: FetchEvent::Page(page),
+                ..
+            } => found.extend(page.into_iter().map(|m| m.body)),
+            Event::Fetch { event, .. } => assert_eq!(end.replace(event), None, "one outcome"),
+            _ => {}
+        }
+    }
+    (found, end)
+}
+
+fn failed(error: RequestError) -> (Vec<String>, Option<FetchEvent>) {
+    (Vec::new(), Some(FetchEvent::Failed(error)))
+}
+
+fn fetching(since: &str) -> (Peer, String) {
+    let (mut peer, room) = in_room();
+    let fetch = Fetch::since(cursor(since), 10);
+    peer.engine.fetch(peer.now, room, fetch).unwrap();
+    let query = asked(&mut peer, &format!("<before>{since}</before>"));
+    assert!(query.contains("<max>1</max>"), "{query}");
+    (peer, query)
+}
+
+#[test]
+fn a_cursor_counts_once_the_archive_shows_it() {
+    let (mut peer, query) = fetching("a5");
+    gives(&mut peer, &query, false, &["a4"]);
+    let query = asked(&mut peer, "<after>a4</after>");
+    gives(&mut peer, &query, true, &["a5", "a6", "a7"]);
+    let (found, end) = fetched(&mut peer);
+    assert_eq!(found, ["a6", "a7"], "not what it stands on");
+    assert!(
+        matches!(end, Some(FetchEvent::Done { next, complete: true }) if next.as_str() == "a7")
+    );
+}
+
+#[test]
+fn the_oldest_of_all_has_nothing_before_it() {
+    let (mut peer, query) = fetching("a1");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a1"]);
+    let (found, end) = fetched(&mut peer);
+    assert!(found.is_empty());
+    assert!(
+        matches!(end, Some(FetchEvent::Done { next, complete: true }) if next.as_str() == "a1")
+    );
+}
+
+#[test]
+fn q09_item_not_found_is_the_cursor_s_or_the_room_s() {
+    // As Prosody and MongooseIM answer.
+    let (mut peer, query) = fetching("gone");
+    refuses(&mut peer, &query, "item-not-found", "modify");
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, false, &["a9"]);
+    assert_eq!(fetched(&mut peer), failed(expired("a9")));
+
+    let (mut peer, query) = fetching("gone");
+    refuses(&mut peer, &query, "item-not-found", "cancel");
+    let query = asked(&mut peer, "");
+    refuses(&mut peer, &query, "item-not-found", "cancel");
+    assert_eq!(fetched(&mut peer), failed(RequestError::NoSuchRoom));
+
+    let (mut peer, query) = fetching("gone");
+    refuses(&mut peer, &query, "item-not-found", "modify");
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &[]);
+    assert_eq!(fetched(&mut peer), failed(expired("")), "nothing is left");
+}
+
+#[test]
+fn q10_an_empty_page_after_a_longer_id_is_not_nothing_new() {
+    // As ejabberd answers: it is greater than all.
+    let (mut peer, query) = fetching("00000000-0000-4000-8000-000000000000");
+    gives(&mut peer, &query, false, &["a9"]);
+    let query = asked(&mut peer, "<after>a9</after>");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, false, &["a1"]);
+    assert_eq!(fetched(&mut peer), failed(expired("a1")));
+}
+
+#[test]
+fn q10_the_whole_archive_after_a_shorter_id_is_not_all_new() {
+    // As ejabberd answers: it is less than all; and so is one that it let go of.
+    let (mut peer, query) = fetching("-5");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a1", "a2", "a3"]);
+    assert_eq!(fetched(&mut peer), failed(expired("a1")));
+}
+
+#[test]
+fn what_the_archive_says_is_no_id_is_foreign() {
+    let (mut peer, query) = fetching("not an id");
+    refuses(&mut peer, &query, "bad-request", "modify");
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, false, &["a1"]);
+    assert_eq!(fetched(&mut peer), failed(RequestError::CursorForeign));
+}
+
+#[test]
+fn who_may_not_read_is_told_that_and_nothing_else() {
+    let (mut peer, query) = fetching("a5");
+    refuses(&mut peer, &query, "forbidden", "auth");
+    let (found, end) = fetched(&mut peer);
+    assert!(found.is_empty());
+    assert!(
+        matches!(&end, Some(FetchEvent::Failed(RequestError::Refused(error))) if error.condition == parley_xmpp::Condition::Forbidden),
+        "{end:?}"
+    );
+    assert_eq!(peer.heard(), "");
+
+    let (mut peer, query) = fetching("a5");
+    refuses(&mut peer, &query, "feature-not-implemented", "cancel");
+    assert_eq!(fetched(&mut peer), failed(RequestError::ArchiveUnsupported));
+}
+
+#[test]
+fn q08_an_archive_that_ignores_where_from_contradicts_itself() {
+    let (mut peer, query) = fetching("a5");
+    gives(&mut peer, &query, false, &["a2"]);
+    for _ in 0..3 {
+        let query = asked(&mut peer, "<after>a2</after>");
+        gives(&mut peer, &query, false, &["a1", "a2"]);
+    }
+    let end = fetched(&mut peer).1;
+    assert!(
+        matches!(end, Some(FetchEvent::Failed(RequestError::Inconsistent(_)))),
+        "{end:?}"
+    );
+}
+
+#[test]
+fn a_predecessor_that_goes_between_two_questions_is_looked_for_once_more() {
+    let (mut peer, query) = fetching("a5");
+    gives(&mut peer, &query, false, &["a4"]);
+    let query = asked(&mut peer, "<after>a4</after>");
+    refuses(&mut peer, &query, "item-not-found", "modify");
+    let query = asked(&mut peer, "<before>a5</before>");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a5", "a6"]);
+    assert_eq!(fetched(&mut peer).0, ["a6"]);
+}
+
+#[test]
+fn what_an_earlier_fetch_saw_saves_the_question() {
+    let (mut peer, room) = in_room();
+    peer.engine.fetch(peer.now, room, Fetch::newest(3)).unwrap();
+    let query = asked(&mut peer, "<before/>");
+    gives(&mut peer, &query, true, &["a1", "a2", "a3"]);
+    fetched(&mut peer);
+    let since = |peer: &mut Peer| {
+        let fetch = Fetch::since(cursor("a3"), 10);
+        peer.engine.fetch(peer.now, room, fetch).unwrap();
+        let query = asked(peer, "<after>a2</after>");
+        assert!(query.contains("<max>11</max>"), "{query}");
+        query
+    };
+    let query = since(&mut peer);
+    gives(&mut peer, &query, true, &["a3", "a4"]);
+    assert_eq!(fetched(&mut peer).0, ["a4"]);
+    // What was not there before comes before what was asked for: it is no news.
+    let query = since(&mut peer);
+    gives(&mut peer, &query, true, &["late", "a3", "a4"]);
+    assert_eq!(fetched(&mut peer).0, ["a4"]);
+    // A hint that is wrong, or no more than a hint, costs one question.
+    let query = since(&mut peer);
+    gives(&mut peer, &query, true, &["a4"]);
+    let query = asked(&mut peer, "<before>a3</before>");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a4"]);
+    assert_eq!(fetched(&mut peer), failed(expired("a4")));
+}
+
+fn told(peer: &mut Peer) -> Vec<String> {
+    let entries = peer.events().into_iter().filter_map(|event| match event {
+        Event::Entry { entry, .. } => Some(entry),
+        _ => None,
+    });
+    let told = entries.map(|entry| match entry {
+        Entry::Message(message) => message.body,
+        Entry::Late(message) => format!("late {}", message.body),
+        Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),
+        Entry::Gap {
+            after,
+            reason: GapReason::CursorExpired,
+        } => format!("gap {}", after.unwrap()),
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
+#[test]
+fn a_subscription_whose_cursor_is_gone_says_so_and_goes_on_from_the_oldest() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(cursor("a1"));
+    peer.engine.subscribe(peer.now, room, start, 100).unwrap();
+    let query = asked(&mut peer, "<before>a1</before>");
+    gives(&mut peer, &query, true, &[]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a8", "a9"]);
+    assert_eq!(told(&mut peer), ["gap a1"]);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a8", "a9"]);
+    assert_eq!(told(&mut peer), ["a8", "a9", "caught up a9"]);
+}
+
+#[test]
+fn what_came_late_before_the_cursor_is_told_when_it_is_seen() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::Beginning);
+    peer.engine.subscribe(peer.now, room, start, 100).unwrap();
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a1"]);
+    peer.say(&message("bob", "a3", "a3"));
+    assert_eq!(told(&mut peer), ["a1", "caught up a1", "a3"]);
+    // The room drops us and lets us in again.
+    peer.say(
+        &peer::presence("ada", "<status code='110'/><status code='333'/>")
+            .replace("<presence ", "<presence type='unavailable' "),
+    );
+    let deadline = peer.engine.wants().deadline.expect("to come back");
+    peer.now = peer.now.max(deadline.at);
+    peer.engine.handle_timeout(peer.now);
+    peer.let_in("ada", ROOM_FEATURES);
+    let query = asked(&mut peer, "<after>a1</after>");
+    gives(&mut peer, &query, true, &["a2", "a3", "a4"]);
+    assert_eq!(told(&mut peer), ["late a2", "a4", "caught up a4"]);
+}
+
+// ---- any archive -----------------------------------------------------------
+
+/// How an archive treats an id that it does not know.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    /// It says so, as it must.
+    Refuses,
+    /// It compares it with its own: the longer one is the greater.
+    Compares,
+    /// As if none were named.
+    Ignores,
+}
+
+#[derive(Clone, Debug)]
+struct Archive {
+    ids: Vec<String>,
+    manner: Manner,
+    cap: usize,
+}
+
+impl Archive {
+    /// Where the items after, or from, this one begin; `None` if it says that there is
+    /// none such.
+    fn place(&self, id: &str, after: bool) -> Option<usize> {
+        if let Some(at) = self.ids.iter().position(|known| known == id) {
+            return Some(at + usize::from(after));
+        }
+        let key = |id: &str| (id.len(), id.to_owned());
+        match self.manner {
+            Manner::Refuses => None,
+            Manner::Compares => Some(self.ids.partition_point(|known| key(known) < key(id))),
+            Manner::Ignores if after => Some(0),
+            Manner::Ignores => Some(self.ids.len()),
+        }
+    }
+
+    fn answer(&self, peer: &mut Peer, query: &str) {
+        let text = |open: &str| {
+            let rest = &query[query.find(open)? + open.len()..];
+            Some(&rest[..rest.find('<')?])
+        };
+        let max: usize = text("<max>").unwrap().parse().unwrap();
+        let (mut from, mut to) = (0, self.ids.len());
+        let max = max.min(self.cap);
+        if let Some(id) = text("<after>") {
+            match self.place(id, true) {
+                Some(at) => from = at,
+                None => return refuses(peer, query, "item-not-found", "modify"),
+            }
+        }
+        if let Some(id) = text("<before>") {
+            match self.place(id, false) {
+                Some(at) => to = at,
+                None => return refuses(peer, query, "item-not-found", "modify"),
+            }
+            from = from.max(to.saturating_sub(max));
+        }
+        let page: Vec<_> = self.ids[from..to].iter().take(max).collect();
+        let complete = match text("<before>") {
+            Some(_) => from == 0,
+            None => from + page.len() == to,
+        };
+        let page: Vec<_> = page.into_iter().map(String::as_str).collect();
+        gives(peer, query, complete, &page);
+    }
+
+    /// Answers until the fetch is over.
+    fn serve(&self, peer: &mut Peer) -> (Vec<String>, FetchEvent) {
+        let mut all = Vec::new();
+        for _ in 0..200 {
+            let (found, end) = fetched(peer);
+            all.extend(found);
+            if let Some(end) = end {
+                return (all, end);
+            }
+            let query = peer.heard();
+            assert_eq!(query.matches("<iq ").count(), 1, "{query}");
+            self.answer(peer, &query);
+        }
+        panic!("it asks for ever");
+    }
+}
+
+const FOREIGN: [&str; 6] = [
+    "00000000-0000-4000-8000-000000000000",
+    "5",
+    "-5",
+    "not an id",
+    "9999999999999999999",
+    "101",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// For any archive, however it treats what it does not know, whatever it lets go of
+    /// and wherever the cursor stands: a fetch gives what comes after the cursor,
+    /// nothing else, or says that the cursor is gone.
+    #[test]
+    fn a_fetch_gives_what_comes_after_its_cursor_or_says_that_it_is_gone(
+        steps in prop::collection::vec(1..60_u32, 0..25),
+        manner in prop_oneof![
+            Just(Manner::Refuses), Just(Manner::Compares), Just(Manner::Ignores)
+        ],
+        cap in 1..8_usize,
+        limit in 1..30_u32,
+        (old, lost) in (0..26_usize, 0..4_usize),
+        pick in any::<prop::sample::Index>(),
+        warm in 0..3_u8,
+    ) {
+        let mut at = 90;
+        let ids: Vec<String> = steps
+            .iter()
+            .map(|step| { at += step * 2; at.to_string() })
+            .collect();
+        let mut archive = Archive { ids: ids.clone(), manner, cap };
+        let (mut peer, room) = in_room();
+        // What was read before is remembered, rightly or not.
+        let before = match warm {
+            0 => None,
+            1 => Some(Fetch::newest(limit)),
+            _ => Some(Fetch::since(Cursor::Beginning, limit)),
+        };
+        if let Some(fetch) = before {
+            peer.engine.fetch(peer.now, room, fetch).unwrap();
+            let (_, end) = archive.serve(&mut peer);
+            let done = matches!(end, FetchEvent::Done { .. });
+            prop_assert!(done);
+        }
+        archive.ids.drain(..old.min(ids.len()));
+        archive.ids.truncate(archive.ids.len().saturating_sub(lost));
+
+        let all: Vec<&str> = ids.iter().map(String::as_str).chain(FOREIGN).collect();
+        let since = all[pick.index(all.len())];
+        peer.engine.fetch(peer.now, room, Fetch::since(cursor(since), limit)).unwrap();
+        let (found, end) = archive.serve(&mut peer);
+        match archive.ids.iter().position(|id| id == since) {
+            Some(at) => {
+                let after = &archive.ids[at + 1..];
+                let wanted = &after[..after.len().min(limit as usize)];
+                prop_assert_eq!(&found[..], wanted);
+                let last = wanted.last().map_or(since, String::as_str);
+                let there = matches!(&end, FetchEvent::Done { next, .. } if next.as_str() == last);
+                prop_assert!(there, "{:?}", end);
+            }
+            None => {
+                let oldest = archive.ids.first().and_then(|id| ArchiveId::new(id));
+                prop_assert_eq!(found, [""; 0]);
+                prop_assert_eq!(
+                    end,
+                    FetchEvent::Failed(RequestError::CursorExpired { oldest })
+                );
+            }
+        }
+    }
+}
