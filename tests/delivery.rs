@@ -50,9 +50,11 @@ use tokio::time::{sleep, timeout};
 
 const TOPIC: &str = "delivery";
 /// Far beyond what anything takes: who waits that long hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Messages of one page, for who reads the whole archive.
+const PAGE: u32 = 1000;
 /// For a whole run.
-const LONG_PATIENCE: Duration = Duration::from_secs(1500);
+const LONG_PATIENCE: Duration = Duration::from_secs(3000);
 /// Posts of one author without an outcome.
 const WINDOW: usize = 24;
 /// One post in so many has hardly any time: it may end as not sent, or in doubt.
@@ -129,6 +131,9 @@ fn run(name: &str, kind: Kind, sql: bool) {
     let _turn = lock(&TURN);
     let options = ServerOptions {
         sql,
+        // Prosody reads the whole archive of a room for each page of it: the reader at the end
+        // asks for large ones.
+        page_cap: Some(PAGE),
         ..ServerOptions::default()
     };
     let Some(server) = Server::start(kind, options) else {

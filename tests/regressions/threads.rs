@@ -264,7 +264,10 @@ fn next_attempt(peer: &mut Peer) -> Duration {
 /// taken the pause starts afresh each time. Holds that only a stream that lasts does that.
 #[test]
 fn a_connection_that_is_taken_does_not_reset_the_backoff() {
-    let mut peer = Peer::new(config());
+    let mut config = config();
+    // The budget alone would slow it down as well.
+    config.limits.attempts_per_hour = 1_000_000;
+    let mut peer = Peer::new(config);
     let mut attempts = 0;
     let start = peer.now;
     let mut longest = Duration::ZERO;
@@ -276,7 +279,7 @@ fn a_connection_that_is_taken_does_not_reset_the_backoff() {
         attempts += 1;
         longest = longest.max(next_attempt(&mut peer));
     }
-    assert!(attempts <= 150, "{attempts} in an hour");
+    assert!(attempts <= 300, "{attempts} in an hour");
     assert!(longest > secs(20), "{longest:?} at most");
 }
 
