@@ -266,10 +266,19 @@ async fn play(mut server: Server, posts: usize, seed: u64, may_forget: bool) -> 
     // Posts in doubt are resolved by another process than the one that posted.
     let filed = std::mem::take(&mut *lock(&stage.posts));
     let mut posts = Vec::new();
-    for post in filed {
+    let mut resolving = JoinSet::new();
+    let window = Arc::new(Semaphore::new(WINDOW));
+    for (index, post) in filed.into_iter().enumerate() {
         let told = match post.told {
             Some(Outcome::Told(told)) => told,
-            Some(Outcome::Doubt(token)) => Told::Unknown(resolve(&archive, &token).await),
+            Some(Outcome::Doubt(token)) => {
+                let (archive, window) = (archive.clone(), Arc::clone(&window));
+                resolving.spawn(async move {
+                    let _permit = window.acquire_owned().await.expect("a place");
+                    (index, Told::Unknown(resolve(&archive, &token).await))
+                });
+                Told::None("not resolved".into())
+            }
             None => Told::None("none".into()),
         };
         posts.push(Posted {
@@ -277,6 +286,10 @@ async fn play(mut server: Server, posts: usize, seed: u64, may_forget: bool) -> 
             body: post.body,
             told,
         });
+    }
+    while let Some(resolved) = resolving.join_next().await {
+        let (index, told) = resolved.expect("a resolution");
+        posts[index].told = told;
     }
     let evidence = Evidence {
         posts,

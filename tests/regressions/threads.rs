@@ -504,14 +504,14 @@ fn every_thread_is_held_by_a_test_that_cites_it() {
             "{test} is no test"
         );
         let cited = thread.split(' ').next().expect("a thread");
-        let cites = |line: &&&str| {
+        let cites = |line: &&str| {
             line.match_indices(cited).any(|(at, _)| {
                 let rest = &line[at + cited.len()..];
                 !rest.starts_with(|c: char| c.is_ascii_digit())
             })
         };
         assert!(
-            above.iter().any(|line| cites(&line)),
+            above.iter().any(|line| cites(line)),
             "{test} cites no {thread}"
         );
     }
