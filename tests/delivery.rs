@@ -57,8 +57,8 @@ const PAGE: u32 = 1000;
 const LONG_PATIENCE: Duration = Duration::from_secs(3000);
 /// Posts of one author without an outcome.
 const WINDOW: usize = 24;
-/// One post in so many has hardly any time: it may end as not sent, or in doubt.
-const HASTY: usize = 40;
+/// So many posts of each author have hardly any time: they may end as not sent, or in doubt.
+const HASTY: usize = 10;
 /// One post in so many says what XMPP cannot carry, in characters that are allowed: markup.
 const MARKUP: usize = 7;
 
@@ -343,7 +343,7 @@ async fn author(stage: Arc<Stage>, room: Room, nick: &'static str, posts: usize,
             body.push_str(" <b>&amp;]]> \u{e4}\u{1f600}\n");
         }
         let mut post = Post::new(&body);
-        if n % HASTY == 0 {
+        if n % (posts / HASTY).max(1) == 0 {
             post.deadline = Some(Duration::from_millis(5 + dice.below(60)));
         }
         let index = {
