@@ -305,6 +305,16 @@ impl Management {
         Some(until)
     }
 
+    /// A stream that was resumed is given up, for the server does not answer on it. If it
+    /// acknowledged nothing of what was sent again, it is not resumed once more: Prosody 0.12
+    /// goes on with the parser of the broken stream, and where that stands in the middle of
+    /// a stanza, everything after is taken for a part of it.
+    pub(crate) const fn unanswered(&mut self) {
+        if self.fruitless > 0 {
+            self.fruitless = FRUITLESS;
+        }
+    }
+
     pub(crate) const fn is_suspended(&self) -> bool {
         matches!(self.state, State::Suspended(_))
     }

@@ -50,13 +50,15 @@ use tokio::time::{sleep, timeout};
 
 const TOPIC: &str = "delivery";
 /// Far beyond what anything takes: who waits that long hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Messages of one page, for who reads the whole archive.
+const PAGE: u32 = 1000;
 /// For a whole run.
-const LONG_PATIENCE: Duration = Duration::from_secs(1500);
+const LONG_PATIENCE: Duration = Duration::from_secs(3000);
 /// Posts of one author without an outcome.
 const WINDOW: usize = 24;
-/// One post in so many has hardly any time: it may end as not sent, or in doubt.
-const HASTY: usize = 40;
+/// So many posts of each author have hardly any time: they may end as not sent, or in doubt.
+const HASTY: usize = 10;
 /// One post in so many says what XMPP cannot carry, in characters that are allowed: markup.
 const MARKUP: usize = 7;
 
@@ -129,6 +131,9 @@ fn run(name: &str, kind: Kind, sql: bool) {
     let _turn = lock(&TURN);
     let options = ServerOptions {
         sql,
+        // Prosody reads the whole archive of a room for each page of it: the reader at the end
+        // asks for large ones.
+        page_cap: Some(PAGE),
         ..ServerOptions::default()
     };
     let Some(server) = Server::start(kind, options) else {
@@ -261,10 +266,19 @@ async fn play(mut server: Server, posts: usize, seed: u64, may_forget: bool) -> 
     // Posts in doubt are resolved by another process than the one that posted.
     let filed = std::mem::take(&mut *lock(&stage.posts));
     let mut posts = Vec::new();
-    for post in filed {
+    let mut resolving = JoinSet::new();
+    let window = Arc::new(Semaphore::new(WINDOW));
+    for (index, post) in filed.into_iter().enumerate() {
         let told = match post.told {
             Some(Outcome::Told(told)) => told,
-            Some(Outcome::Doubt(token)) => Told::Unknown(resolve(&archive, &token).await),
+            Some(Outcome::Doubt(token)) => {
+                let (archive, window) = (archive.clone(), Arc::clone(&window));
+                resolving.spawn(async move {
+                    let _permit = window.acquire_owned().await.expect("a place");
+                    (index, Told::Unknown(resolve(&archive, &token).await))
+                });
+                Told::None("not resolved".into())
+            }
             None => Told::None("none".into()),
         };
         posts.push(Posted {
@@ -272,6 +286,10 @@ async fn play(mut server: Server, posts: usize, seed: u64, may_forget: bool) -> 
             body: post.body,
             told,
         });
+    }
+    while let Some(resolved) = resolving.join_next().await {
+        let (index, told) = resolved.expect("a resolution");
+        posts[index].told = told;
     }
     let evidence = Evidence {
         posts,
@@ -325,7 +343,7 @@ async fn author(stage: Arc<Stage>, room: Room, nick: &'static str, posts: usize,
             body.push_str(" <b>&amp;]]> \u{e4}\u{1f600}\n");
         }
         let mut post = Post::new(&body);
-        if n % HASTY == 0 {
+        if n % (posts / HASTY).max(1) == 0 {
             post.deadline = Some(Duration::from_millis(5 + dice.below(60)));
         }
         let index = {

@@ -86,6 +86,10 @@ impl Machine {
     }
 
     pub(super) fn silent_for_too_long(&mut self, why: Timer) {
+        let unanswered = matches!(why, Timer::Ack | Timer::KeepaliveReply);
+        if unanswered && matches!(self.link, Link::Online) && self.login.resumed {
+            self.management.unanswered();
+        }
         let ending = match self.link {
             Link::Connecting => Ending::Dead,
             // Who does not read will not read our farewell either.

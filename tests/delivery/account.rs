@@ -268,6 +268,9 @@ impl fmt::Display for Account {
 mod tests {
     use super::*;
 
+    /// What is done to the evidence, and what that means.
+    type Change = (&'static str, fn(&mut Evidence));
+
     fn said(n: usize) -> Said {
         Said {
             id: format!("id-{n}"),
@@ -312,7 +315,7 @@ mod tests {
     #[test]
     fn the_account_finds_what_it_looks_for() {
         assert_eq!(faults(|_| ()), Vec::<String>::new());
-        let wrong: [(&str, fn(&mut Evidence)); 11] = [
+        let wrong: [Change; 11] = [
             ("lost", |it| drop(it.archive.remove(0))),
             ("twice", |it| {
                 let mut again = said(2);
@@ -333,7 +336,7 @@ mod tests {
         for (what, change) in wrong {
             assert!(!faults(change).is_empty(), "{what}");
         }
-        let named: [(&str, fn(&mut Evidence)); 3] = [
+        let named: [Change; 3] = [
             ("a gap that was announced", |it| {
                 it.heard[1] = Heard::Gap("why".into());
             }),

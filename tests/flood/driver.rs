@@ -245,7 +245,7 @@ fn a_subscription_that_nobody_reads_keeps_no_more_however_much_is_said() {
         });
         sizes.push(follower.size());
     }
-    let archive = server.archive(&rooms[0].jid().to_string());
+    let archive = server.archive(rooms[0].jid().as_str());
     assert_eq!(archive.len(), flood / 10 * 10);
     let expected = archive
         .iter()

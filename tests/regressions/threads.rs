@@ -264,7 +264,10 @@ fn next_attempt(peer: &mut Peer) -> Duration {
 /// taken the pause starts afresh each time. Holds that only a stream that lasts does that.
 #[test]
 fn a_connection_that_is_taken_does_not_reset_the_backoff() {
-    let mut peer = Peer::new(config());
+    let mut config = config();
+    // The budget alone would slow it down as well.
+    config.limits.attempts_per_hour = 1_000_000;
+    let mut peer = Peer::new(config);
     let mut attempts = 0;
     let start = peer.now;
     let mut longest = Duration::ZERO;
@@ -276,7 +279,7 @@ fn a_connection_that_is_taken_does_not_reset_the_backoff() {
         attempts += 1;
         longest = longest.max(next_attempt(&mut peer));
     }
-    assert!(attempts <= 150, "{attempts} in an hour");
+    assert!(attempts <= 300, "{attempts} in an hour");
     assert!(longest > secs(20), "{longest:?} at most");
 }
 
@@ -501,14 +504,14 @@ fn every_thread_is_held_by_a_test_that_cites_it() {
             "{test} is no test"
         );
         let cited = thread.split(' ').next().expect("a thread");
-        let cites = |line: &&&str| {
+        let cites = |line: &&str| {
             line.match_indices(cited).any(|(at, _)| {
                 let rest = &line[at + cited.len()..];
                 !rest.starts_with(|c: char| c.is_ascii_digit())
             })
         };
         assert!(
-            above.iter().any(|line| cites(&line)),
+            above.iter().any(|line| cites(line)),
             "{test} cites no {thread}"
         );
     }

@@ -393,3 +393,25 @@ fn a_resumption_is_no_proof_that_a_room_is_caught_up() {
     });
     assert_eq!(missed.count(), 1, "{told:?}");
 }
+
+/// Found on Prosody 0.12.3 as well: where the cut stanza was broken off in its text, what is sent
+/// after a resumption becomes a part of it, and nothing is ever answered. Holds that such a stream
+/// is resumed once, not again and again.
+#[test]
+fn a_resumed_stream_that_answers_nothing_is_not_resumed_again() {
+    let (mut peer, room) = in_room();
+    post(&mut peer, room, "swallowed");
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&resumed(3));
+    assert!(peer.heard().contains("<body>swallowed</body>"));
+    let start = peer.now;
+    while !matches!(peer.engine.wants().transport, Transport::Connect { .. }) {
+        peer.heard();
+        let deadline = peer.engine.wants().deadline.expect("a deadline");
+        peer.now = peer.now.max(deadline.at);
+        peer.engine.handle_timeout(peer.now);
+        assert!(peer.now.since(start) < secs(60), "it is not noticed");
+    }
+    assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+}
