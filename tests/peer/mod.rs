@@ -41,7 +41,7 @@ pub struct Peer {
     /// Whether the transport takes what is written while time passes.
     pub reads: bool,
     /// What it took then.
-    kept: String,
+    pub kept: String,
 }
 
 /// A configuration that logs in with PLAIN, in one step.

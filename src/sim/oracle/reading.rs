@@ -35,23 +35,27 @@ impl Follow {
     pub(super) fn new(room: usize, truth: &Room, start: &Start, found: &mut Found) -> Self {
         let next = match start {
             Start::Now => None,
-            Start::Cursor(cursor) => {
-                let next = truth.after(cursor);
-                if next.is_none() {
-                    found.violate(
-                        "S5",
-                        format!("a cursor was given out that is none: {cursor}"),
-                    );
-                }
-                next
-            }
+            Start::Cursor(cursor) => place_after(truth, cursor, found),
+            Start::Bookmark(bookmark) => bookmark
+                .cursor()
+                .and_then(|cursor| place_after(truth, cursor, found)),
         };
+        // What the bookmark says was dealt with is not to be told again.
+        let mut delivered = Bits::default();
+        if let Start::Bookmark(bookmark) = start {
+            for id in bookmark.beyond() {
+                match truth.place(id.as_str()) {
+                    Some(place) => delivered.insert(place),
+                    None => found.violate("S5", format!("a bookmark names what is none: {id}")),
+                }
+            }
+        }
         Self {
             room,
             next,
             floor: 0,
             owed: BTreeSet::new(),
-            delivered: Bits::default(),
+            delivered,
             gap: None,
             from_cursor: next.is_some(),
             over: false,
@@ -72,6 +76,7 @@ impl Follow {
             Entry::Message(message) => self.message(truth, message, found),
             Entry::Late(message) => self.late(truth, message, found),
             Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), found),
+            Entry::Confirmed { at } => self.confirmed(truth, at, found),
             Entry::Gap { after, reason } => {
                 self.gap(truth, after.as_ref(), reason, at, found);
             }
@@ -146,6 +151,17 @@ impl Follow {
         })
     }
 
+    /// All up to a place is said to be dealt with: nothing visible there may be missing.
+    fn confirmed(&self, truth: &Room, at: &Cursor, found: &mut Found) {
+        found.count("confirmed");
+        let (Some(next), Some(place)) = (self.next, truth.after(at)) else {
+            return found.violate("S5", format!("a place is confirmed that is none: {at}"));
+        };
+        if place > next {
+            found.violate("S5", format!("a place is confirmed before its turn: {at}"));
+        }
+    }
+
     fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, found: &mut Found) {
         self.caught_up = self.caught_up.saturating_add(1);
         found.count("caught up");
@@ -214,6 +230,18 @@ impl Follow {
         }
         self.gap = Some(at);
     }
+}
+
+/// The place after a cursor that a host began at.
+fn place_after(truth: &Room, cursor: &Cursor, found: &mut Found) -> Option<usize> {
+    let next = truth.after(cursor);
+    if next.is_none() {
+        found.violate(
+            "S5",
+            format!("a cursor was given out that is none: {cursor}"),
+        );
+    }
+    next
 }
 
 /// A fetch.
