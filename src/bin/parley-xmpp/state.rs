@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn posts_in_doubt_are_kept_until_they_are_not() {
+    fn a_file_with_a_damaged_token_is_refused() {
         let directory = Directory::new("state-posts");
         let path = directory.0.join("s.json");
         let token = "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.YWJj..YW5hIOKCrA.~.8n6nHMxm";
