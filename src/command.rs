@@ -1,10 +1,13 @@
 //! What a host asks the engine for.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::bookmark::Bookmark;
 use crate::ids::Cursor;
 use crate::jid::BareJid;
+use crate::token::PostToken;
 
 /// A room to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,9 @@ pub struct Post {
     pub on_doubt: OnDoubt,
     /// What to do about characters that XMPP cannot carry. Default: to refuse it.
     pub forbidden: Forbidden,
+    /// What it is known by, if that was [prepared](crate::Engine::prepare). Default: an id
+    /// that is drawn when it is posted.
+    pub prepared: Option<Box<PostToken>>,
 }
 
 /// What to do with a post of which nobody can tell whether it is in the room.
@@ -111,6 +117,7 @@ impl Post {
             ordered: true,
             on_doubt: OnDoubt::Report,
             forbidden: Forbidden::Refuse,
+            prepared: None,
         }
     }
 
@@ -146,6 +153,14 @@ impl Post {
     #[must_use]
     pub const fn unordered(mut self) -> Self {
         self.ordered = false;
+        self
+    }
+
+    /// The same, under the id that was [prepared](crate::Engine::prepare) for it: who kept
+    /// the token before can find out what became of it, whatever happens to this process.
+    #[must_use]
+    pub fn under(mut self, token: &PostToken) -> Self {
+        self.prepared = Some(Box::new(token.clone()));
         self
     }
 
@@ -220,4 +235,9 @@ pub enum Start {
     Now,
     /// Right after a cursor: what was missed comes first.
     Cursor(Cursor),
+    /// Where another subscription was read to: what its reader had not dealt with
+    /// comes first, and nothing else of before. What lies before a message that it had
+    /// dealt with comes as [`Entry::Late`](crate::Entry::Late), if one page of the
+    /// archive shows both. A bookmark without a place is [`Self::Now`].
+    Bookmark(Bookmark),
 }

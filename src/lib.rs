@@ -44,7 +44,12 @@
 //!   archive, each message once, then goes on live; after each interruption it
 //!   reads what was missed first. Where something may be missing it says
 //!   [`Entry::Gap`]; what the archive shows only after its turn comes as
-//!   [`Entry::Late`].
+//!   [`Entry::Late`]. A [`Bookmark`] keeps where its reader stands: another process goes on
+//!   from it with what was not dealt with, and nothing else.
+//! - A **process** that ends, however, leaves nothing that the next could not find out: a
+//!   post [prepared](Engine::prepare) and written down before it left is
+//!   [resolved](Engine::resolve) by it, and a session that was [suspended](Engine::suspend) goes on
+//!   in it.
 //! - A **fetch** reads over as many pages as it takes, and ends with
 //!   [`FetchEvent::Done`] or [`FetchEvent::Failed`], never with a short list that
 //!   looks whole.
@@ -62,7 +67,9 @@
 //!
 //! - `Committed` is no promise of durability. Servers may lose what they
 //!   accepted when they crash: ejabberd's default archive was measured to.
-//! - A session is not kept beyond the life of its engine (XEP-0198).
+//! - A session outlives its engine only if the engine is told to suspend it
+//!   ([`Engine::suspend`]); a process that is killed begins another. The `location` at which
+//!   a server would rather be asked (XEP-0198, section 5) is told and not followed.
 //! - XMPP makes it impossible to post exactly once to a room at another server: what
 //!   our own server accepted may wait in its queue, and arrive after the room's archive
 //!   was read. Such a post is `Unknown` unless it is found ([`OnDoubt`]).
@@ -91,7 +98,7 @@
 //! | what is known | what is done |
 //! |---|---|
 //! | the stream is resumed, and the server did not handle it | it is sent again |
-//! | resumed, and the server did | its reflection is awaited |
+//! | resumed, and the server did | its reflection is awaited, and the room asked meanwhile whether we are in it; at the deadline `Unknown` |
 //! | not resumed, and the server says how many it handled (`h`): above | it is sent again |
 //! | not resumed: not above, or no `h` | the archive is read, from before the post to its end |
 //! | the archive has it, by us | `Committed`, [`Via::Archive`] |
@@ -126,13 +133,14 @@
 //! (`tests/layering.rs`) holds it.
 //!
 //! ```text
-//! time ids limits error ns prep <- jid <- topic command config token <- xml <- event <- stanza
-//!   <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
+//! time ids limits error ns prep <- jid <- topic config token saved
+//!   <- xml <- event <- bookmark
+//!   <- command <- stanza <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
 //!   <- { tokio  sim } <- embedded <- bin
 //! ```
 //!
 //! [`xml`] is the only place that sees `<`. `command` and `event` are the
-//! vocabulary between host and engine. `cx` is the one door from a part of the engine to what it may
+//! vocabulary between host and engine, `bookmark` what a reader keeps of it. `cx` is the one door from a part of the engine to what it may
 //! write, arm, draw and tell. `sm` counts stanzas, and knows what a broken stream
 //! takes to be resumed. `stream` brings a connection to life, `room` keeps
 //! us in a room, its posts until their outcome is known, and its messages as one
@@ -149,6 +157,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "tokio"))]
 extern crate std;
 
+mod bookmark;
 mod command;
 mod config;
 mod cx;
@@ -172,6 +181,7 @@ mod prep;
 mod room;
 mod rsm;
 mod sasl;
+mod saved;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sm;
@@ -184,6 +194,7 @@ pub mod tokio;
 pub mod topic;
 pub mod xml;
 
+pub use bookmark::{Bookmark, BookmarkError};
 pub use command::{Fetch, Forbidden, JoinRoom, Nick, OnDoubt, Post, Start};
 pub use config::{ChannelBinding, Config, ConfigError, Credentials, Plaintext, Security};
 pub use engine::{Engine, JoinError, PostError, QueryError, Transport, Wants};
@@ -196,6 +207,7 @@ pub use event::{
 };
 pub use ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, Seed, SubscriptionId};
 pub use limits::{Limits, Timing, XmlLimits};
+pub use saved::{SavedSession, SavedSessionError};
 pub use time::{Deadline, Instant, Timer};
 pub use token::{PostToken, TokenError};
 

@@ -7,7 +7,7 @@
 //! decide. Numbers are mod 2^32 on the wire (section 4) and do not wrap inside.
 //!
 //! It does not: reconnect to the server's preferred `location` (section 5, a MAY
-//! that needs a host to follow it); ask for a `max` of its own; inline anything
+//! that needs a host to follow it: it is kept for one, with a session that is saved); ask for a `max` of its own; inline anything
 //! into SASL2 or Bind 2 (section 9).
 
 #[cfg(test)]
@@ -19,8 +19,10 @@ use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::event::PeerMisbehaved;
+use crate::jid::Jid;
 use crate::ns;
 use crate::planted::{Bug, planted};
+use crate::saved::SavedSession;
 use crate::time::{Instant, Timer, TimerKey};
 use crate::xml::{Element, Writer};
 
@@ -81,6 +83,7 @@ enum State {
 struct Resumption {
     id: Box<str>,
     max: Duration,
+    location: Option<Box<str>>,
 }
 
 /// What is asked of the server to resume a stream.
@@ -315,6 +318,47 @@ impl Management {
         }
     }
 
+    /// What it takes to resume the stream in another process; `None` where the server
+    /// cannot, or more is unacknowledged than is kept.
+    pub(crate) fn saved(&self, cx: &Cx<'_>, jid: &Jid, nick: &str) -> Option<SavedSession> {
+        let resumption = self.resumption.as_ref()?;
+        let lives = matches!(self.state, State::On | State::Suspended(_));
+        if !lives || self.is_lost(cx) || self.fruitless >= FRUITLESS {
+            return None;
+        }
+        Some(SavedSession {
+            jid: jid.clone(),
+            nick: nick.into(),
+            id: resumption.id.clone(),
+            max: resumption.max,
+            location: resumption.location.clone(),
+            handled: self.handled,
+            acked: self.wire,
+            stanzas: cx.out.kept_from(self.acked)?,
+        })
+    }
+
+    /// Goes on with a session of another process, as one whose stream broke just now.
+    /// Returns until when it can be resumed.
+    pub(crate) fn restore(&mut self, cx: &mut Cx<'_>, saved: SavedSession) -> Instant {
+        let until = cx.now.plus(saved.max.min(LONGEST_MAX));
+        *self = Self {
+            state: State::Suspended(until),
+            acked: cx.out.count(),
+            wire: saved.acked,
+            handled: saved.handled,
+            resumption: Some(Resumption {
+                id: saved.id,
+                max: saved.max.min(LONGEST_MAX),
+                location: saved.location,
+            }),
+            ..Self::default()
+        };
+        cx.out.keep(cx.limits);
+        cx.out.restore(saved.stanzas);
+        until
+    }
+
     pub(crate) const fn is_suspended(&self) -> bool {
         matches!(self.state, State::Suspended(_))
     }
@@ -391,9 +435,13 @@ impl Resumption {
             Some(max) => Duration::from_secs(max.parse().unwrap_or(u64::MAX)),
             None => UNKNOWN_MAX,
         };
+        let location = enabled
+            .attr("location")
+            .filter(|location| (1..=ID_BYTES).contains(&location.len()));
         (!max.is_zero()).then(|| Self {
             id: id.into(),
             max: max.min(LONGEST_MAX),
+            location: location.map(Into::into),
         })
     }
 }

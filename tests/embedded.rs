@@ -398,3 +398,36 @@ async fn a_slow_link_is_slow_and_loses_nothing() {
     )
     .await;
 }
+
+/// What is suspended goes on in another client, which is nobody else to the server.
+#[tokio::test]
+async fn a_session_is_handed_on_and_goes_on_in_its_rooms() {
+    for kind in KINDS {
+        let server = start(setup(kind)).await;
+        let ana =
+            connect(quick(server.client_settings("ana")).nick(Nick::Chosen("ana".into()))).await;
+        let room = join(&ana, "t").await;
+        post(&room, "before").await;
+        let jid = ana.jid();
+        let saved = soon("suspend", ana.suspend()).await.expect("a session");
+        assert!(room.post("too late").await.is_err());
+        let saved = saved.to_string().parse().expect("what was written");
+        let settings = quick(server.client_settings("ana")).nick(Nick::Chosen("ana".into()));
+        let ana = connect(settings.resume(saved)).await;
+        assert!(ana.login().resumed, "{kind:?}");
+        assert_eq!(ana.jid(), jid);
+        // A join of an occupant is answered as a first one.
+        let room = join(&ana, "t").await;
+        assert_eq!(room.nick(), "ana");
+        post(&room, "after").await;
+        let mut entries = follow(&room).await;
+        let mut bodies = Vec::new();
+        while bodies.len() < 2 {
+            if let Some(Entry::Message(message)) = soon("entry", entries.next()).await {
+                bodies.push(message.body);
+            }
+        }
+        assert_eq!(bodies, ["before", "after"]);
+        soon("close", ana.close()).await;
+    }
+}

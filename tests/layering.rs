@@ -20,9 +20,11 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["error", "ids", "limits", "ns", "planted", "prep", "time"],
     &["jid"],
-    &["topic", "command", "config", "token"],
+    &["topic", "config", "token", "saved"],
     &["xml"],
     &["event"],
+    &["bookmark"],
+    &["command"],
     &["stanza"],
     &["cx"],
     &["sasl", "sm", "rsm", "muc"],
@@ -45,7 +47,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha1", &["sasl", "sim", "topic"]),
     (
         "sha2",
-        &["ids", "sasl", "sim", "token", "tokio", "embedded"],
+        &[
+            "bookmark", "ids", "sasl", "saved", "sim", "token", "tokio", "embedded",
+        ],
     ),
     ("stringprep", &["prep"]),
     ("rustls", &["tokio"]),

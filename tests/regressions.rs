@@ -17,6 +17,7 @@ mod peer;
 mod regressions {
     mod archive;
     mod archive_without_manners;
+    mod bookmarks;
     mod coming_and_going;
     mod fetches;
     mod lagging_archives;

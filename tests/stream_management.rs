@@ -19,6 +19,7 @@ mod stream_management {
     mod acks;
     mod bounds;
     mod failures;
+    mod handed_on;
     mod resumption;
     mod suspended;
 }

@@ -216,6 +216,26 @@ impl Outbound {
             .is_some_and(|kept| self.first(kept) <= number)
     }
 
+    /// All stanzas from that number on, as they were written; `None` if not all are kept.
+    pub(crate) fn kept_from(&self, number: u64) -> Option<Vec<Box<[u8]>>> {
+        let kept = self.kept.as_ref()?;
+        let before = number.checked_sub(self.first(kept))?;
+        let before = usize::try_from(before).ok()?;
+        Some(kept.stanzas.iter().skip(before).cloned().collect())
+    }
+
+    /// Keeps what another process wrote, for the stream that is resumed.
+    pub(crate) fn restore(&mut self, stanzas: Vec<Box<[u8]>>) {
+        if let Some(kept) = &mut self.kept {
+            kept.parked = true;
+            for stanza in stanzas {
+                kept.bytes = kept.bytes.saturating_add(stanza.len());
+                kept.stanzas.push_back(stanza);
+                self.count = self.count.saturating_add(1);
+            }
+        }
+    }
+
     /// The peer handled all stanzas below that number.
     pub(crate) fn handled(&mut self, below: u64) {
         while let Some(kept) = &self.kept

@@ -20,6 +20,7 @@ use crate::room::{Log, Nickname, Room};
 use crate::stanza::iq::Kind;
 use crate::stanza::message::{self, Draft};
 use crate::time::{Timer, TimerKey};
+use crate::token::PostToken;
 use crate::xml::{Writer, check_text};
 
 /// An id as long as those that are drawn, to measure a post with.
@@ -108,12 +109,21 @@ impl Machine {
         let post = fit_text(post)?;
         let limit = self.stanza_limit();
         let entry = self.rooms.get_mut(&id).ok_or(PostError::UnknownRoom)?;
+        let mut post = post;
+        let prepared = post.prepared.take();
+        if let Some(token) = &prepared
+            && token.room() != entry.room.jid()
+        {
+            return Err(PostError::UnknownRoom);
+        }
+        let prepared = prepared.map(|token| String::from(token.origin_id()));
         let room = entry.room.jid().as_str();
         let (deadline, ordered, on_doubt) = (post.deadline, post.ordered, post.on_doubt);
         let draft = Draft::new(post, room);
         let mut measured = Vec::new();
         let mut w = Writer::new(&mut measured);
-        message::write_post(&mut w, room, MEASURE_ID, &draft);
+        let id = prepared.as_deref().unwrap_or(MEASURE_ID);
+        message::write_post(&mut w, room, id, &draft);
         w.finish().map_err(PostError::ForbiddenChar)?;
         let size = measured.len();
         if size > limit {
@@ -130,12 +140,18 @@ impl Machine {
             deadline,
             ordered,
             on_doubt,
+            origin_id: prepared,
         };
         entry.room.outbox.push(&mut cx, post_id, post);
         if matches!(self.link, Link::Online) {
             entry.room.flush(&mut cx);
         }
         Ok(post_id)
+    }
+
+    pub(super) fn prepare(&mut self, id: RoomId) -> Result<PostToken, PostError> {
+        let entry = self.rooms.get(&id).ok_or(PostError::UnknownRoom)?;
+        Ok(entry.room.prepare(&mut self.core.cx()))
     }
 
     /// The largest stanza that the server takes: what it announces (XEP-0478),

@@ -70,6 +70,21 @@ impl Machine {
         }
     }
 
+    /// Ends the stream, or the attempt at one, without a word to the server.
+    pub(super) fn abandon(&mut self) {
+        match self.link {
+            Link::Connecting | Link::Negotiating(_) | Link::Online => {
+                self.end_stream(OfflineCause::Closed, Ending::Dead);
+            }
+            Link::Resting | Link::Parting | Link::Draining => {
+                self.core.cx().disarm(Timer::Reconnect, 0);
+                self.session_over(Retry::Never, None);
+                self.transport_gone();
+            }
+            Link::Closed => {}
+        }
+    }
+
     /// Decides on the next attempt, and arms it.
     fn next_attempt(&mut self, cause: &OfflineCause) -> Retry {
         if self.closing || !self.core.config.reconnect {

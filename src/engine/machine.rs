@@ -87,6 +87,10 @@ pub(super) struct Machine {
     pub(super) pacing: Pacing,
     /// The end was asked for.
     pub(super) closing: bool,
+    /// The session is handed on: what is in flight may be carried by who gets it.
+    pub(super) handed_on: bool,
+    /// The session is of another process.
+    pub(super) restored: bool,
     /// The resource to ask for: the same as long as nobody else takes our place, so that
     /// a new stream makes the server close the old one.
     pub(super) resource: String,
@@ -136,6 +140,8 @@ impl Machine {
             attempts: 0,
             pacing,
             closing: false,
+            handed_on: false,
+            restored: false,
             resource,
             nick,
             keys: None,

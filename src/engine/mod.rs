@@ -28,6 +28,7 @@ use crate::config::{ChannelBinding, Config, Security};
 use crate::event::{Event, TransportFailure};
 use crate::ids::{PostId, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
+use crate::saved::SavedSession;
 use crate::time::{Deadline, Instant};
 use crate::token::PostToken;
 use crate::xml::Framer;
@@ -108,9 +109,9 @@ pub use refusal::{JoinError, PostError, QueryError};
 /// cannot resume it, or the time for that is over, rooms are left and joined anew.
 ///
 /// Then posts that can have been handled are looked for in the rooms' archives, and
-/// sent again if they are not there and cannot come any more. It does not keep a
-/// session beyond its own life, so that another process cannot resume it; but what
-/// became of a post another process can find out ([`resolve`](Self::resolve)).
+/// sent again if they are not there and cannot come any more. A session can be handed on
+/// to another process ([`suspend`](Self::suspend)), and what became of a post another
+/// process can find out ([`resolve`](Self::resolve)).
 pub struct Engine {
     framer: Framer,
     machine: Machine,
@@ -163,6 +164,39 @@ impl Engine {
             framer,
             machine: Machine::new(config, seed, now),
         }
+    }
+
+    /// An engine that wants a transport at once, and goes on with a session that another
+    /// [suspended](Self::suspend), be it in another process (XEP-0198 v1.6.3, section 5).
+    ///
+    /// It asks the server to resume the stream. [`Event::Online`] says whether it did
+    /// ([`Login::resumed`](crate::Login::resumed)); then stanzas that the server had not
+    /// handled are sent again, before anything new. If it did not, or what was saved
+    /// contradicts what the server says, the session is let go and another begins, under
+    /// the same resource.
+    ///
+    /// Rooms, subscriptions and posts are not part of it: [`join`](Self::join) as after
+    /// [`new`](Self::new), with the same nicks, [`subscribe`](Self::subscribe) from a
+    /// bookmark, and [`resolve`](Self::resolve) what is in doubt. A session of another
+    /// account is ignored.
+    #[must_use]
+    pub fn resume(config: Config, seed: Seed, now: Instant, saved: SavedSession) -> Self {
+        let mut engine = Self::new(config, seed, now);
+        engine.machine.restore(saved);
+        engine
+    }
+
+    /// Ends the engine without ending its stream, and hands out what it takes to
+    /// [`resume`](Self::resume) it in another process, within
+    /// [`SavedSession::max`](crate::SavedSession::max). [`Event::Closed`] follows, after the
+    /// outcomes of all that was under way: a post without one is
+    /// [`Unknown`](crate::PostOutcome::Unknown) if it was written, since the resumed stream
+    /// may carry it yet, else [`NotSent`](crate::PostOutcome::NotSent).
+    ///
+    /// `None` where there is no stream that the server can resume: then this is
+    /// [`close`](Self::close). The transport is to be dropped as it is.
+    pub fn suspend(&mut self, now: Instant) -> Option<SavedSession> {
+        self.with(now, Machine::hand_on)
     }
 
     /// A byte stream to the account's server is open.
@@ -287,6 +321,20 @@ impl Engine {
     /// [`PostError`]; nothing was queued.
     pub fn post(&mut self, now: Instant, room: RoomId, post: Post) -> Result<PostId, PostError> {
         self.with(now, |machine| machine.post(room, post))
+    }
+
+    /// Draws the id of a post that is yet to be made, and says by what it can be found:
+    /// for a host that writes this down before it [posts](crate::Post::under), so that a
+    /// process that ends at any moment leaves nothing in doubt that the next could not
+    /// [`resolve`](Self::resolve). Nothing is sent, and nothing has to follow.
+    ///
+    /// The token names the nick that we have now: prepare while in the room, and not long
+    /// before the post.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownRoom`].
+    pub fn prepare(&mut self, now: Instant, room: RoomId) -> Result<PostToken, PostError> {
+        self.with(now, |machine| machine.prepare(room))
     }
 
     /// Reads a room's archive, over as many pages as it takes, continuing after

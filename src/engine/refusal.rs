@@ -25,7 +25,7 @@ pub enum JoinError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PostError {
-    /// No such room: left, or never joined.
+    /// No such room: left, or never joined; or the post was prepared for another.
     UnknownRoom,
     /// Nothing to say.
     Empty,

@@ -22,6 +22,7 @@ use crate::ids::RoomId;
 use crate::jid::Jid;
 use crate::ns;
 use crate::planted::{Bug, planted};
+use crate::saved::SavedSession;
 use crate::stanza::presence;
 use crate::time::{Timer, TimerKey};
 use crate::xml::Element;
@@ -45,6 +46,43 @@ impl Machine {
             }
             entry.room.enter(&mut self.core.cx());
         }
+    }
+
+    /// Goes on with the session of another process, if it is of the same account.
+    pub(super) fn restore(&mut self, saved: SavedSession) {
+        if saved.jid.bare_str() != self.core.config.account.as_str() {
+            return;
+        }
+        if let Some(resource) = saved.jid.resource() {
+            // If it cannot be resumed, the same is bound again, which ends what is left.
+            self.resource = resource.into();
+        }
+        self.nick.clone_from(&saved.nick);
+        self.us = Some(saved.jid.clone());
+        self.restored = true;
+        let until = self.management.restore(&mut self.core.cx(), saved);
+        self.core
+            .timers
+            .arm(TimerKey::single(Timer::Session), until);
+        self.core.timers.freeze(self.core.now);
+    }
+
+    /// Ends the engine and keeps the session for another, if the server can resume it;
+    /// else ends it in good order. Nothing is written: section 5 takes a stream that is
+    /// closed for one that is not to be resumed.
+    pub(super) fn hand_on(&mut self) -> Option<SavedSession> {
+        let saved = self.us.clone().and_then(|us| {
+            let (cx, _) = self.core.split();
+            self.management.saved(&cx, &us, &self.nick)
+        });
+        if saved.is_none() || self.closing {
+            self.close();
+            return None;
+        }
+        self.closing = true;
+        self.handed_on = true;
+        self.abandon();
+        saved
     }
 
     /// The server resumed the session, having handled `h` of our stanzas.
@@ -96,6 +134,8 @@ impl Machine {
     pub(super) fn not_resumed(&mut self, h: Option<u32>) -> Then {
         let doubtful = match self.management.failed(&self.core.cx(), h) {
             Ok(doubtful) => doubtful,
+            // What another process saved may be older than what became of the session.
+            Err(_) if self.restored => self.core.out.whole(),
             Err(what) => {
                 self.misbehaved(what);
                 return Then::Continue;
@@ -162,7 +202,12 @@ impl Machine {
     /// numbered from `doubtful` on were never handled: if that is not known
     /// better, those that no transport had whole.
     pub(super) fn session_over(&mut self, retry: Retry, doubtful: Option<u64>) {
+        // What is handed on may be sent yet, by another.
+        let doubtful = doubtful.filter(|_| !self.handed_on);
         let doubtful = doubtful.unwrap_or_else(|| {
+            if self.handed_on {
+                return u64::MAX;
+            }
             let going = matches!(self.link, Link::Parting | Link::Draining);
             // What waits to be written on a stream that ends may be yet.
             if going && !self.core.out.waiting().is_empty() {
@@ -172,6 +217,7 @@ impl Machine {
             }
         });
         self.management.end(&mut self.core.cx());
+        self.restored = false;
         self.core.timers.thaw(self.core.now);
         self.us = None;
         for serial in self.core.requests.clear() {

@@ -437,6 +437,15 @@ pub enum Entry {
         /// stand in.
         at: Option<Cursor>,
     },
+    /// All up to there was delivered, and compared with the archive twice: nothing is
+    /// expected to come late before it any more. From time to time, after
+    /// [`Timing::audit`](crate::Timing::audit); never while the archive says that
+    /// what it shows may still change (`stable='false'`). What to do with it is for
+    /// [`Bookmark::take`](crate::Bookmark::take) to know.
+    Confirmed {
+        /// A place that the reader has passed.
+        at: Cursor,
+    },
     /// Messages may be missing here.
     Gap {
         /// The last position before the hole, if it is known.

@@ -7,6 +7,10 @@
 //! once, and what was not delivered is: in its order if it lies behind all that was,
 //! else as [`Entry::Late`].
 //!
+//! What was compared twice is told as [`Entry::Confirmed`]. A comparison over pages of
+//! which the server says that they may still change (`stable='false'`) delivers what they
+//! show, and counts for nothing else.
+//!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
@@ -44,6 +48,13 @@ pub(super) struct Audit {
     since_began: usize,
     /// How much was delivered since the comparison under way began.
     meanwhile: usize,
+    /// The archive said of the comparison under way, or of one since the last that
+    /// counted, that what it showed may still change.
+    unstable: bool,
+    /// What was told as confirmed.
+    confirmed: Option<Cursor>,
+    /// So many comparisons more are not told: they begin or end before a gap.
+    untold: u8,
     /// Told as late.
     late: Recent<ArchiveId>,
     /// Whether the comparison under way has come to where the reader stands.
@@ -63,6 +74,9 @@ impl Audit {
             began: None,
             since_began: 0,
             meanwhile: 0,
+            unstable: false,
+            confirmed: None,
+            untold: 0,
             late: Recent::new(remembered),
             passed: false,
             rounds: 0,
@@ -102,6 +116,7 @@ impl Audit {
         for compared in &mut self.compared {
             compared.get_or_insert_with(|| cursor.clone());
         }
+        self.confirmed.get_or_insert_with(|| cursor.clone());
     }
 
     /// Reading to the end of the archive begins there.
@@ -135,11 +150,25 @@ impl Audit {
     }
 
     /// What was compared twice is done with.
-    fn shift(&mut self, reached: Cursor) {
+    /// Returns up to where that is so, if that is news.
+    fn shift(&mut self, reached: Cursor) -> Option<Cursor> {
         let [_, last] = core::mem::take(&mut self.compared);
         self.compared = [last, Some(reached)];
         let [_, since] = self.since;
         self.since = [since, 0];
+        let [twice, _] = &self.compared;
+        if *twice == self.confirmed {
+            return None;
+        }
+        self.confirmed.clone_from(twice);
+        let told = self.untold == 0;
+        self.untold = self.untold.saturating_sub(1);
+        twice.clone().filter(|_| told)
+    }
+
+    /// The reader begins at another place: where it stood before is none to go on from.
+    pub(super) const fn displaced(&mut self) {
+        self.untold = 2;
     }
 }
 
@@ -180,6 +209,7 @@ impl Log {
             middle.map_or_else(|| from.clone(), Cursor::After)
         };
         self.audit.meanwhile = 0;
+        self.audit.unstable = false;
         self.audit.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
         self.audit.pager = self.pager_after(&from, cx.limits.page);
@@ -203,6 +233,9 @@ impl Log {
         answer: Result<Fin<'_>, RequestError>,
     ) {
         self.audit.asked = None;
+        // XEP-0313 v1.1.3, section 4.2: results of which the server says stable='false'
+        // may change, so that nothing is concluded from what they do not show.
+        self.audit.unstable |= answer.as_ref().is_ok_and(|fin| !fin.stable);
         let page = match self.audit.pager.close(answer) {
             Ok(page) => page,
             Err(error) => {
@@ -235,8 +268,11 @@ impl Log {
         if !page.complete {
             return self.ask_audit(cx, at);
         }
-        if let Some(reached) = self.cursor.clone() {
-            self.audit.shift(reached);
+        // The comparison has to be made again, from the same place.
+        if let Some(reached) = self.cursor.clone().filter(|_| !self.audit.unstable)
+            && let Some(at) = self.audit.shift(reached)
+        {
+            self.tell(cx, Entry::Confirmed { at });
         }
         self.next_audit(cx);
     }

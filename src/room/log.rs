@@ -20,6 +20,7 @@ use super::audit::Audit;
 use super::echo::Echoes;
 use super::reading::ids_are_places;
 use super::recent::Recent;
+use crate::bookmark::Bookmark;
 use crate::command::Start;
 use crate::cx::{Cx, Purpose};
 use crate::error::ErrorType;
@@ -46,6 +47,9 @@ pub(crate) struct Log {
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
     pub(super) delivered: Recent<ArchiveId>,
+    /// Some of that was delivered by another subscription, and the archive was not read
+    /// to its end since.
+    bookmarked: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The request for the page being received.
@@ -103,12 +107,20 @@ impl Log {
         drop_repeats: bool,
         page: u32,
     ) -> Self {
+        let mut bookmark = match start {
+            Start::Now => Bookmark::default(),
+            Start::Cursor(cursor) => cursor.into(),
+            Start::Bookmark(bookmark) => bookmark,
+        };
+        // Half is for what is delivered until these are compared.
+        bookmark.shrink(remembered / 2);
+        let mut delivered = Recent::new(remembered);
+        for id in bookmark.beyond() {
+            delivered.insert(id.clone());
+        }
         Self {
             id,
-            cursor: match start {
-                Start::Now => None,
-                Start::Cursor(cursor) => Some(cursor),
-            },
+            cursor: bookmark.cursor().cloned(),
             phase: Phase::Away,
             archived: false,
             placeless: false,
@@ -116,7 +128,8 @@ impl Log {
             held: VecDeque::new(),
             held_bytes: 0,
             overflowed: false,
-            delivered: Recent::new(remembered),
+            bookmarked: bookmark.beyond().next().is_some(),
+            delivered,
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
             asked: None,
@@ -342,8 +355,13 @@ impl Log {
         for message in page.late {
             self.deliver_late(cx, Box::new(message));
         }
-        for message in page.messages {
-            self.deliver(cx, Box::new(message));
+        let behind = self.behind(&page.messages);
+        for (at, message) in page.messages.into_iter().enumerate() {
+            if at < behind {
+                self.deliver_late(cx, Box::new(message));
+            } else {
+                self.deliver(cx, Box::new(message));
+            }
         }
         for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
@@ -358,6 +376,16 @@ impl Log {
         } else {
             self.ask(cx, at);
         }
+    }
+
+    /// How many messages of a page lie before one that an earlier reader was given.
+    fn behind(&self, page: &[Message]) -> usize {
+        let known = |message: &Message| {
+            let id = message.id.as_ref();
+            id.is_some_and(|id| self.delivered.contains(id))
+        };
+        let last = page.iter().rposition(known);
+        last.filter(|_| self.bookmarked).unwrap_or(0)
     }
 
     /// The first message that is held back, if the `newest` of the archive is one of
@@ -460,6 +488,7 @@ impl Log {
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
+        self.bookmarked = false;
         self.overflowed = false;
         self.expirations = 0;
         self.settles_until = None;
@@ -479,6 +508,7 @@ impl Log {
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
             self.gap(cx, GapReason::CursorExpired);
+            self.audit.displaced();
             // An archive that lost its end still knows what came before it; one that
             // lets go of what is old does not.
             let older = self

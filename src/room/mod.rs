@@ -30,6 +30,7 @@ use crate::ids::RoomId;
 use crate::jid::BareJid;
 use crate::limits::Limits;
 use crate::time::Instant;
+use crate::token::PostToken;
 pub(crate) use log::Log;
 use neighbours::Neighbours;
 use outbox::Outbox;
@@ -251,7 +252,17 @@ impl Room {
                 occupant_id: self.occupant_id.as_deref(),
             };
             self.outbox.flush(cx, us);
+            self.expect_echo(cx);
         }
+    }
+
+    /// What a post that is yet to be made can be found by.
+    pub(crate) fn prepare(&self, cx: &mut Cx<'_>) -> PostToken {
+        let us = outbox::Us {
+            nick: &self.current,
+            occupant_id: self.occupant_id.as_deref(),
+        };
+        self.outbox.prepare(cx, us)
     }
 
     /// Whose the room's timers are.

@@ -30,7 +30,7 @@ use crate::ids::{ArchiveId, Cursor, Label, PostId, RoomId};
 use crate::jid::BareJid;
 use crate::planted::{Bug, planted};
 use crate::stanza::message::{self, Draft};
-use crate::time::Timer;
+use crate::time::{Instant, Timer};
 use crate::token::PostToken;
 
 /// So often a post is sent again after the room said that we were not in it.
@@ -75,6 +75,8 @@ pub(crate) struct Fit {
     pub(crate) deadline: Option<core::time::Duration>,
     pub(crate) ordered: bool,
     pub(crate) on_doubt: OnDoubt,
+    /// The id that was drawn for it before.
+    pub(crate) origin_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,8 @@ pub(super) struct Sent {
     pub(super) anchor: Option<(u64, Cursor)>,
     nick: String,
     occupant_id: Option<String>,
+    /// When it was sent last.
+    at: Instant,
 }
 
 #[derive(Debug)]
@@ -170,7 +174,8 @@ impl Outbox {
 
     /// Queues a post.
     pub(crate) fn push(&mut self, cx: &mut Cx<'_>, id: PostId, post: Fit) {
-        let origin_id = cx.ids.token(Label::OriginId);
+        let origin_id = post.origin_id;
+        let origin_id = origin_id.unwrap_or_else(|| cx.ids.token(Label::OriginId));
         self.own.insert(origin_id.clone());
         if !planted(Bug::NoDeadline) {
             cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
@@ -188,6 +193,17 @@ impl Outbox {
             displaced: 0,
             suspect: None,
         });
+    }
+
+    /// What a post that is yet to be made can be found by.
+    pub(super) fn prepare(&self, cx: &mut Cx<'_>, us: Us<'_>) -> PostToken {
+        PostToken {
+            room: self.room.clone(),
+            origin_id: cx.ids.token(Label::OriginId),
+            anchor: self.anchor.now().map(|(_, place)| place),
+            nick: us.nick.into(),
+            occupant_id: us.occupant_id.map(Into::into),
+        }
     }
 
     /// Writes what is not written yet, in order, as far as there is room. What is to
@@ -220,10 +236,22 @@ impl Outbox {
                         anchor,
                         nick: us.nick.into(),
                         occupant_id: us.occupant_id.map(Into::into),
+                        at: cx.now,
                     });
                 }
             }
         }
+    }
+
+    /// When the oldest post was sent that neither came back nor was refused, of those
+    /// that were sent after this.
+    pub(super) fn awaits_since(&self, after: Instant) -> Option<Instant> {
+        let sent = self
+            .posts
+            .iter()
+            .filter(|post| matches!(post.state, State::Sent { .. }));
+        let at = sent.filter_map(|post| post.sent.as_ref().map(|sent| sent.at));
+        at.filter(|at| *at >= after).min()
     }
 
     /// Whether a message with this id is of this engine's making.

@@ -3,7 +3,7 @@
 //! A room that lost us, over a link between servers or a restart, says nothing: it
 //! only falls silent. So after a silence it is asked, by a ping (XEP-0199) to our
 //! own occupant; what is heard of the room meanwhile postpones that. A post that
-//! comes back asks as well. What the answers mean is for [`policy`](super::policy)
+//! comes back asks as well, and a post of ours that is not heard for some seconds. What the answers mean is for [`policy`](super::policy)
 //! to say.
 //!
 //! It does not: prove that nothing was missed before ("it can not ensure that a
@@ -20,7 +20,7 @@ use crate::event::{LeaveCause, RequestError};
 use crate::ids::Label;
 use crate::ns;
 use crate::stanza::iq::Kind;
-use crate::time::{Instant, Timer};
+use crate::time::{Instant, Timer, TimerKey};
 
 /// However short the configured silence, nobody is asked more often.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -34,6 +34,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// So many answers in a row that nobody can make sense of are taken for "any other
 /// error", which they are.
 const ODD: u8 = 3;
+
+/// A post comes back at once from a room that we are in. If it does not for so long, and
+/// nothing else is heard, the room is asked, long before the post's deadline.
+const ECHO: Duration = Duration::from_secs(10);
 
 /// What we know of being in the room.
 #[derive(Debug, Default)]
@@ -130,6 +134,27 @@ impl Room {
         RoomOutput::Nothing
     }
 
+    /// When the room is to be asked because a post was not heard, and nothing else since.
+    fn echo_due(&self, cx: &Cx<'_>) -> Option<Instant> {
+        if cx.timing.self_ping == Duration::MAX {
+            return None;
+        }
+        let sent = self.outbox.awaits_since(self.vigil.heard)?;
+        Some(sent.plus(ECHO))
+    }
+
+    /// Posts were sent, perhaps: they should be heard before long.
+    pub(super) fn expect_echo(&self, cx: &mut Cx<'_>) {
+        let Some(due) = self.echo_due(cx).filter(|_| self.vigil.asked.is_none()) else {
+            return;
+        };
+        let due = due.max(cx.now.plus(SOON));
+        let key = TimerKey::of(Timer::SelfPing, self.owner());
+        if cx.timers.armed_for(key).is_none_or(|armed| armed > due) {
+            cx.timers.arm(key, due);
+        }
+    }
+
     /// The room may have been silent for long enough to be asked.
     pub(crate) fn self_ping(&mut self, cx: &mut Cx<'_>) {
         if !self.is_in() || self.vigil.asked.is_some() {
@@ -137,10 +162,16 @@ impl Room {
         }
         let silence = self.silence(cx);
         let due = self.vigil.heard.plus(silence);
-        if due > cx.now && !self.vigil.pressing {
+        let unheard = self.echo_due(cx).is_some_and(|due| due <= cx.now);
+        if due > cx.now && !self.vigil.pressing && unheard && !cx.out.waiting().is_empty() {
+            // The transport is slow: the post may not have left yet.
+            return cx.arm(Timer::SelfPing, self.owner(), ECHO);
+        }
+        if due > cx.now && !self.vigil.pressing && !unheard {
             // Something was heard since; the timer is moved only now, so that
             // hearing costs nothing.
-            return self.ask_in(cx, due.since(cx.now), silence / 4);
+            self.ask_in(cx, due.since(cx.now), silence / 4);
+            return self.expect_echo(cx);
         }
         if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
             return self.ask_in(cx, SOON, AGAIN);

@@ -3,7 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::fmt::Write as _;
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::sim::bot::Bot;
 use crate::sim::plan::Order;
 use crate::sim::world::Hands;
 use crate::{
-    Cursor, Entry, Event, Fetch, JoinFailure, JoinRoom, LeaveCause, Nick, Post, Retry, RoomEvent,
+    Bookmark, Entry, Event, Fetch, JoinFailure, JoinRoom, LeaveCause, Nick, Post, Retry, RoomEvent,
     RoomId, Start, SubscriptionId,
 };
 
@@ -28,8 +28,8 @@ const ROOMS: &str = "rooms";
 /// The standard bot.
 ///
 /// It does what it is [ordered](Order) to. What survives its process is the list of its
-/// rooms and, for each that it follows, the cursor of the last message it was given; a
-/// new process joins the rooms again and follows from there. It rejoins rooms that put
+/// rooms and, for each that it follows, the [`Bookmark`] of what it was given; a new
+/// process joins the rooms again and follows from there. It rejoins rooms that put
 /// it out, unless they refuse it, and grants messages in portions.
 ///
 /// ```
@@ -54,6 +54,8 @@ struct Membership {
     subscription: Option<SubscriptionId>,
     /// Messages it can be given before it grants more.
     credit: u32,
+    /// What it was given.
+    bookmark: Bookmark,
 }
 
 impl Member {
@@ -84,8 +86,13 @@ impl Member {
             }
             let Some(room) = membership.id else { continue };
             if membership.follows && membership.subscription.is_none() {
-                let kept = hands.kept(&cursor_name(address)).and_then(Cursor::parse);
-                let start = kept.map_or(Start::Now, Start::Cursor);
+                let kept = hands.kept(&bookmark_name(address));
+                let kept = kept.and_then(|text| Bookmark::parse(text).ok());
+                membership.bookmark = kept.unwrap_or_default();
+                let start = match membership.bookmark.cursor() {
+                    Some(_) => Start::Bookmark(membership.bookmark.clone()),
+                    None => Start::Now,
+                };
                 membership.credit = PORTION;
                 membership.subscription = hands.subscribe(room, &start, PORTION).ok();
             }
@@ -141,25 +148,15 @@ impl Member {
         let Some((address, membership)) = found else {
             return;
         };
-        let cursor = match entry {
-            Entry::Message(message) => {
+        match entry {
+            Entry::Message(_) | Entry::Late(_) => {
                 membership.credit = membership.credit.saturating_sub(1);
-                message.id.clone().map(Cursor::After)
             }
-            // It lies before what was kept already: no place to go on from.
-            Entry::Late(_) => {
-                membership.credit = membership.credit.saturating_sub(1);
-                None
-            }
-            Entry::CaughtUp { at } => at.clone(),
-            Entry::Gap { .. } => None,
-            Entry::Ended => {
-                membership.subscription = None;
-                None
-            }
-        };
-        if let Some(cursor) = cursor {
-            hands.keep(&cursor_name(address), cursor.as_str());
+            Entry::CaughtUp { .. } | Entry::Confirmed { .. } | Entry::Gap { .. } => {}
+            Entry::Ended => membership.subscription = None,
+        }
+        if membership.bookmark.take(entry) {
+            hands.keep(&bookmark_name(address), &membership.bookmark.to_string());
         }
         if membership.credit == 0 && membership.subscription.is_some() {
             membership.credit = PORTION;
@@ -168,8 +165,8 @@ impl Member {
     }
 }
 
-fn cursor_name(address: &str) -> String {
-    format!("cursor {address}")
+fn bookmark_name(address: &str) -> String {
+    format!("bookmark {address}")
 }
 
 impl Bot for Member {
@@ -245,7 +242,9 @@ impl Bot for Member {
             }
             Order::Fetch(room, limit) => {
                 if let Some(id) = self.rooms.get(room).and_then(|m| m.id) {
-                    let kept = hands.kept(&cursor_name(room)).and_then(Cursor::parse);
+                    let kept = hands.kept(&bookmark_name(room));
+                    let kept = kept.and_then(|text| Bookmark::parse(text).ok());
+                    let kept = kept.and_then(|bookmark| bookmark.cursor().cloned());
                     let fetch = kept.map_or_else(
                         || Fetch::newest(*limit),
                         |cursor| Fetch::since(cursor, *limit),

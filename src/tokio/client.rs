@@ -17,7 +17,7 @@ use super::room::{Room, RoomError};
 use super::settings::Settings;
 use super::task;
 use crate::jid::{BareJid, Jid};
-use crate::{DiscoInfo, Login, Nick, OfflineCause, RequestError};
+use crate::{DiscoInfo, Login, Nick, OfflineCause, RequestError, SavedSession};
 
 /// A client that is, or was, online. Cloning gives another handle to the same.
 ///
@@ -202,6 +202,20 @@ impl Client {
     /// by itself.
     pub fn disconnect(&self) {
         self.link.send(Command::Disconnect);
+    }
+
+    /// Ends the client without ending its stream, for every handle, and gives what it takes
+    /// to go on with it in another process ([`Settings::resume`]). Resolves when the
+    /// connection is dropped and the task has ended. `None` where the server cannot resume
+    /// it: then this is [`close`](Self::close).
+    ///
+    /// Posts without an outcome end as [`Engine::suspend`](crate::Engine::suspend) says.
+    pub async fn suspend(&self) -> Option<SavedSession> {
+        let (reply, saved) = oneshot::channel();
+        self.link.send(Command::Suspend { reply });
+        let saved = saved.await.ok().flatten();
+        self.link.ended().await;
+        saved
     }
 
     /// Ends the stream in good order, for every handle. Resolves when the

@@ -15,7 +15,7 @@ use super::room::{PostFailure, Posted, RoomError};
 use crate::jid::{BareJid, Jid};
 use crate::{
     DiscoInfo, Entry, Fetch, FetchEvent, Joined, Login, Nick, Post, PostToken, QueryError,
-    RequestError, Resolution, RoomEvent, RoomId, Start, SubscriptionId,
+    RequestError, Resolution, RoomEvent, RoomId, SavedSession, Start, SubscriptionId,
 };
 
 /// What a handle asks the task for.
@@ -34,6 +34,10 @@ pub(super) enum Command {
     },
     Destroy {
         room: RoomId,
+    },
+    Prepare {
+        room: RoomId,
+        reply: Reply<PostToken, PostFailure>,
     },
     Post {
         room: RoomId,
@@ -74,6 +78,9 @@ pub(super) enum Command {
     Reconnect,
     Disconnect,
     Close,
+    Suspend {
+        reply: oneshot::Sender<Option<SavedSession>>,
+    },
 }
 
 pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;

@@ -90,6 +90,19 @@ impl Room {
         answer.await.map_err(|_| PostFailure::Closed)?
     }
 
+    /// Draws the id of a post that is yet to be made: for a program that writes the token
+    /// down before it sends [`Post::under`] it, so that what became of the post can be
+    /// found out even if the program is killed meanwhile. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`PostFailure::Invalid`] if the room was left, [`PostFailure::Closed`].
+    pub async fn prepare(&self) -> Result<PostToken, PostFailure> {
+        let (reply, answer) = oneshot::channel();
+        let room = self.shared.id;
+        self.link.send(Command::Prepare { room, reply });
+        answer.await.map_err(|_| PostFailure::Closed)?
+    }
+
     /// Finds out what became of a post to this room that was
     /// [`Unknown`](PostFailure::Unknown), be it of this program or of another. May
     /// be asked again. Resolves after [`Timing::post`](crate::Timing::post) at the latest.

@@ -115,6 +115,10 @@ impl Router {
             Command::Join { room, nick, reply } => self.join(engine, now, room, nick, reply),
             Command::Leave { room } => self.leave(engine, now, room),
             Command::Destroy { room } => engine.destroy(now, room),
+            Command::Prepare { room, reply } => {
+                let prepared = engine.prepare(now, room);
+                drop(reply.send(prepared.map_err(PostFailure::Invalid)));
+            }
             Command::Post { room, post, reply } => match engine.post(now, room, post) {
                 Ok(id) => drop(self.posts.insert(id, reply)),
                 Err(PostError::Closed) => drop(reply.send(Err(PostFailure::Closed))),
@@ -184,6 +188,7 @@ impl Router {
             Command::Reconnect => engine.reconnect(now),
             Command::Disconnect => engine.disconnect(now),
             Command::Close => engine.close(now),
+            Command::Suspend { reply } => drop(reply.send(engine.suspend(now))),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio_rustls::rustls;
 
 use super::service::{Service, ServiceError};
 use crate::jid::{BareJid, JidError};
-use crate::{Config, ConfigError, Nick};
+use crate::{Config, ConfigError, Nick, SavedSession};
 
 /// How to reach a server, and who to be there.
 ///
@@ -39,6 +39,7 @@ pub struct Settings {
     pub(super) tls_config: Option<Arc<rustls::ClientConfig>>,
     pub(super) tls: TlsMode,
     pub(super) keep_trying: bool,
+    pub(super) resume: Option<SavedSession>,
 }
 
 /// Whether a connection may do without TLS.
@@ -81,6 +82,7 @@ impl Settings {
             tls_config: None,
             tls: TlsMode::Auto,
             keep_trying: false,
+            resume: None,
         })
     }
 
@@ -156,6 +158,18 @@ impl Settings {
     #[must_use]
     pub const fn keep_trying(mut self, yes: bool) -> Self {
         self.keep_trying = yes;
+        self
+    }
+
+    /// Goes on with a session that was [suspended](super::Client::suspend), if it is of this
+    /// account and the server still knows it; else begins another. Default: none.
+    ///
+    /// Rooms are to be joined again, under the same nicks. The server's preferred
+    /// [`location`](SavedSession::location) is not followed: where the server is, these
+    /// settings say, and what its certificate has to prove depends on them.
+    #[must_use]
+    pub fn resume(mut self, saved: SavedSession) -> Self {
+        self.resume = Some(saved);
         self
     }
 

@@ -18,8 +18,10 @@ use crate::{Entry, QueryError, RoomId, Start, SubscriptionId};
 /// slower than the room delays itself and nobody else, since the engine then
 /// reads from the archive what it did not keep. Dropping it ends it.
 ///
-/// To go on later, keep the id of the last message read and start with
-/// [`Start::Cursor`].
+/// To go on later, also in another process, keep a [`Bookmark`](crate::Bookmark) that is
+/// told each entry once it was dealt with, and start with [`Start::Bookmark`]. The id of
+/// the last message read does as well ([`Start::Cursor`]), but for what its archive shows
+/// late.
 #[derive(Debug)]
 pub struct Subscription {
     link: Link,
@@ -63,7 +65,8 @@ impl Subscription {
     /// who sleeps through many interruptions need not hear of each.
     pub(super) fn supersedes(older: &Entry, newer: &Entry) -> bool {
         match (older, newer) {
-            (Entry::CaughtUp { .. }, Entry::CaughtUp { .. }) => true,
+            (Entry::CaughtUp { .. }, Entry::CaughtUp { .. })
+            | (Entry::Confirmed { .. }, Entry::Confirmed { .. }) => true,
             (Entry::Gap { after: old, .. }, Entry::Gap { after: new, .. }) => old == new,
             _ => false,
         }

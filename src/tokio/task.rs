@@ -52,6 +52,7 @@ pub(super) fn spawn(
         muc_service,
         nick,
         keep_trying,
+        resume,
         ..
     } = settings;
     config.plaintext = if tls_only {
@@ -73,8 +74,13 @@ pub(super) fn spawn(
     }
     let (sender, commands) = mpsc::unbounded_channel();
     let start = Moment::now();
+    let seed = Seed::new(seed);
+    let engine = match resume {
+        Some(saved) => Engine::resume(config, seed, Instant::ZERO, saved),
+        None => Engine::new(config, seed, Instant::ZERO),
+    };
     let task = Task {
-        engine: Engine::new(config, Seed::new(seed), Instant::ZERO),
+        engine,
         router: Router::new(Arc::clone(&shared), keep_trying, ready),
         connector,
         commands: Some(commands),

@@ -41,7 +41,7 @@ pub struct Peer {
     /// Whether the transport takes what is written while time passes.
     pub reads: bool,
     /// What it took then.
-    kept: String,
+    pub kept: String,
     /// Whether the archive shows every cursor that it is asked about, unseen by the
     /// test: what lies before it is made up, under the id [`BEFORE`] and its own.
     pub shows: bool,

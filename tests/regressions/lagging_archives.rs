@@ -35,7 +35,9 @@ fn next_question(peer: &mut Peer) -> String {
 
 /// The bodies of what came, late ones marked.
 fn told(peer: &mut Peer) -> Vec<String> {
-    let told = entries(peer.events()).into_iter().map(|entry| match entry {
+    let told = entries(peer.events()).into_iter();
+    let told = told.filter(|entry| !matches!(entry, Entry::Confirmed { .. }));
+    let told = told.map(|entry| match entry {
         Entry::Message(message) => message.body,
         Entry::Late(message) => format!("late {}", message.body),
         Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),

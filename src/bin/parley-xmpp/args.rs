@@ -48,7 +48,8 @@ Requests (parameters by name; ? is optional):
       Other requests may follow at once: they wait for it.
   subscribe {topic, since?}                       -> {}
       Then `message` and `gap` notifications: without `since` from now on; with the id of a
-      message right after it; with \"\" from the beginning.
+      message right after it; with \"\" from the beginning. With --state and without `since` it
+      goes on where the last run stopped, as `tail --state` does.
   unsubscribe {topic}                             -> {}
       Ends the `subscribe` before it, also one without an answer yet, which is then {} too.
   post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
@@ -67,8 +68,11 @@ Requests (parameters by name; ? is optional):
 
 Notifications:
   message {topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, inReplyTo?,
-           own, source}     source: \"live\" or \"archive\"; timestamp is informational;
-           backendMsgId and cursor are null in a room without an archive
+           own, source, late?}     source: \"live\" or \"archive\"; timestamp is informational;
+           backendMsgId and cursor are null in a room without an archive; late: true where the
+           message lies before one that was told already
+  resolved {room, originId, token, outcome, backendMsgId?, cursor?, reason?}    with --state, after
+        `connect`: a post that a run before left in doubt; as the answer of `resolve`
   gap {topic, after, reason, text}      messages may be missing after that cursor
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
@@ -266,10 +270,12 @@ Examples:
   parley-xmpp post builds 'nightly is green'
   make 2>&1 | parley-xmpp post builds --replace-forbidden
   git log -1 | parley-xmpp post builds --whole
+  parley-xmpp post builds 'nightly is green' --state posts.json
+  parley-xmpp post --state posts.json
   parley-xmpp post --resolve pt1.b3BzQG11Y….UkFOR0U")]
 pub(crate) struct Post {
     /// The topic of the room.
-    #[arg(required_unless_present = "resolve")]
+    #[arg(required_unless_present_any = ["resolve", "state"])]
     pub(crate) topic: Option<String>,
     /// What to say; without it, standard input is read. After `--` it may begin with a hyphen.
     pub(crate) text: Option<String>,
@@ -292,8 +298,13 @@ pub(crate) struct Post {
     pub(crate) resend: bool,
     /// Post nothing, but find out what became of a post that ended with code 6, by its TOKEN.
     /// Code 0 and its id if it is there, 5 if it is not so far, 6 if the archive does not tell.
-    #[arg(long, value_name = "TOKEN", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend"])]
+    #[arg(long, value_name = "TOKEN", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend", "state"])]
     pub(crate) resolve: Option<Box<PostToken>>,
+    /// Write down each post in this file before it leaves, and find out what became of those that
+    /// a run before left in doubt, killed or not. What is found is said on standard error, or with
+    /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Print what was said: the newest messages, or those after an id.
@@ -301,7 +312,7 @@ pub(crate) struct Post {
 /// Text: one message after another as `TIME NICK: TEXT  [ID]`, and at the end on standard error
 /// where to go on. With --json: one object a message, with the fields of the bridge's `message`
 /// notification (topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, own,
-/// source), and as the last line {"nextCursor":…,"complete":…}.
+/// source, late?), and as the last line {"nextCursor":…,"complete":…}.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -335,8 +346,11 @@ Examples:
   parley-xmpp tail builds --since ID
   parley-xmpp tail builds --state builds.json --json | ./react
 
-The state file is {\"topics\": {TOPIC: ID}}. It is replaced as a whole, and only after the messages
-it speaks of were written out: after a crash a message may be printed again, never skipped.")]
+The state file is {\"topics\": {TOPIC: ID}, \"bookmarks\": {TOPIC: …}, \"posts\": […]}: the place up to
+which all was printed and compared with the archive, what was printed after it, and posts in
+doubt. It is replaced as a whole, and only after the messages it speaks of were written out: a
+program that is killed may print the last quarter of a second again, and skips nothing. It is for
+one process at a time.")]
 pub(crate) struct Tail {
     /// The topics to follow.
     #[arg(required = true)]
@@ -375,7 +389,12 @@ pub(crate) struct Doctor {
 /// input closes the connection in good order. Logs go to standard error.
 #[derive(Args, Debug)]
 #[command(after_long_help = BRIDGE_HELP)]
-pub(crate) struct Bridge {}
+pub(crate) struct Bridge {
+    /// Go on with each topic where the last run with this file stopped, keep it up to date, and
+    /// find out what became of posts that were in doubt.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
 
 /// Run simulated worlds, in which much goes wrong, and check that no promise is broken.
 ///

@@ -14,6 +14,7 @@ mod bridge;
 mod connect;
 mod demo;
 mod doctor;
+mod doubts;
 mod escape;
 mod exit;
 mod fetch;
@@ -25,6 +26,7 @@ mod serve;
 mod settings;
 mod signals;
 mod sim;
+mod state;
 mod surroundings;
 mod tail;
 
@@ -75,7 +77,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Fetch(args) => fetch::run(&common, args).await,
             Command::Tail(args) => tail::run(&common, args).await,
             Command::Doctor(args) => doctor::run(&common, &args).await,
-            Command::Bridge(_) => bridge::run(&common).await,
+            Command::Bridge(args) => bridge::run(&common, args).await,
             Command::Sim(args) => sim::run(&common, &args),
             Command::Serve(args) => serve::run(&common, &args).await,
             Command::Demo(args) => demo::run(&common, &args).await,

@@ -70,6 +70,9 @@ pub(crate) struct MessageObject<'a> {
     in_reply_to: Option<&'a str>,
     own: bool,
     source: &'static str,
+    /// It lies before what was shown already.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    late: bool,
 }
 
 impl<'a> MessageObject<'a> {
@@ -89,7 +92,14 @@ impl<'a> MessageObject<'a> {
                 Source::Archive => "archive",
                 _ => "live",
             },
+            late: false,
         }
+    }
+
+    /// The same, of [`Entry::Late`](parley_xmpp::Entry::Late) or not.
+    pub(crate) const fn late(mut self, late: bool) -> Self {
+        self.late = late;
+        self
     }
 }
 

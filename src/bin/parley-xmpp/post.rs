@@ -12,11 +12,13 @@ use tokio::io::{AsyncReadExt as _, BufReader};
 
 use crate::args::{self, Common};
 use crate::connect;
+use crate::doubts::{self, Memory};
 use crate::escape::Line;
 use crate::exit::{Exit, Failure, from_write};
 use crate::lines::{Lines, NextLine};
 use crate::output::to_json;
 use crate::problem::Problem;
+use crate::state::StateFile;
 
 /// Posts without an outcome at a time: enough to hide a round trip, few enough
 /// that a failure leaves little on its way.
@@ -28,10 +30,11 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     if let Some(token) = &args.resolve {
         return resolve(common, token).await;
     }
-    let topic = args.topic.as_deref().unwrap_or_default();
+    let memory = args.state.as_deref().map(StateFile::load).transpose()?;
     let poster = Poster {
         args: &args,
         json: common.json,
+        memory: memory.map(Memory::new),
     };
     // What cannot be posted is better known before a connection is made.
     let text = match &args.text {
@@ -41,6 +44,16 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     };
     let (client, _) = connect::connect(common).await?;
     let result = async {
+        if let Some(memory) = &poster.memory {
+            let tell = |found| {
+                poster.resolved(&found);
+                core::future::ready(())
+            };
+            doubts::resolve(&client, memory, tell).await?;
+        }
+        let Some(topic) = args.topic.as_deref() else {
+            return Ok(());
+        };
         let room = connect::join(&client, topic).await?;
         match text {
             Some(text) => poster.one(&room, text).await,
@@ -49,7 +62,10 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     }
     .await;
     client.close().await;
-    result
+    match &poster.memory {
+        Some(memory) => result.and(memory.save()),
+        None => result,
+    }
 }
 
 /// Finds out what became of a post.
@@ -86,12 +102,47 @@ async fn resolve(common: &Common, token: &PostToken) -> Result<(), Failure> {
 struct Poster<'a> {
     args: &'a args::Post,
     json: bool,
+    memory: Option<Memory>,
 }
 
 impl Poster<'_> {
     async fn one(&self, room: &Room, text: String) -> Result<(), Failure> {
-        let posted = room.send(self.post(text)).await.map_err(Problem::from)?;
+        let sending = self.sending(room, self.post(text)).await?;
+        let posted = sending.await.map_err(Problem::from)?;
         self.print(None, &posted)
+    }
+
+    /// A post that goes its way as soon as this is polled; with a state file it is written
+    /// down before.
+    async fn sending(&self, room: &Room, post: Post) -> Result<Sending, Problem> {
+        let room = room.clone();
+        let Some(memory) = self.memory.clone() else {
+            return Ok(Box::pin(async move { room.send(post).await }));
+        };
+        let token = memory.prepare(&room).await?;
+        let post = post.under(&token);
+        Ok(Box::pin(async move {
+            let fate = room.send(post).await;
+            memory.settle(&token, &fate);
+            fate
+        }))
+    }
+
+    /// Tells of a post that a run before left in doubt.
+    fn resolved(&self, found: &serde_json::Value) {
+        if self.json {
+            // A reader that has gone is noticed with what it waits for.
+            let _ = print(&to_json(&json!({ "resolved": found })));
+            return;
+        }
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        let fate = match found["outcome"].as_str() {
+            Some("found") => format!("is in the room: {}", text("backendMsgId")),
+            Some("absent-so-far") => "is not in the room".to_owned(),
+            _ => format!("may be in the room or not: {}", text("reason")),
+        };
+        let words = format!("a post to {} that was in doubt {fate}", text("room"));
+        crate::say(&Line(&words).to_string());
     }
 
     async fn whole(&self) -> Result<String, Failure> {
@@ -161,7 +212,14 @@ impl Poster<'_> {
                         }
                     };
                     match text {
-                        Ok(text) => pipeline.push(number, room.clone(), self.post(text)),
+                        Ok(text) => match self.sending(room, self.post(text)).await {
+                            Ok(sending) => pipeline.push(number, sending),
+                            Err(problem) => {
+                                failure = Some(problem.while_at(&format!("line {number}")).into());
+                                failed_at = number;
+                                reading = false;
+                            }
+                        },
                         Err(why) => {
                             let mut error = refused(why);
                             error.error = format!("line {number}: {}", error.error);
@@ -312,9 +370,8 @@ impl Pipeline {
         self.posts.len()
     }
 
-    fn push(&mut self, line: u64, room: Room, post: Post) {
-        self.posts
-            .push_back((line, Box::pin(async move { room.send(post).await }), None));
+    fn push(&mut self, line: u64, sending: Sending) {
+        self.posts.push_back((line, sending, None));
     }
 
     /// The outcome of the oldest. A post is handed over when first polled, so
@@ -355,6 +412,7 @@ mod tests {
             deadline: None,
             resend: false,
             resolve: None,
+            state: None,
         }
     }
 
@@ -364,6 +422,7 @@ mod tests {
         let strict = Poster {
             args: &strict,
             json: false,
+            memory: None,
         };
         assert_eq!(strict.fit("tab\t ü\u{85}".into()).unwrap(), "tab\t ü\u{85}");
         assert_eq!(
@@ -381,6 +440,7 @@ mod tests {
         let lenient = Poster {
             args: &lenient,
             json: false,
+            memory: None,
         };
         assert_eq!(
             lenient.fit("a\u{1b}b\u{ffff}".into()).unwrap(),

@@ -213,7 +213,7 @@ impl Host {
                 let Some(room) = self.rooms.get(room) else {
                     return;
                 };
-                if self.starts > 1 && matches!(start, crate::Start::Cursor(_)) {
+                if self.starts > 1 && !matches!(start, crate::Start::Now) {
                     found.count("went on from a kept cursor");
                 }
                 if let Some(archive) = truth.at(room.truth) {

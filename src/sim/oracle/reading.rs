@@ -49,16 +49,23 @@ impl Follow {
             Start::Now => None,
             Start::Cursor(cursor) => {
                 expired = truth.named(cursor).is_some_and(|item| item.unplaced);
-                let next = truth.after(cursor);
-                if next.is_none() {
-                    found.violate(
-                        "S5",
-                        format!("a cursor was given out that is none: {cursor}"),
-                    );
-                }
-                next
+                place_after(truth, cursor, found)
             }
+            Start::Bookmark(bookmark) => bookmark.cursor().and_then(|cursor| {
+                expired = truth.named(cursor).is_some_and(|item| item.unplaced);
+                place_after(truth, cursor, found)
+            }),
         };
+        // What the bookmark says was dealt with is not to be told again.
+        let mut delivered = Bits::default();
+        if let Start::Bookmark(bookmark) = start {
+            for id in bookmark.beyond() {
+                match truth.place(id.as_str()) {
+                    Some(place) => delivered.insert(place),
+                    None => found.violate("S5", format!("a bookmark names what is none: {id}")),
+                }
+            }
+        }
         Self {
             room,
             next,
@@ -66,7 +73,7 @@ impl Follow {
             floor: 0,
             owed: BTreeMap::new(),
             calm: None,
-            delivered: Bits::default(),
+            delivered,
             gap: None,
             from_cursor: next.is_some(),
             expired,
@@ -98,6 +105,7 @@ impl Follow {
             Entry::Message(message) => self.message(truth, message, jid, found),
             Entry::Late(message) => self.late(truth, message, found),
             Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), jid, found),
+            Entry::Confirmed { at } => self.confirmed(truth, at, found),
             Entry::Gap { after, reason } => self.gap(truth, after.as_ref(), reason, found),
             Entry::Ended => {
                 self.over = true;
@@ -186,6 +194,17 @@ impl Follow {
         })
     }
 
+    /// All up to a place is said to be dealt with: nothing visible there may be missing.
+    fn confirmed(&self, truth: &Room, at: &Cursor, found: &mut Found) {
+        found.count("confirmed");
+        let (Some(next), Some(place)) = (self.next, truth.after(at)) else {
+            return found.violate("S5", format!("a place is confirmed that is none: {at}"));
+        };
+        if place > next {
+            found.violate("S5", format!("a place is confirmed before its turn: {at}"));
+        }
+    }
+
     /// What holds it up, or ends it, does so now. What was owed for long enough before
     /// that had to come: whether all is well at the end or not.
     pub(super) fn disturbed(&mut self, truth: &Room, reliable: bool, found: &mut Found) {
@@ -268,6 +287,18 @@ impl Follow {
     }
 }
 
+/// The place after a cursor that a host began at.
+fn place_after(truth: &Room, cursor: &Cursor, found: &mut Found) -> Option<usize> {
+    let next = truth.after(cursor);
+    if next.is_none() {
+        found.violate(
+            "S5",
+            format!("a cursor was given out that is none: {cursor}"),
+        );
+    }
+    next
+}
+
 /// A fetch.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -345,9 +376,8 @@ impl Reading {
     fn not_expired(&self, truth: &Room, found: &mut Found) {
         // Where pages were given already it was one that they ended with.
         let since = self.since.as_ref().filter(|_| self.given.is_none());
-        let there = |item: &Item| {
-            !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked)
-        };
+        let there =
+            |item: &Item| !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked);
         if since
             .and_then(|since| truth.named(since))
             .is_some_and(there)

@@ -14,6 +14,7 @@ mod turns;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parley_xmpp::Entry;
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -21,12 +22,14 @@ use tokio::task::JoinSet;
 
 use self::rpc::{Call, Incoming, Reply};
 use self::session::{Outcome, Session};
-use crate::args::Common;
+use crate::args::{self, Common};
+use crate::doubts::Memory;
 use crate::exit::Failure;
 use crate::lines::{Lines, NextLine};
 use crate::output::to_json;
 use crate::settings::Layer;
 use crate::signals;
+use crate::state::StateFile;
 
 /// A request line longer than this is refused; servers take a quarter of it.
 const MAX_LINE: usize = 1024 * 1024;
@@ -41,24 +44,44 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the closing of the connection may take to decide those that remain.
 const LAST: Duration = Duration::from_secs(1);
 
+/// How long a place reached may wait to be remembered: who is killed writes that much again.
+const REMEMBER_AFTER: Duration = Duration::from_millis(250);
+
+/// A line to be written, and what of it is to be remembered then.
+#[derive(Debug)]
+struct Outgoing {
+    line: String,
+    shows: Option<(Arc<str>, Entry)>,
+}
+
 /// Where lines go out. Cloning gives another handle to the same.
 #[derive(Clone, Debug)]
-struct Out(mpsc::Sender<String>);
+struct Out(mpsc::Sender<Outgoing>);
 
 impl Out {
     /// Queues a line; waits while too many do. `false`: nobody reads any more.
     async fn line(&self, line: String) -> bool {
-        self.0.send(line).await.is_ok()
+        self.0.send(Outgoing { line, shows: None }).await.is_ok()
+    }
+
+    /// Queues a line that shows an entry of a topic, likewise. An empty one is none.
+    async fn entry(&self, line: String, topic: &Arc<str>, entry: Entry) -> bool {
+        let shows = Some((Arc::clone(topic), entry));
+        self.0.send(Outgoing { line, shows }).await.is_ok()
     }
 }
 
-pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
+pub(crate) async fn run(common: &Common, args: args::Bridge) -> Result<(), Failure> {
     // A mistake in the flags or the file is better known now than at `connect`.
     let defaults = Layer::gather(common, &crate::surroundings::env)?;
+    let state = args.state.as_deref().map(StateFile::load).transpose()?;
+    let memory = state.map(Memory::new);
     let (sender, lines) = mpsc::channel(WAITING);
-    let mut writer = tokio::spawn(write(lines));
+    let mut writer = tokio::spawn(write(lines, memory.clone()));
     let out = Out(sender);
-    let session = Arc::new(Session::new(defaults, common.connect_timeout, out.clone()));
+    let patience = common.connect_timeout;
+    let session = Session::new(defaults, patience, out.clone(), memory.clone());
+    let session = Arc::new(session);
     let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_LINE);
     let permits = Arc::new(Semaphore::new(IN_FLIGHT));
     let waiting_permits = Arc::new(Semaphore::new(IN_FLIGHT_WAITING));
@@ -121,7 +144,7 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     if tokio::time::timeout(GRACE, &mut writer).await.is_err() {
         writer.abort();
     }
-    Ok(())
+    memory.map_or(Ok(()), |memory| memory.save())
 }
 
 /// Whether all ended within the given time.
@@ -232,12 +255,38 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
     }
 }
 
-/// Writes lines, the only one to do so. Ends when all senders are gone, or nobody reads.
-async fn write(mut lines: mpsc::Receiver<String>) {
+/// Writes lines, the only one to do so, and remembers what they showed. Ends when all
+/// senders are gone, or nobody reads.
+async fn write(mut lines: mpsc::Receiver<Outgoing>, memory: Option<Memory>) {
     let mut out = tokio::io::stdout();
-    while let Some(mut line) = lines.recv().await {
-        line.push('\n');
-        let mut written = out.write_all(line.as_bytes()).await;
+    let mut shown = Vec::new();
+    let mut remember_at: Option<tokio::time::Instant> = None;
+    loop {
+        let due = async {
+            match remember_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => core::future::pending().await,
+            }
+        };
+        let next = tokio::select! {
+            next = lines.recv() => next,
+            () = due => {
+                remember_at = None;
+                if let Some(Err(failure)) = memory.as_ref().map(Memory::save) {
+                    tracing::error!(error = failure.error, "places are not remembered");
+                }
+                continue;
+            }
+        };
+        let Some(Outgoing { mut line, shows }) = next else {
+            break;
+        };
+        let mut written = Ok(());
+        if !line.is_empty() {
+            line.push('\n');
+            written = out.write_all(line.as_bytes()).await;
+        }
+        shown.extend(shows);
         if written.is_ok() && lines.is_empty() {
             written = out.flush().await;
         }
@@ -247,8 +296,34 @@ async fn write(mut lines: mpsc::Receiver<String>) {
             }
             return;
         }
+        // Flushed: only now it has been told.
+        if lines.is_empty() {
+            remember(memory.as_ref(), &mut shown, &mut remember_at);
+        }
     }
-    let _ = out.flush().await;
+    if out.flush().await.is_ok() {
+        remember(memory.as_ref(), &mut shown, &mut remember_at);
+    }
+}
+
+/// What was shown is remembered, and the file saved before long.
+fn remember(
+    memory: Option<&Memory>,
+    shown: &mut Vec<(Arc<str>, Entry)>,
+    remember_at: &mut Option<tokio::time::Instant>,
+) {
+    let Some(memory) = memory else {
+        return shown.clear();
+    };
+    let changed = memory.with(|file| {
+        for (topic, entry) in shown.drain(..) {
+            file.written(&topic, &entry);
+        }
+        file.is_changed()
+    });
+    if changed {
+        remember_at.get_or_insert_with(|| tokio::time::Instant::now() + REMEMBER_AFTER);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

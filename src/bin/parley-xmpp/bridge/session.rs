@@ -23,6 +23,7 @@ use super::rpc::{Error, notification};
 use super::turns::{Before, HandedOver, Turn};
 use super::{Out, lock};
 use crate::connect;
+use crate::doubts::{self, Memory};
 use crate::output::{self, MessageObject};
 use crate::problem::{Kind, Problem};
 use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
@@ -90,6 +91,7 @@ pub(super) struct Session {
     defaults: Layer,
     patience: Duration,
     out: Out,
+    memory: Option<Memory>,
     slot: Mutex<Option<Slot>>,
     /// By topic: what the next post to it waits for.
     turns: Mutex<BTreeMap<String, Before>>,
@@ -120,6 +122,9 @@ enum Phase {
 struct Live {
     client: Client,
     out: Out,
+    memory: Option<Memory>,
+    /// Who finds out what became of posts of before.
+    resolver: Mutex<Option<JoinHandle<()>>>,
     fetches: Semaphore,
     waiting_fetches: Semaphore,
     followers: Arc<Followers>,
@@ -133,11 +138,17 @@ fn not_connected() -> Error {
 }
 
 impl Session {
-    pub(super) const fn new(defaults: Layer, patience: Duration, out: Out) -> Self {
+    pub(super) const fn new(
+        defaults: Layer,
+        patience: Duration,
+        out: Out,
+        memory: Option<Memory>,
+    ) -> Self {
         Self {
             defaults,
             patience,
             out,
+            memory,
             slot: Mutex::new(None),
             turns: Mutex::new(BTreeMap::new()),
         }
@@ -190,9 +201,16 @@ impl Session {
         let begun = || {
             let SubscribeParams { topic, since } = params(given)?;
             let since = since.as_deref().map(cursor).transpose()?;
-            let start = since.map_or(Start::Now, Start::Cursor);
+            let kept = || {
+                let memory = self.memory.as_ref()?;
+                memory.with(|file| file.start(&topic))
+            };
+            let start = since.map(Start::Cursor).or_else(kept).unwrap_or(Start::Now);
             let slot = lock(&self.slot).clone().ok_or_else(not_connected)?;
             let reserved = slot.followers.reserve(&topic)?;
+            if let Some(memory) = &self.memory {
+                memory.with(|file| file.begin(&topic, &start));
+            }
             Ok((slot, topic, start, reserved))
         };
         match begun() {
@@ -318,6 +336,8 @@ impl Session {
         let live = Arc::new(Live {
             client,
             out: self.out.clone(),
+            memory: self.memory.clone(),
+            resolver: Mutex::new(None),
             fetches: Semaphore::new(FETCHES),
             waiting_fetches: Semaphore::new(WAITING_FETCHES),
             followers,
@@ -327,7 +347,10 @@ impl Session {
         phase.send_replace(Phase::Ready(Arc::clone(&live)));
         Outcome {
             result: Ok(result),
-            after: Some(Box::new(move || live.report_states())),
+            after: Some(Box::new(move || {
+                live.resolve_doubts();
+                live.report_states();
+            })),
         }
     }
 
@@ -397,22 +420,46 @@ impl Live {
             return;
         };
         let out = self.out.clone();
+        let topic: Arc<str> = topic.into();
         follower.task = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
-                let line = match entry {
+                let late = matches!(entry, Entry::Late(_));
+                let line = match &entry {
                     Entry::Message(message) | Entry::Late(message) => {
-                        notification("message", &MessageObject::new(&topic, &message))
+                        let object = MessageObject::new(&topic, message).late(late);
+                        notification("message", &object)
                     }
                     Entry::Gap { after, reason } => {
-                        notification("gap", &output::gap(&topic, after.as_ref(), &reason))
+                        notification("gap", &output::gap(&topic, after.as_ref(), reason))
                     }
-                    _ => continue,
+                    // For the state file only, in its place among the others.
+                    _ => String::new(),
                 };
-                if !out.line(line).await {
+                if !out.entry(line, &topic, entry).await {
                     break;
                 }
             }
         }));
+    }
+
+    /// Tells what became of posts that a run before left in doubt.
+    fn resolve_doubts(self: &Arc<Self>) {
+        let Some(memory) = self.memory.clone() else {
+            return;
+        };
+        let (client, out) = (self.client.clone(), self.out.clone());
+        let resolver = tokio::spawn(async move {
+            let told = doubts::resolve(&client, &memory, |found| {
+                let out = out.clone();
+                async move {
+                    out.line(notification("resolved", &found)).await;
+                }
+            });
+            if let Err(failure) = told.await {
+                tracing::error!(error = failure.error, "posts in doubt");
+            }
+        });
+        *lock(&self.resolver) = Some(resolver);
     }
 
     fn report_states(self: Arc<Self>) {
@@ -436,6 +483,9 @@ impl Live {
 
     async fn close(&self) {
         self.followers.clear();
+        if let Some(resolver) = lock(&self.resolver).take() {
+            resolver.abort();
+        }
         self.client.close().await;
         let watchers = core::mem::take(&mut *lock(&self.watchers));
         watchers.into_values().for_each(|watcher| watcher.abort());
@@ -507,6 +557,14 @@ async fn post_in_turn(
     message.reply_to = params.in_reply_to;
     message.deadline = params.deadline_ms.map(Duration::from_millis);
     turn.come().await;
+    // Written down before it leaves.
+    let token = match &live.memory {
+        Some(memory) => Some(memory.prepare(&room).await?),
+        None => None,
+    };
+    if let Some(token) = &token {
+        message = message.under(token);
+    }
     turn.handed_over.0.store(true, Ordering::Release);
     let mut sending = pin!(room.send(message));
     // Polled once, it has been handed over, and the next may follow.
@@ -516,6 +574,9 @@ async fn post_in_turn(
         Poll::Ready(result) => result,
         Poll::Pending => sending.await,
     };
+    if let (Some(memory), Some(token)) = (&live.memory, &token) {
+        memory.settle(token, &posted);
+    }
     let posted = posted.map_err(Problem::from)?;
     let id = posted.id.as_ref().map(ArchiveId::as_str);
     Ok(json!({ "backendMsgId": id, "cursor": id, "via": output::via(posted.via) }))
@@ -599,7 +660,7 @@ mod tests {
     #[tokio::test]
     async fn posts_that_come_to_nothing_let_none_overtake() {
         let (sender, _lines) = tokio::sync::mpsc::channel(1);
-        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender));
+        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender), None);
         let first = session.turn("t");
         for _ in 0..100_000 {
             drop(session.turn("t"));

@@ -49,6 +49,11 @@ pub(in crate::sim::chart) fn request(
             let label = match start {
                 Start::Now => format!("follow {name} from now"),
                 Start::Cursor(cursor) => format!("follow {name} from {}", place(cursor)),
+                Start::Bookmark(bookmark) => format!(
+                    "follow {name} from {} and {} more",
+                    bookmark.cursor().map_or_else(|| "now".into(), place),
+                    bookmark.beyond().count()
+                ),
             };
             handles.subscriptions.insert(*id, name);
             label
@@ -185,6 +190,7 @@ fn entry(entry: &Entry) -> String {
             Some(at) => format!("caught up at {}", place(at)),
             None => "caught up".into(),
         },
+        Entry::Confirmed { at } => format!("sure up to {}", place(at)),
         Entry::Gap { after, reason } => {
             let after = after
                 .as_ref()

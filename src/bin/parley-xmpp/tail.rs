@@ -1,7 +1,5 @@
 //! `tail`: follows rooms until it is told to stop.
 
-mod state;
-
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -12,17 +10,17 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use self::state::StateFile;
 use crate::args::{self, Common};
 use crate::escape::Line;
 use crate::exit::{Exit, Failure, from_write};
 use crate::output::{self, MessageObject, to_json, to_text};
 use crate::problem::{Kind, Problem};
+use crate::state::StateFile;
 use crate::{connect, fetch, signals};
 
 /// Lines that wait to be printed. When so many do, the subscriptions wait too.
 const WAITING: usize = 256;
-/// How long a place reached may wait to be remembered: after a crash that much is printed again.
+/// The pause between two writings of the state file: who is killed prints that much again.
 const REMEMBER_AFTER: Duration = Duration::from_millis(250);
 /// How long printing may still take when the program is to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -79,9 +77,12 @@ async fn follow(
     for topic in topics {
         let start = state
             .as_ref()
-            .and_then(|state| state.cursor(topic))
-            .or_else(|| since.clone())
-            .map_or(Start::Now, Start::Cursor);
+            .and_then(|state| state.start(topic))
+            .or_else(|| since.clone().map(Start::Cursor))
+            .unwrap_or(Start::Now);
+        if let Some(state) = state.as_deref_mut() {
+            state.begin(topic, &start);
+        }
         let room = connect::join(client, topic)
             .await
             .map_err(|problem| problem.while_at(&format!("#{topic}")))?;
@@ -133,6 +134,7 @@ async fn follow(
     };
     let mut out = tokio::io::stdout();
     let mut remember_at: Option<Instant> = None;
+    let mut remembered: Option<Instant> = None;
     let mut open = topics.len();
     loop {
         let due = async {
@@ -146,6 +148,7 @@ async fn follow(
             () = stop.notified() => return Ok(()),
             () = due => {
                 remember_at = None;
+                remembered = Some(Instant::now());
                 if let Some(state) = state.as_deref_mut() {
                     state.save()?;
                 }
@@ -172,13 +175,15 @@ async fn follow(
             return from_write(&error).map_or(Ok(()), Err);
         }
         printer.text.clear();
-        for (topic, cursor) in printer.reached.drain(..) {
+        for (topic, entry) in printer.reached.drain(..) {
             if let Some(state) = state.as_deref_mut() {
-                state.reached(&topic, &cursor);
+                state.written(&topic, &entry);
             }
         }
         if state.as_ref().is_some_and(|state| state.is_changed()) {
-            remember_at.get_or_insert_with(|| Instant::now() + REMEMBER_AFTER);
+            // At once, unless it was written just now.
+            let due = remembered.map_or_else(Instant::now, |at| at + REMEMBER_AFTER);
+            remember_at.get_or_insert(due);
         }
         if let Some(failure) = end {
             return Err(failure);
@@ -198,7 +203,8 @@ struct Printer {
     several: bool,
     offline: bool,
     text: String,
-    reached: Vec<(Arc<str>, Cursor)>,
+    /// What the text shows, for the state file.
+    reached: Vec<(Arc<str>, Entry)>,
     /// Why the last room was left for good.
     last_words: Option<Failure>,
 }
@@ -216,30 +222,25 @@ impl Printer {
 
     fn entry(&mut self, topic: &Arc<str>, entry: Entry) {
         let late = matches!(entry, Entry::Late(_));
-        match entry {
+        match &entry {
             Entry::Message(message) | Entry::Late(message) => {
                 if self.json {
-                    self.text
-                        .push_str(&to_json(&MessageObject::new(topic, &message)));
+                    let object = MessageObject::new(topic, message).late(late);
+                    self.text.push_str(&to_json(&object));
                     self.text.push('\n');
                 } else {
                     self.text
-                        .push_str(&to_text(self.several.then_some(&**topic), &message));
-                }
-                // A late one lies before what was written already: no place to go on from.
-                if let Some(id) = message.id.filter(|_| !late) {
-                    self.reached.push((Arc::clone(topic), Cursor::After(id)));
+                        .push_str(&to_text(self.several.then_some(&**topic), message));
                 }
             }
-            Entry::CaughtUp { at: Some(at) } => self.reached.push((Arc::clone(topic), at)),
             Entry::Gap { after, reason } => {
-                let object = output::gap(topic, after.as_ref(), &reason);
-                let after = match &after {
+                let object = output::gap(topic, after.as_ref(), reason);
+                let after = match after {
                     None => "where we stood",
                     Some(Cursor::Beginning) => "the beginning",
                     Some(Cursor::After(id)) => id.as_str(),
                 };
-                let why = output::gap_reason(&reason);
+                let why = output::gap_reason(reason);
                 self.aside(
                     "gap",
                     &object,
@@ -248,6 +249,7 @@ impl Printer {
             }
             _ => {}
         }
+        self.reached.push((Arc::clone(topic), entry));
     }
 
     fn room(&mut self, topic: &str, event: &RoomEvent) {

@@ -1,0 +1,339 @@
+//! The file that remembers where `tail` and `bridge` stopped, and posts whose fate is not
+//! known.
+//!
+//! It is for one process at a time. What is written out is remembered only after it was
+//! written: a process that is killed between the two writes those lines again when it is
+//! back, and leaves none out. A post is remembered before it leaves, and forgotten once
+//! its fate is known.
+//!
+//! It is replaced as a whole: written beside its place, brought to the disk, and
+//! renamed, so that a reader and a crash see the old one or the new one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use parley_xmpp::{Bookmark, Cursor, Entry, PostToken, Start};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Exit, Failure};
+
+/// Far more than a thousand topics need.
+const MAX_FILE: u64 = 8 * 1024 * 1024;
+
+/// The places reached, topic by topic, and the posts in doubt.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    bookmarks: BTreeMap<String, Bookmark>,
+    posts: Vec<PostToken>,
+    changed: bool,
+}
+
+/// The file as it is written. Programs of before wrote `topics` alone, the id of the last
+/// message; now it is the place that the bookmark stands at.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Content {
+    topics: BTreeMap<String, String>,
+    #[serde(default)]
+    bookmarks: BTreeMap<String, String>,
+    #[serde(default)]
+    posts: Vec<String>,
+}
+
+impl Content {
+    /// The places. Whoever changed a place without its bookmark, a program of before or an
+    /// editor, is right: it is the newer one.
+    fn bookmarks(&self) -> Result<BTreeMap<String, Bookmark>, String> {
+        let mut all = BTreeMap::new();
+        for (topic, place) in &self.topics {
+            let place = Cursor::parse(place).ok_or_else(|| format!("{place:?} is no place"))?;
+            let bookmark = match self.bookmarks.get(topic) {
+                Some(text) => Bookmark::parse(text).map_err(|error| error.to_string())?,
+                None => Bookmark::default(),
+            };
+            let fits = bookmark.cursor() == Some(&place);
+            let bookmark = if fits { bookmark } else { Bookmark::at(place) };
+            all.insert(topic.clone(), bookmark);
+        }
+        Ok(all)
+    }
+
+    fn posts(&self) -> Result<Vec<PostToken>, String> {
+        let posts = self.posts.iter().map(|text| PostToken::parse(text));
+        posts
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl StateFile {
+    /// Reads the file; one that is not there yet holds nothing.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        // Behind a symbolic link, the file itself is to be replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let unusable = |why: &dyn core::fmt::Display| {
+            Failure::usage(
+                format!("the state file {} cannot be used: {why}", path.display()),
+                "correct it, or name one that does not exist to begin with what is said from now on",
+            )
+        };
+        let content = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
+            Err(error) => return Err(unusable(&error)),
+            Ok(file) => {
+                let mut text = String::new();
+                file.take(MAX_FILE)
+                    .read_to_string(&mut text)
+                    .map_err(|error| unusable(&error))?;
+                serde_json::from_str(&text).map_err(|error| unusable(&error))?
+            }
+        };
+        let mut state = Self {
+            path: path.clone(),
+            bookmarks: content.bookmarks().map_err(|error| unusable(&error))?,
+            posts: content.posts().map_err(|error| unusable(&error))?,
+            changed: true,
+        };
+        // Whether it can be written is better known now than after an hour.
+        state.save().map_err(|failure| unusable(&failure.error))?;
+        Ok(state)
+    }
+
+    /// Where to go on in a topic.
+    pub(crate) fn start(&self, topic: &str) -> Option<Start> {
+        let bookmark = self.bookmarks.get(topic).cloned();
+        bookmark.map(Start::Bookmark)
+    }
+
+    /// A topic is followed from here, whatever was remembered.
+    pub(crate) fn begin(&mut self, topic: &str, start: &Start) {
+        let bookmark = match start {
+            Start::Cursor(cursor) => Bookmark::at(cursor.clone()),
+            Start::Bookmark(bookmark) => bookmark.clone(),
+            _ => Bookmark::default(),
+        };
+        if self.bookmarks.get(topic) != Some(&bookmark) {
+            self.changed |= bookmark.cursor().is_some();
+            self.bookmarks.insert(topic.to_owned(), bookmark);
+        }
+    }
+
+    /// An entry of a topic has been written out.
+    pub(crate) fn written(&mut self, topic: &str, entry: &Entry) {
+        let bookmark = match self.bookmarks.get_mut(topic) {
+            Some(bookmark) => bookmark,
+            None => self.bookmarks.entry(topic.to_owned()).or_default(),
+        };
+        self.changed |= bookmark.take(entry);
+    }
+
+    /// The posts whose fate is not known.
+    pub(crate) fn posts(&self) -> Vec<PostToken> {
+        self.posts.clone()
+    }
+
+    /// A post is about to leave, or its fate could not be told.
+    pub(crate) fn doubt(&mut self, token: &PostToken) {
+        self.settle(token);
+        self.posts.push(token.clone());
+        self.changed = true;
+    }
+
+    /// The fate of a post is known.
+    pub(crate) fn settle(&mut self, token: &PostToken) {
+        let before = self.posts.len();
+        let is_it =
+            |post: &PostToken| post.room() == token.room() && post.origin_id() == token.origin_id();
+        self.posts.retain(|post| !is_it(post));
+        self.changed |= self.posts.len() < before;
+    }
+
+    pub(crate) const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Replaces the file, if there is anything new.
+    pub(crate) fn save(&mut self) -> Result<(), Failure> {
+        if !self.changed {
+            return Ok(());
+        }
+        self.replace().map_err(|error| {
+            Failure::new(
+                Exit::Machine,
+                format!(
+                    "cannot write the state file {}: {error}",
+                    self.path.display()
+                ),
+                "look at the permissions of its directory and the space on the disk",
+            )
+        })?;
+        self.changed = false;
+        Ok(())
+    }
+
+    fn replace(&self) -> std::io::Result<()> {
+        let mut content = Content::default();
+        for (topic, bookmark) in &self.bookmarks {
+            if let Some(cursor) = bookmark.cursor() {
+                content.topics.insert(topic.clone(), cursor.to_string());
+                content
+                    .bookmarks
+                    .insert(topic.clone(), bookmark.to_string());
+            }
+        }
+        content.posts = self.posts.iter().map(ToString::to_string).collect();
+        let mut text = serde_json::to_string_pretty(&content)?;
+        text.push('\n');
+        let name = self.path.file_name().ok_or(ErrorKind::InvalidFilename)?;
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let temporary = directory.join(temporary);
+        let result = (|| {
+            let mut file = File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &self.path)
+        })();
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        } else if let Ok(directory) = File::open(directory) {
+            // The name too has to reach the disk; where a directory cannot be opened, it does so later.
+            let _ = directory.sync_all();
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("parley-xmpp-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn said(id: &str) -> Entry {
+        Entry::CaughtUp {
+            at: Cursor::parse(id),
+        }
+    }
+
+    fn place(state: &StateFile, topic: &str) -> Option<Cursor> {
+        match state.start(topic) {
+            Some(Start::Bookmark(bookmark)) => bookmark.cursor().cloned(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_was_reached_is_found_again() {
+        let directory = Directory::new("state-again");
+        let path = directory.0.join("s.json");
+        let mut state = StateFile::load(&path).unwrap();
+        assert_eq!(state.start("a"), None);
+        state.written("a", &said(""));
+        state.written("b ü\n", &said("id-1"));
+        // Nowhere yet.
+        state.begin("c", &Start::Now);
+        state.save().unwrap();
+        assert!(!state.is_changed());
+        state.written("a", &said(""));
+        assert!(!state.is_changed());
+        let again = StateFile::load(&path).unwrap();
+        assert_eq!(place(&again, "a"), Some(Cursor::Beginning));
+        assert_eq!(place(&again, "b ü\n"), Cursor::parse("id-1"));
+        assert_eq!(again.start("c"), None);
+        // Nothing is left beside it.
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_before_is_read_and_the_newer_place_counts() {
+        let directory = Directory::new("state-old");
+        let path = directory.0.join("s.json");
+        fs::write(&path, r#"{"topics":{"a":"id-1","b":""}}"#).unwrap();
+        let mut state = StateFile::load(&path).unwrap();
+        assert_eq!(place(&state, "a"), Cursor::parse("id-1"));
+        assert_eq!(place(&state, "b"), Some(Cursor::Beginning));
+        state.written(
+            "a",
+            &Entry::Confirmed {
+                at: Cursor::parse("id-2").unwrap(),
+            },
+        );
+        state.save().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            place(&StateFile::load(&path).unwrap(), "a"),
+            Cursor::parse("id-2")
+        );
+        // A program of before went on, and knows nothing of bookmarks.
+        fs::write(&path, text.replace("\"a\": \"id-2\"", "\"a\": \"id-3\"")).unwrap();
+        assert_eq!(
+            place(&StateFile::load(&path).unwrap(), "a"),
+            Cursor::parse("id-3")
+        );
+        fs::write(&path, text.replace("bm1.", "bm1.x")).unwrap();
+        assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_file_with_a_damaged_token_is_refused() {
+        let directory = Directory::new("state-posts");
+        let path = directory.0.join("s.json");
+        let token = "pt1.b3BzQG11Yy5wYXJsZXkubG9jYWw.YWJj..YW5hIOKCrA.~.8n6nHMxm";
+        assert!(PostToken::parse(token).is_err(), "its check is of another");
+        fs::write(&path, format!(r#"{{"topics":{{}},"posts":["{token}"]}}"#)).unwrap();
+        assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_left_as_it_is() {
+        let directory = Directory::new("state-bad");
+        let path = directory.0.join("s.json");
+        fs::write(&path, "not json").unwrap();
+        assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not json");
+        assert_eq!(
+            StateFile::load(&directory.0.join("no/such/s.json"))
+                .unwrap_err()
+                .exit,
+            Exit::Usage
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_stays_one() {
+        let directory = Directory::new("state-link");
+        let (file, link) = (directory.0.join("file"), directory.0.join("link"));
+        fs::write(&file, r#"{"topics":{}}"#).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut state = StateFile::load(&link).unwrap();
+        state.written("a", &said(""));
+        state.save().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::read_to_string(&file).unwrap().contains("\"a\""));
+    }
+}

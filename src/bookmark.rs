@@ -1,0 +1,453 @@
+//! Where a reader stands, as it is kept from one process to the next.
+//!
+//! The last message read is not that place: an archive may show a message late, before
+//! one that was delivered already, and a cursor behind both passes it by for ever. So a
+//! [`Bookmark`] holds the place up to which all was compared with the archive, and the
+//! ids of what was delivered after it. Who goes on from it reads from that place, and
+//! leaves out those.
+//!
+//! It is pure: the host tells it each entry after it has dealt with it, so that it is
+//! right wherever the host's queue stands.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::event::{Entry, GapReason};
+use crate::ids::{ArchiveId, Cursor};
+
+const VERSION: &str = "bm1";
+
+/// Where a reader of a subscription stands. [`Start::Bookmark`](crate::Start::Bookmark)
+/// goes on from it, in this process or another, with what it had not dealt with: no
+/// message twice, none left out, late ones included.
+///
+/// ```
+/// use parley_xmpp::{Bookmark, Entry, Start};
+///
+/// let mut bookmark = Bookmark::default();
+/// # let entries: Vec<Entry> = Vec::new();
+/// for entry in entries {
+///     // Deal with it, then:
+///     bookmark.take(&entry);
+/// }
+/// let kept = bookmark.to_string();
+/// // In the next process:
+/// let start = Start::Bookmark(Bookmark::parse(&kept)?);
+/// # Ok::<(), parley_xmpp::BookmarkError>(())
+/// ```
+///
+/// Its text is opaque, `bm1.` and then URL-safe characters, dots and tildes; it ends with
+/// a check against truncation. It is not signed.
+///
+/// # Bounds
+///
+/// It names at most [`Bookmark::MOST`] messages. With more, the place moves forward to
+/// the oldest of them: what the archive shows late before that is then not found by the
+/// next process. A subscription takes at most half of
+/// [`Limits::remembered_ids`](crate::Limits::remembered_ids) of them, likewise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bookmark {
+    /// All up to there was delivered, and compared with the archive.
+    cursor: Option<Cursor>,
+    /// Delivered after it, in the order of the delivery. What stands before a message
+    /// that came in its turn lies before it in the archive as well.
+    beyond: VecDeque<Beyond>,
+    /// The archive does not know the cursor: the next place told takes its place.
+    lost: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Beyond {
+    id: ArchiveId,
+    /// It came out of its turn: it is no place to go on from.
+    late: bool,
+}
+
+impl Bookmark {
+    /// No bookmark names more messages after its cursor.
+    pub const MOST: usize = 512;
+    /// No text of a bookmark is longer.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+
+    /// The bookmark of a reader who has dealt with all up to `cursor`.
+    #[must_use]
+    pub const fn at(cursor: Cursor) -> Self {
+        Self {
+            cursor: Some(cursor),
+            beyond: VecDeque::new(),
+            lost: false,
+        }
+    }
+
+    /// The place up to which all was delivered and compared with the archive; `None`
+    /// before any place was told, which begins with what is said from now on.
+    #[must_use]
+    pub const fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// What was delivered after that, in the order of the delivery.
+    pub fn beyond(&self) -> impl Iterator<Item = &ArchiveId> {
+        self.beyond.iter().map(|beyond| &beyond.id)
+    }
+
+    /// The host has dealt with this entry of the subscription; says whether that changed
+    /// the bookmark.
+    ///
+    /// To be called for each, in their order, and once the host would not want to be
+    /// told the entry again. An entry that is lost between the call and the keeping of the
+    /// bookmark's text comes again in the next process; one that is lost before the
+    /// call, but after its effect, is dealt with twice.
+    pub fn take(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Message(message) => message.id.as_ref().is_some_and(|id| {
+                if self.cursor.is_none() || self.lost {
+                    self.stand(Cursor::After(id.clone()));
+                } else {
+                    self.push(id, false);
+                }
+                true
+            }),
+            Entry::Late(message) => message.id.as_ref().is_some_and(|id| {
+                self.push(id, true);
+                true
+            }),
+            Entry::CaughtUp { at: Some(at) } if self.cursor.is_none() || self.lost => {
+                self.stand(at.clone());
+                true
+            }
+            Entry::Confirmed { at } => {
+                let before = (self.cursor.clone(), self.beyond.len());
+                self.stand(at.clone());
+                before != (self.cursor.clone(), self.beyond.len())
+            }
+            Entry::Gap { reason, .. } => {
+                // What is read after these begins at another place, which is not known yet.
+                self.lost |= matches!(reason, GapReason::CursorExpired | GapReason::NeverAnchored);
+                false
+            }
+            Entry::CaughtUp { .. } | Entry::Ended => false,
+        }
+    }
+
+    /// All up to `at` is done with.
+    fn stand(&mut self, at: Cursor) {
+        self.lost = false;
+        if let Cursor::After(id) = &at
+            && let Some(reached) = self.beyond.iter().position(|beyond| beyond.id == *id)
+        {
+            self.beyond.drain(..=reached);
+        }
+        self.cursor = Some(at);
+    }
+
+    fn push(&mut self, id: &ArchiveId, late: bool) {
+        self.beyond.push_back(Beyond {
+            id: id.clone(),
+            late,
+        });
+        self.shrink(Self::MOST);
+    }
+
+    /// Names at most so many messages: the cursor moves forward over the oldest.
+    pub(crate) fn shrink(&mut self, most: usize) {
+        while self.beyond.len() > most
+            && let Some(oldest) = self.beyond.pop_front()
+        {
+            // A late one lies before the next that is none, wherever that is.
+            if !oldest.late {
+                self.cursor = Some(Cursor::After(oldest.id));
+                self.lost = false;
+            }
+        }
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote.
+    ///
+    /// # Errors
+    /// [`BookmarkError`], if that cannot have written it.
+    pub fn parse(text: &str) -> Result<Self, BookmarkError> {
+        let text = text.trim_ascii();
+        let (version, _) = text.split_once('.').ok_or(BookmarkError::NoBookmark)?;
+        if !version.starts_with("bm") {
+            return Err(BookmarkError::NoBookmark);
+        }
+        if version != VERSION {
+            return Err(BookmarkError::Version);
+        }
+        if text.len() > Self::MAX_BYTES {
+            return Err(BookmarkError::Damaged);
+        }
+        let (content, check) = text.rsplit_once('.').ok_or(BookmarkError::Damaged)?;
+        if check != checksum(content) {
+            return Err(BookmarkError::Damaged);
+        }
+        Self::read(content).ok_or(BookmarkError::Damaged)
+    }
+
+    fn read(content: &str) -> Option<Self> {
+        let mut parts = content.split('.').skip(1);
+        let cursor = match parts.next()? {
+            "~" => None,
+            part => Some(Cursor::parse(&decode(part)?)?),
+        };
+        let mut beyond = VecDeque::new();
+        for part in parts {
+            if beyond.len() >= Self::MOST {
+                return None;
+            }
+            let (late, part) = match part.strip_prefix('~') {
+                Some(part) => (true, part),
+                None => (false, part),
+            };
+            let id = ArchiveId::new(&decode(part)?)?;
+            beyond.push_back(Beyond { id, late });
+        }
+        Some(Self {
+            cursor,
+            beyond,
+            lost: false,
+        })
+    }
+}
+
+impl From<Cursor> for Bookmark {
+    fn from(cursor: Cursor) -> Self {
+        Self::at(cursor)
+    }
+}
+
+impl fmt::Display for Bookmark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::from(VERSION);
+        text.push('.');
+        match &self.cursor {
+            // Not the same as the beginning, which is empty.
+            None => text.push('~'),
+            Some(cursor) => URL_SAFE_NO_PAD.encode_string(cursor.as_str(), &mut text),
+        }
+        for beyond in &self.beyond {
+            text.push_str(if beyond.late { ".~" } else { "." });
+            URL_SAFE_NO_PAD.encode_string(beyond.id.as_str(), &mut text);
+        }
+        let check = checksum(&text);
+        write!(f, "{text}.{check}")
+    }
+}
+
+impl core::str::FromStr for Bookmark {
+    type Err = BookmarkError;
+
+    fn from_str(text: &str) -> Result<Self, BookmarkError> {
+        Self::parse(text)
+    }
+}
+
+fn decode(part: &str) -> Option<String> {
+    String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+}
+
+fn checksum(content: &str) -> String {
+    let digest = Sha256::digest(content);
+    URL_SAFE_NO_PAD.encode(digest.first_chunk::<6>().unwrap_or(&[0; 6]))
+}
+
+/// A text that is no [`Bookmark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BookmarkError {
+    /// It is something else.
+    NoBookmark,
+    /// It was written by another version of this library.
+    Version,
+    /// It was cut short or changed.
+    Damaged,
+}
+
+impl fmt::Display for BookmarkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoBookmark => "that is not a bookmark",
+            Self::Version => "the bookmark was written by another version of this program",
+            Self::Damaged => "the bookmark was cut short or changed",
+        })
+    }
+}
+
+impl core::error::Error for BookmarkError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Message, Source};
+    use alloc::boxed::Box;
+    use alloc::string::ToString as _;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn id(text: &str) -> ArchiveId {
+        ArchiveId::new(text).unwrap()
+    }
+
+    fn after(text: &str) -> Cursor {
+        Cursor::After(id(text))
+    }
+
+    fn message(text: &str) -> Box<Message> {
+        Box::new(Message {
+            id: ArchiveId::new(text),
+            nick: "ana".into(),
+            occupant_id: None,
+            body: text.into(),
+            origin_id: None,
+            reply_to: None,
+            stamp: None,
+            own: false,
+            source: Source::Live,
+        })
+    }
+
+    fn said(text: &str) -> Entry {
+        Entry::Message(message(text))
+    }
+
+    fn late(text: &str) -> Entry {
+        Entry::Late(message(text))
+    }
+
+    fn shown(bookmark: &Bookmark) -> String {
+        let beyond: Vec<_> = bookmark.beyond().map(ArchiveId::as_str).collect();
+        let cursor = bookmark.cursor().map_or("nowhere", Cursor::as_str);
+        alloc::format!("{cursor}|{}", beyond.join(" "))
+    }
+
+    #[test]
+    fn it_stands_where_all_was_compared_and_names_the_rest() {
+        let mut bookmark = Bookmark::default();
+        assert_eq!(shown(&bookmark), "nowhere|");
+        assert!(!bookmark.take(&Entry::CaughtUp { at: None }));
+        assert!(bookmark.take(&Entry::CaughtUp {
+            at: Some(after("a"))
+        }));
+        for text in ["b", "c", "d"] {
+            assert!(bookmark.take(&said(text)));
+        }
+        // The end of the archive is no place that was compared.
+        assert!(!bookmark.take(&Entry::CaughtUp {
+            at: Some(after("d"))
+        }));
+        assert!(bookmark.take(&late("c1")));
+        assert_eq!(shown(&bookmark), "a|b c d c1");
+        assert!(bookmark.take(&Entry::Confirmed { at: after("c") }));
+        assert_eq!(shown(&bookmark), "c|d c1");
+        assert!(!bookmark.take(&Entry::Confirmed { at: after("c") }));
+        // A place that is no message, and not named: what is named stays.
+        assert!(bookmark.take(&Entry::Confirmed { at: after("t") }));
+        assert_eq!(shown(&bookmark), "t|d c1");
+        bookmark.take(&said("e"));
+        bookmark.take(&Entry::Confirmed { at: after("e") });
+        assert_eq!(shown(&bookmark), "e|");
+    }
+
+    #[test]
+    fn a_first_message_before_any_place_is_the_place() {
+        let mut bookmark = Bookmark::default();
+        bookmark.take(&said("a"));
+        bookmark.take(&said("b"));
+        assert_eq!(shown(&bookmark), "a|b");
+    }
+
+    #[test]
+    fn after_a_lost_place_the_next_message_is_the_place() {
+        let mut bookmark = Bookmark::at(after("a"));
+        bookmark.take(&said("b"));
+        let gap = Entry::Gap {
+            after: Some(after("b")),
+            reason: GapReason::CursorExpired,
+        };
+        assert!(!bookmark.take(&gap));
+        // A process that ends here meets the same gap again, and loses nothing.
+        assert_eq!(shown(&bookmark), "a|b");
+        bookmark.take(&said("m"));
+        assert_eq!(shown(&bookmark), "m|b");
+        bookmark.take(&said("n"));
+        assert_eq!(shown(&bookmark), "m|b n");
+    }
+
+    #[test]
+    fn too_many_move_the_place_forward_and_never_back() {
+        let mut bookmark = Bookmark::at(Cursor::Beginning);
+        for n in 0..Bookmark::MOST {
+            bookmark.take(&said(&alloc::format!("m{n}")));
+        }
+        assert_eq!(bookmark.cursor(), Some(&Cursor::Beginning));
+        bookmark.take(&late("late"));
+        assert_eq!(bookmark.cursor(), Some(&after("m0")));
+        bookmark.take(&Entry::Confirmed { at: after("m511") });
+        assert_eq!(shown(&bookmark), "m511|late");
+        for n in 0..Bookmark::MOST {
+            bookmark.take(&said(&alloc::format!("n{n}")));
+        }
+        // The late one lies before it, and is no place to go back to.
+        assert_eq!(bookmark.cursor(), Some(&after("m511")));
+        assert_eq!(bookmark.beyond().count(), Bookmark::MOST);
+        bookmark.shrink(2);
+        assert_eq!(shown(&bookmark), "n509|n510 n511");
+    }
+
+    #[test]
+    fn what_is_no_bookmark_says_why() {
+        let mut bookmark = Bookmark::at(after("a"));
+        bookmark.take(&said("b"));
+        let text = bookmark.to_string();
+        assert_eq!(Bookmark::parse(""), Err(BookmarkError::NoBookmark));
+        assert_eq!(Bookmark::parse("1730.x"), Err(BookmarkError::NoBookmark));
+        let other = text.replace("bm1", "bm2");
+        assert_eq!(Bookmark::parse(&other), Err(BookmarkError::Version));
+        for end in 4..text.len() {
+            let cut = text.get(..end).unwrap();
+            assert_eq!(Bookmark::parse(cut), Err(BookmarkError::Damaged));
+        }
+        let mut long = String::from("bm1.");
+        for _ in 0..=Bookmark::MOST {
+            long.push_str(".YQ");
+        }
+        let long = alloc::format!("{long}.{}", checksum(&long));
+        assert_eq!(Bookmark::parse(&long), Err(BookmarkError::Damaged));
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let place = "[a-z0-9. ~\u{20ac}]{0,6}";
+        prop_oneof![
+            4 => place.prop_map(|text| said(&text)),
+            1 => place.prop_map(|text| late(&text)),
+            1 => place.prop_map(|text| Entry::CaughtUp { at: Cursor::parse(&text) }),
+            1 => place.prop_map(|text| Entry::Confirmed { at: Cursor::parse(&text).unwrap() }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_survives_its_text(entries in proptest::collection::vec(entry(), 0..60)) {
+            let mut bookmark = Bookmark::default();
+            for entry in &entries {
+                let before = bookmark.clone();
+                let changed = bookmark.take(entry);
+                prop_assert_eq!(changed, before != bookmark);
+            }
+            let text = bookmark.to_string();
+            prop_assert!(text.bytes().all(|b| b.is_ascii_graphic()), "{}", text);
+            prop_assert_eq!(Bookmark::parse(&alloc::format!(" {text}\n")), Ok(bookmark));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(bm1\\.)?[A-Za-z0-9._~-]{0,80}") {
+            let _ = Bookmark::parse(&text);
+        }
+    }
+}

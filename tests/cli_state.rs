@@ -1,0 +1,390 @@
+//! What outlives the process: `tail --state` and `post --state`, killed again and again.
+//! Every program here is a process of its own, and is killed as by `kill -9`: no line of it
+//! runs after that. Against the server of `serve`, and real ones where they are found (see
+//! `support`).
+
+#![cfg(all(feature = "cli", unix))]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and these run programs"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use parley_xmpp::Bookmark;
+use serde_json::Value;
+use support::{DOMAIN, Kind, MUC, Server, ServerOptions};
+
+/// On a busy machine everything takes its time; only a failure takes all of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// A process, and the lines that it prints, as they come.
+struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = String::new();
+            // A line that was cut off by the end of the process was never told.
+            while output.read_line(&mut line).is_ok() && line.ends_with('\n') {
+                if sender.send(std::mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            input,
+            lines,
+        }
+    }
+
+    fn next(&self) -> Value {
+        let line = self.lines.recv_timeout(PATIENCE).expect("a line");
+        serde_json::from_str(&line).expect(&line)
+    }
+
+    fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        writeln!(input, "{line}").unwrap();
+        input.flush().unwrap();
+    }
+
+    /// Ends it as the machine would; gives what it had printed until then.
+    fn kill(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let rest: Vec<String> = self.lines.iter().collect();
+        rest.iter()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// Waits for it to end by itself; gives what it printed.
+    fn finish(mut self) -> Vec<Value> {
+        drop(self.input.take());
+        let rest: Vec<String> = self.lines.iter().collect();
+        assert!(self.child.wait().unwrap().success(), "{rest:?}");
+        rest.iter()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where to connect, and what serves there.
+struct Target {
+    port: u16,
+    name: String,
+    _server: Serving,
+}
+
+impl Target {
+    /// The server of the program itself, in both its habits, and those that are installed.
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::serve("prosody"), Self::serve("ejabberd")];
+        for kind in Kind::ALL {
+            let options = ServerOptions {
+                plaintext_allowed: true,
+                ..ServerOptions::default()
+            };
+            if let Some(server) = Server::start(kind, options) {
+                all.push(Self {
+                    port: server.port(),
+                    name: kind.to_string(),
+                    _server: Serving::Real(server),
+                });
+            }
+        }
+        all
+    }
+
+    fn serve(personality: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parley-xmpp"));
+        command
+            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(["--personality", personality, "--domain", DOMAIN]);
+        for user in USERS {
+            command.args(["--user", &format!("{user}:secret-{user}")]);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let server = Running::start(&mut command);
+        let address = server.next()["serving"]["address"].clone();
+        let port = address.as_str().unwrap().rsplit(':').next().unwrap();
+        Self {
+            port: port.parse().unwrap(),
+            name: format!("serve as {personality}"),
+            _server: Serving::Own(server),
+        }
+    }
+
+    fn command(&self, user: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parley-xmpp"));
+        let service = format!("xmpp://127.0.0.1:{}", self.port);
+        command
+            .args(args)
+            .args(["--json", "--nick", user])
+            .env("PARLEY_XMPP_SERVICE", service)
+            .env("PARLEY_XMPP_DOMAIN", DOMAIN)
+            .env("PARLEY_XMPP_MUC", MUC)
+            .env("PARLEY_XMPP_USER", user)
+            .env("PARLEY_XMPP_PASS", format!("secret-{user}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        command
+    }
+
+    /// What the archive of a topic holds: ids and texts.
+    fn archive(&self, topic: &str) -> Vec<(String, String)> {
+        let args = ["fetch", topic, "--since", "", "--limit", "10000"];
+        let mut all = Running::start(&mut self.command("carol", &args)).finish();
+        let last = all.pop().unwrap();
+        assert_eq!(last["complete"], true, "{last}");
+        all.iter()
+            .map(|message| (id(message), message["content"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+}
+
+/// What is stopped when it is dropped.
+#[allow(dead_code, reason = "held for its end")]
+#[allow(clippy::large_enum_variant, reason = "there are few")]
+enum Serving {
+    Own(Running),
+    Real(Server),
+}
+
+fn id(message: &Value) -> String {
+    message["backendMsgId"].as_str().expect("an id").to_owned()
+}
+
+fn temporary(name: &str) -> PathBuf {
+    let path =
+        std::env::temp_dir().join(format!("parley-xmpp-state-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn read(file: &Path) -> Value {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// The ids that a state file says were dealt with, of those in the archive.
+fn dealt_with(file: &Path, topic: &str, archive: &[String]) -> BTreeSet<String> {
+    let state = read(file);
+    let text = state["bookmarks"][topic].as_str().expect("a bookmark");
+    let bookmark = Bookmark::parse(text).unwrap();
+    let cursor = bookmark.cursor().unwrap().as_str();
+    let reached = archive.iter().position(|id| id == cursor);
+    let up_to = reached.map_or(0, |place| place + 1);
+    let beyond = bookmark.beyond().map(|id| id.as_str().to_owned());
+    archive[..up_to].iter().cloned().chain(beyond).collect()
+}
+
+/// Numbers that are arbitrary and the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+const KILLS: usize = 12;
+
+#[test]
+fn a_tail_that_is_killed_goes_on_without_a_gap_and_repeats_only_what_was_not_saved() {
+    for target in Target::all() {
+        let file = temporary("tail.json");
+        let args = ["tail", "t", "--state", file.to_str().unwrap()];
+        let mut dice = Dice(7);
+        let mut poster = Running::start(&mut target.command("bob", &["post", "t"]));
+        poster.say("begin");
+        poster.next();
+        // Once the file knows the place, nothing can be missed.
+        let tail = Running::start(&mut target.command("alice", &args));
+        let begin = Instant::now();
+        while read(&file)["bookmarks"]["t"].is_null() {
+            assert!(begin.elapsed() < PATIENCE, "no place");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        tail.kill();
+        // What each run printed, and the state that it was left with.
+        let mut runs: Vec<Vec<Value>> = Vec::new();
+        let mut states = vec![std::fs::read(&file).unwrap()];
+        let mut said = 0;
+        for round in 0..KILLS {
+            let mut talk = |poster: &mut Running, lines: usize| {
+                for _ in 0..lines {
+                    poster.say(&format!("m{said}"));
+                    said += 1;
+                }
+            };
+            talk(&mut poster, 10);
+            let tail = Running::start(&mut target.command("alice", &args));
+            talk(&mut poster, 20);
+            let mut printed = Vec::new();
+            let wanted = dice.roll(26);
+            let mut messages = 0;
+            while messages < wanted {
+                let line = tail.next();
+                messages += u64::from(line.get("content").is_some());
+                printed.push(line);
+            }
+            if round % 3 == 0 {
+                std::thread::sleep(Duration::from_millis(dice.roll(600)));
+            }
+            printed.extend(tail.kill());
+            runs.push(printed);
+            states.push(std::fs::read(&file).unwrap());
+        }
+        assert_eq!(poster.finish().len(), said, "every post was accepted");
+        let archive: Vec<_> = target.archive("t").into_iter().skip(1).collect();
+        assert_eq!(archive.len(), said, "{}", target.name);
+        // The last run is left alone until it has all.
+        let tail = Running::start(&mut target.command("alice", &args));
+        let mut printed = Vec::new();
+        let last = &archive.last().unwrap().0;
+        let told = |runs: &[Vec<Value>], last: &String| {
+            let mut all = runs.iter().flatten();
+            all.any(|line| line.get("content").is_some() && id(line) == *last)
+        };
+        while !told(&runs, last) && !told(std::slice::from_ref(&printed), last) {
+            printed.push(tail.next());
+        }
+        printed.extend(tail.kill());
+        runs.push(printed);
+
+        let ids: Vec<String> = archive.iter().map(|(id, _)| id.clone()).collect();
+        let (mut all, mut repeated) = (Vec::new(), 0);
+        for (run, state) in runs.iter().zip(&states) {
+            std::fs::write(&file, state).unwrap();
+            let before = dealt_with(&file, "t", &ids);
+            let mut mine = BTreeSet::new();
+            for line in run {
+                assert!(line.get("gap").is_none(), "{}: {line}", target.name);
+                if line.get("content").is_none() {
+                    continue;
+                }
+                let id = id(line);
+                assert!(!before.contains(&id), "{}: twice: {line}", target.name);
+                assert!(mine.insert(id.clone()), "{}: twice: {line}", target.name);
+                if all.contains(&id) {
+                    // It was printed, and its process killed before the file was saved.
+                    repeated += 1;
+                } else {
+                    all.push(id);
+                }
+            }
+        }
+        println!("{}: {said} said, {repeated} repeated", target.name);
+        assert_eq!(
+            all, ids,
+            "{}: no gap, and in the archive's order",
+            target.name
+        );
+        let _ = std::fs::remove_file(&file);
+    }
+}
+
+#[test]
+fn posts_that_a_killed_process_left_in_doubt_are_resolved_by_the_next() {
+    for target in Target::all() {
+        let file = temporary("post.json");
+        let state = file.to_str().unwrap();
+        let mut dice = Dice(11);
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let (mut found, mut absent) = (0, 0);
+        for round in 0..6_u32 {
+            let args = ["post", "t", "--state", state];
+            let mut poster = Running::start(&mut target.command("bob", &args));
+            for line in 0..40 {
+                poster.say(&format!("round {round} line {line}"));
+            }
+            // What the rounds before left comes first.
+            let mut lines = Vec::new();
+            let wanted = 1 + dice.roll(20);
+            let mut posted = 0;
+            while posted < wanted {
+                let line = poster.next();
+                posted += u64::from(line.get("backendMsgId").is_some());
+                lines.push(line);
+            }
+            lines.extend(poster.kill());
+            for line in lines {
+                let line = match line.get("resolved") {
+                    Some(resolved) if resolved["outcome"] == "found" => {
+                        found += 1;
+                        resolved.clone()
+                    }
+                    Some(resolved) => {
+                        assert_eq!(resolved["outcome"], "absent-so-far", "{resolved}");
+                        absent += 1;
+                        continue;
+                    }
+                    None => line,
+                };
+                known.insert(id(&line));
+            }
+            assert!(
+                !read(&file)["posts"].as_array().unwrap().is_empty(),
+                "killed with posts on their way, and none is written down"
+            );
+        }
+        let args = ["post", "--state", state];
+        let last = Running::start(&mut target.command("bob", &args)).finish();
+        for line in &last {
+            let resolved = &line["resolved"];
+            if resolved["outcome"] == "found" {
+                found += 1;
+                known.insert(id(resolved));
+            } else {
+                absent += 1;
+            }
+        }
+        println!("{}: {found} found, {absent} absent", target.name);
+        assert!(found > 0, "{}", target.name);
+        let archive: BTreeSet<String> = target.archive("t").into_iter().map(|(id, _)| id).collect();
+        // Each was told as posted, or found by the next: none is there that nobody knows of.
+        assert_eq!(known, archive, "{}", target.name);
+        assert_eq!(read(&file)["posts"], serde_json::json!([]));
+        let _ = std::fs::remove_file(&file);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a reader keeps from one process to the next, and what the next one is told.
+
+use parley_xmpp::Bookmark;
+
+use crate::peer::{archived, message};
+use crate::*;
+
+/// A new process that goes on from a bookmark, and its first question.
+fn following(start: Start) -> (Peer, String) {
+    let (mut peer, room) = in_room();
+    peer.engine.subscribe(peer.now, room, start, 1000).unwrap();
+    let asked = query(&mut peer);
+    (peer, asked)
+}
+
+fn answer(peer: &mut Peer, asked: &str, ids: &[&str], stable: bool) {
+    for id in ids {
+        peer.say(&archived(query_id(asked), id, id));
+    }
+    let fin = fin(iq(asked), true, ids);
+    let fin = match stable {
+        true => fin,
+        false => fin.replace("complete='true'", "complete='true' stable='false'"),
+    };
+    assert_eq!(fin.contains("stable='false'"), !stable);
+    peer.say(&fin);
+}
+
+/// The next question, with whatever time passes until then.
+fn next_question(peer: &mut Peer) -> String {
+    for _ in 0..1000 {
+        let sent = peer.heard();
+        pong(peer, &sent);
+        if let Some(query) = queries(&sent).first() {
+            return (*query).to_owned();
+        }
+        turn(peer);
+    }
+    panic!("nothing is asked");
+}
+
+/// What came, in words, taken into the bookmark.
+fn told(peer: &mut Peer, bookmark: &mut Bookmark) -> Vec<String> {
+    let told = entries(peer.events()).into_iter().map(|entry| {
+        bookmark.take(&entry);
+        match entry {
+            Entry::Message(message) => message.body,
+            Entry::Late(message) => format!("late {}", message.body),
+            Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),
+            Entry::Confirmed { at } => format!("sure up to {at}"),
+            other => panic!("{other:?}"),
+        }
+    });
+    told.collect()
+}
+
+#[test]
+fn a_new_process_is_told_what_the_old_one_was_not_and_nothing_else() {
+    let mut bookmark = Bookmark::at(Cursor::parse("a0").unwrap());
+    let (mut old, asked) = following(Start::Bookmark(bookmark.clone()));
+    answer(&mut old, &asked, &["a1"], true);
+    old.say(&message("bob", "a3", "a3"));
+    old.say(&message("bob", "a5", "a5"));
+    assert_eq!(
+        told(&mut old, &mut bookmark),
+        ["a1", "caught up a1", "a3", "a5"]
+    );
+    drop(old);
+    // It was killed before a2 and a4, which the archive shows late.
+    let kept = bookmark.to_string();
+    let mut bookmark = Bookmark::parse(&kept).unwrap();
+    let (mut new, asked) = following(Start::Bookmark(bookmark.clone()));
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    let all = ["a1", "a2", "a3", "a4", "a5", "a6"];
+    answer(&mut new, &asked, &all, true);
+    assert_eq!(
+        told(&mut new, &mut bookmark),
+        ["late a2", "late a4", "a6", "caught up a6"]
+    );
+    // The archive repeats itself, and so does the room.
+    new.say(&message("bob", "a4", "a4"));
+    new.say(&message("bob", "a5", "a5"));
+    for round in 0..3 {
+        let asked = next_question(&mut new);
+        let from = if round < 2 { 0 } else { 6 };
+        answer(&mut new, &asked, &all[from..], true);
+    }
+    assert_eq!(told(&mut new, &mut bookmark), ["sure up to a6"]);
+    assert_eq!(bookmark, Bookmark::at(Cursor::parse("a6").unwrap()));
+}
+
+/// XEP-0313, section 4.2.
+#[test]
+fn q13_what_may_still_change_is_delivered_and_not_built_on() {
+    let mut bookmark = Bookmark::at(Cursor::parse("a0").unwrap());
+    let (mut peer, asked) = following(Start::Bookmark(bookmark.clone()));
+    answer(&mut peer, &asked, &["a2"], false);
+    assert_eq!(told(&mut peer, &mut bookmark), ["a2", "caught up a2"]);
+    for _ in 0..4 {
+        let asked = next_question(&mut peer);
+        assert!(asked.contains("<after>a0</after>"), "{asked}");
+        answer(&mut peer, &asked, &["a2"], false);
+        assert_eq!(told(&mut peer, &mut bookmark), [""; 0]);
+    }
+    // What it shows at last is before what was delivered, and not lost.
+    let asked = next_question(&mut peer);
+    answer(&mut peer, &asked, &["a1", "a2"], true);
+    assert_eq!(told(&mut peer, &mut bookmark), ["late a1"]);
+    let asked = next_question(&mut peer);
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    answer(&mut peer, &asked, &["a1", "a2"], true);
+    assert_eq!(told(&mut peer, &mut bookmark), ["sure up to a2"]);
+    assert_eq!(bookmark.cursor(), Cursor::parse("a2").as_ref());
+}
+
+#[test]
+fn a_bookmark_of_more_than_is_remembered_names_what_is() {
+    let mut bookmark = Bookmark::at(Cursor::parse("a0").unwrap());
+    let mut config = config();
+    config.limits.remembered_ids = 16;
+    let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
+    let remembered = peer.engine.config().limits.remembered_ids;
+    let ids: Vec<_> = (1..=500).map(|n| format!("a{n}")).collect();
+    for entry in said(&ids) {
+        bookmark.take(&entry);
+    }
+    let start = Start::Bookmark(bookmark);
+    peer.engine.subscribe(peer.now, room, start, 9).unwrap();
+    let asked = query(&mut peer);
+    let oldest = 500 - remembered / 2;
+    assert!(
+        asked.contains(&format!("<after>a{oldest}</after>")),
+        "{asked}"
+    );
+}
+
+/// Entries as another engine tells them.
+fn said(ids: &[String]) -> Vec<Entry> {
+    let (mut peer, asked) = following(Start::Cursor(Cursor::Beginning));
+    answer(&mut peer, &asked, &[], true);
+    for id in ids {
+        peer.say(&message("bob", id, id));
+    }
+    entries(peer.events())
+}
