@@ -672,7 +672,7 @@ mod tests {
                 pager.take(text, message(text));
             }
             let fin = fin(true, page.first().copied(), page.last().copied());
-            let whole = pager.close(&fin).unwrap();
+            let whole = pager.close(Ok(fin)).unwrap();
             let ids = whole.messages.iter().filter_map(|m| m.id.as_ref());
             assert_eq!(ids.map(ArchiveId::as_str).collect::<Vec<_>>(), ["c", "d"]);
 
@@ -682,7 +682,7 @@ mod tests {
             let edge = edge.map_or_else(|| "c".to_string(), |id| id.as_str().to_string());
             pager.take(&edge, message("again"));
             let fin = self::fin(true, Some(&edge), Some(&edge));
-            let whole = pager.close(&fin).unwrap();
+            let whole = pager.close(Ok(fin)).unwrap();
             assert!(whole.messages.is_empty() && whole.complete);
         }
     }

@@ -232,13 +232,14 @@ impl Requests {
 
     /// How many bytes it holds.
     pub(crate) fn held(&self) -> usize {
-        let each = |(id, request): (&Box<str>, &Request)| {
+        let each = |id: &str, request: &Request| {
             let to = request.to.as_ref().map_or(0, |to| to.len());
             let text = id.len().saturating_mul(2).saturating_add(to);
             text.saturating_add(size_of::<Request>())
                 .saturating_add(size_of::<(Box<str>, u64)>().saturating_mul(2))
         };
-        self.pending.iter().map(each).fold(0, usize::saturating_add)
+        let all = self.pending.iter().map(|(id, request)| each(id, request));
+        all.fold(0, usize::saturating_add)
     }
 
     /// Takes the request whose deadline has come.

@@ -36,6 +36,8 @@ pub(super) struct Fetching {
     heard: bool,
     /// How often the archive was looked at since then.
     rechecks: u32,
+    /// Until when the archive may not show the cursor yet.
+    settles_until: Option<Instant>,
     inconsistencies: u8,
 }
 
@@ -84,6 +86,7 @@ impl Fetching {
             asked: None,
             heard: false,
             rechecks: 0,
+            settles_until: None,
             inconsistencies: 0,
         }
     }
@@ -202,6 +205,10 @@ impl Fetching {
                 self.inconsistencies += 1;
                 return self.ask(cx, room);
             }
+            Err(RequestError::CursorExpired { .. }) if self.may_show_yet(cx) => {
+                self.pager.abandon();
+                return self.look_again(cx);
+            }
             Err(error) => return self.refused(cx, error),
         };
         self.inconsistencies = 0;
@@ -241,13 +248,27 @@ impl Fetching {
                     .arm(TimerKey::of(Timer::FetchWait, self.id.0), until);
                 if self.heard {
                     // The archive lags behind what the room says.
-                    let pause = RECHECK.saturating_mul(1 << self.rechecks.min(4));
-                    self.rechecks = self.rechecks.saturating_add(1);
-                    cx.arm(Timer::FetchRecheck, self.id.0, pause);
+                    self.look_again(cx);
                 }
             }
             _ => self.done(cx, complete || self.since.is_none()),
         }
+    }
+
+    /// Whether the archive may lag, so that it does not show yet what its room said just
+    /// now: the cursor may name that.
+    fn may_show_yet(&mut self, cx: &Cx<'_>) -> bool {
+        let until = cx.now.plus(cx.timing.settle);
+        let until = *self.settles_until.get_or_insert(until);
+        !self.foreign && !self.delivered && cx.now < until
+    }
+
+    /// Asks the archive again after a while, longer each time.
+    fn look_again(&mut self, cx: &mut Cx<'_>) {
+        self.phase = Phase::Watching;
+        let pause = RECHECK.saturating_mul(1 << self.rechecks.min(4));
+        self.rechecks = self.rechecks.saturating_add(1);
+        cx.arm(Timer::FetchRecheck, self.id.0, pause);
     }
 
     /// Takes what the server sent beyond what was asked for off a page; returns

@@ -46,6 +46,9 @@ pub(crate) struct Log {
     held_bytes: usize,
     /// Held messages were dropped: the archive has to be read once more.
     overflowed: bool,
+    /// The last that was heard and dropped, until the archive shows it: one that lags
+    /// has not come to its end before.
+    dropped: Option<ArchiveId>,
     pub(super) delivered: Recent<ArchiveId>,
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
@@ -128,6 +131,7 @@ impl Log {
             held: VecDeque::new(),
             held_bytes: 0,
             overflowed: false,
+            dropped: None,
             bookmarked: bookmark.beyond().next().is_some(),
             delivered,
             echoes: Echoes::new(remembered, drop_repeats),
@@ -257,7 +261,11 @@ impl Log {
 
     /// The room said something.
     pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, message: &Message) {
-        if self.phase == Phase::Away || self.overflowed {
+        if self.phase == Phase::Away {
+            return;
+        }
+        if self.overflowed {
+            self.dropped = message.id.clone().or(self.dropped.take());
             return;
         }
         if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
@@ -469,9 +477,14 @@ impl Log {
         self.go_live(cx, place);
     }
 
-    /// Whether the archive shows any of what is held back: then it shows all that was
-    /// said before, and what it does not show of that is no longer there.
+    /// Whether the archive shows what was dropped, and any of what is held back: then it
+    /// shows all that was said before, and what it does not show of that is no longer
+    /// there.
     fn is_settled(&self) -> bool {
+        let dropped = self.dropped.as_ref();
+        if dropped.is_some_and(|id| !self.delivered.contains(id)) {
+            return false;
+        }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
         ids.next().is_none_or(|first| {
             self.delivered.contains(first) || ids.any(|id| self.delivered.contains(id))
@@ -490,6 +503,7 @@ impl Log {
         self.phase = Phase::Live;
         self.bookmarked = false;
         self.overflowed = false;
+        self.dropped = None;
         self.expirations = 0;
         self.settles_until = None;
         self.looks = 0;
@@ -505,6 +519,14 @@ impl Log {
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
             && error.is_expired();
+        if expired && self.expirations == 0 {
+            // An archive that lags does not show yet what the room said just now.
+            let until = cx.now.plus(cx.timing.settle);
+            let until = *self.settles_until.get_or_insert(until);
+            if cx.now < until {
+                return self.settle(cx, until);
+            }
+        }
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
             self.gap(cx, GapReason::CursorExpired);
@@ -603,6 +625,8 @@ impl Log {
     }
 
     fn drop_held(&mut self) {
+        let last = self.held.iter().rev().find_map(|held| held.id.clone());
+        self.dropped = last.or(self.dropped.take());
         self.held.clear();
         self.held_bytes = 0;
     }

@@ -399,11 +399,9 @@ impl Watch for Oracle {
                     host.told(event, &mut self.truth, &mut self.found);
                 }
             }
-            Happening::Held { host, bytes, most } => {
-                if *bytes > (*most).min(HELD) {
-                    let what = format!("host {} holds {bytes} bytes", host.0);
-                    self.found.violate("S13", what);
-                }
+            Happening::Held { host, bytes, most } if *bytes > (*most).min(HELD) => {
+                let what = format!("host {} holds {bytes} bytes", host.0);
+                self.found.violate("S13", what);
             }
             Happening::Noted(note) => self.noted(note),
             Happening::Fault(fault) => self.fault(fault),

@@ -488,7 +488,7 @@ fn lagging() -> Hand {
     let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
     hand.online("ana@x/h0");
     for (number, (_, body)) in (0..).zip(SAID) {
-        hand.ask(Request::Post(ROOM, &Post::new(*body), PostId(number)));
+        hand.ask(Request::Post(ROOM, &Post::new(body), PostId(number)));
     }
     hand.accept("a", "one");
     hand.accept_only("b", "two");

@@ -193,7 +193,9 @@ impl Talk {
         }
         match ns {
             CLIENT => {
-                self.stanza_said(element, found);
+                // What is sent again was due when it was sent first.
+                let again = sm.counting && self.resent.front() == Some(&fingerprint(element));
+                self.stanza_said(element, again, found);
                 if sm.counting {
                     self.managed_said(element, sm, found);
                 }
@@ -203,7 +205,7 @@ impl Talk {
         }
     }
 
-    fn stanza_said(&mut self, element: Element<'_>, found: &mut Found) {
+    fn stanza_said(&mut self, element: Element<'_>, again: bool, found: &mut Found) {
         self.stanzas = self.stanzas.saturating_add(1);
         let kind = element.attr("type");
         let id = element.attr("id").unwrap_or_default();
@@ -217,7 +219,8 @@ impl Talk {
                 if !self.bound && !setting_up {
                     found.violate("S9", String::from("a request before the session is bound"));
                 }
-                if matches!(kind, Some("result" | "error")) && self.owed.remove(id).is_none() {
+                let answer = matches!(kind, Some("result" | "error"));
+                if answer && self.owed.remove(id).is_none() && !again {
                     found.violate("S11", format!("an answer to no request: {id}"));
                 }
             }
