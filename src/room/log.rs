@@ -491,6 +491,19 @@ impl Log {
         })
     }
 
+    /// Whether to look again for what the archive does not show: the cursor may name what
+    /// the room said just now, and the archive lag. Places further back are looked for
+    /// twice, for one answer may be wrong.
+    fn may_show_yet(&mut self, cx: &Cx<'_>) -> bool {
+        let until = cx.now.plus(cx.timing.settle);
+        let until = *self.settles_until.get_or_insert(until);
+        if self.expirations == 0 {
+            cx.now < until
+        } else {
+            self.looks == 0
+        }
+    }
+
     /// Waits for an archive that lags, ever longer.
     fn settle(&mut self, cx: &mut Cx<'_>, until: Instant) {
         self.phase = Phase::Settling;
@@ -519,16 +532,14 @@ impl Log {
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
             && error.is_expired();
-        if expired && self.expirations == 0 {
-            // An archive that lags does not show yet what the room said just now.
-            let until = cx.now.plus(cx.timing.settle);
-            let until = *self.settles_until.get_or_insert(until);
-            if cx.now < until {
-                return self.settle(cx, until);
-            }
+        if expired && self.may_show_yet(cx) {
+            let until = self.settles_until.unwrap_or(cx.now);
+            return self.settle(cx, until.max(cx.now.plus(LOOK)));
         }
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
+            self.settles_until = None;
+            self.looks = 0;
             self.gap(cx, GapReason::CursorExpired);
             self.audit.displaced();
             // An archive that lost its end still knows what came before it; one that

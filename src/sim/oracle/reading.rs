@@ -30,6 +30,8 @@ pub(super) struct Follow {
     /// Since when it stands at the end, undisturbed.
     calm: Option<Instant>,
     delivered: Bits,
+    /// The place behind all that another subscription had given, by its bookmark.
+    given_before: usize,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
     /// It began at a cursor, and nothing was delivered yet.
@@ -58,10 +60,14 @@ impl Follow {
         };
         // What the bookmark says was dealt with is not to be told again.
         let mut delivered = Bits::default();
+        let mut given_before = 0;
         if let Start::Bookmark(bookmark) = start {
             for id in bookmark.beyond() {
                 match truth.place(id.as_str()) {
-                    Some(place) => delivered.insert(place),
+                    Some(place) => {
+                        delivered.insert(place);
+                        given_before = given_before.max(place.saturating_add(1));
+                    }
                     None => found.violate("S5", format!("a bookmark names what is none: {id}")),
                 }
             }
@@ -74,6 +80,7 @@ impl Follow {
             owed: BTreeMap::new(),
             calm: None,
             delivered,
+            given_before,
             gap: None,
             from_cursor: next.is_some(),
             expired,
@@ -149,7 +156,8 @@ impl Follow {
         // What it stands on may be gone, so that nobody can tell what lies behind it.
         let stands = self.next.and_then(|next| next.checked_sub(1));
         let stands = stands.and_then(|place| truth.items.get(place));
-        if stands.is_some_and(Item::is_kept) && self.next.is_some_and(|next| place >= next) {
+        let next = self.next.map(|next| next.max(self.given_before));
+        if stands.is_some_and(Item::is_kept) && next.is_some_and(|next| place >= next) {
             let body = &message.body;
             found.violate("S3", format!("said to be late before its turn: {body:?}"));
         }

@@ -55,7 +55,8 @@ impl Profile {
             kinds: FaultKinds::standard(),
             beyond: FaultKinds::none(),
             troubled: Duration::from_secs(600),
-            healed: Duration::from_secs(300),
+            // Longer than a room stays locked whose creator died: five minutes on Prosody.
+            healed: Duration::from_secs(420),
         }
     }
 
