@@ -50,6 +50,8 @@ pub(super) struct Item {
     /// `None`: the room does not archive it.
     pub(super) id: Option<String>,
     pub(super) nick: String,
+    /// The sender's account, which its lasting id stands for.
+    account: String,
     pub(super) origin_id: Option<String>,
     pub(super) body: String,
     pub(super) said: Instant,
@@ -126,9 +128,9 @@ impl Truth {
                 room,
                 archive_id,
                 nick,
+                jid,
                 origin_id,
                 body,
-                ..
             } => {
                 let unarchived = self.archiving_fails && archive_id.is_none();
                 let unsettled = at < self.unsettled_until;
@@ -145,6 +147,7 @@ impl Truth {
                 room.items.push(Item {
                     id: archive_id.clone(),
                     nick: nick.clone(),
+                    account: jid.split('/').next().unwrap_or_default().into(),
                     origin_id: origin_id.clone(),
                     body: body.clone(),
                     said: at,
@@ -266,7 +269,8 @@ impl Room {
     pub(super) fn first_saying(&self, place: usize) -> Option<usize> {
         let item = self.items.get(place)?;
         let first = *self.by_origin.get(item.origin_id.as_ref()?)?;
-        let same = self.items.get(first)?.nick == item.nick;
+        let said = self.items.get(first)?;
+        let same = said.nick == item.nick || said.account == item.account;
         (same && first < place).then_some(first)
     }
 
