@@ -47,9 +47,11 @@ fn entering_and_leaving_are_written_as_they_must_be() {
     ));
     peer.heard();
     peer.engine.leave(peer.now, room);
+    let leave = peer.heard();
+    let id = attribute(&leave, "id");
     assert_eq!(
-        peer.heard(),
-        format!("<presence to='{ROOM}/ada' type='unavailable'/>")
+        leave,
+        format!("<presence to='{ROOM}/ada' id='{id}' type='unavailable'/>")
     );
 }
 

@@ -270,6 +270,8 @@ impl Stage {
                     .fetch(now, room.expect("a room"), fetch)
                     .expect("to fetch");
             }
+            // The archive does not show what is asked for.
+            "forget" => self.peer.shows = false,
             // The results of the page that was asked for.
             "results" => {
                 self.heard();

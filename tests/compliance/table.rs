@@ -186,6 +186,18 @@ fn defines(code: &str, item: &str) -> bool {
 /// in a `proptest!` of which each is.
 fn has_test(code: &str, name: &str) -> bool {
     let lines: Vec<_> = code.lines().map(str::trim).collect();
+    let marks = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    // A macro that makes a test of each of its lines.
+    let makes = lines
+        .windows(2)
+        .any(|pair| marks(pair[0]) && pair[1].starts_with("fn $name("));
+    let is_made = |line: &str| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(": \""))
+    };
+    if makes && lines.iter().any(|line| is_made(line)) {
+        return true;
+    }
     lines.iter().enumerate().any(|(at, line)| {
         let signature = line.strip_prefix("async ").unwrap_or(line);
         let is_it = signature
@@ -196,7 +208,7 @@ fn has_test(code: &str, name: &str) -> bool {
             .iter()
             .rev()
             .take_while(|line| line.starts_with("#[") || line.is_empty())
-            .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+            .any(|line| marks(line));
         is_it && marked
     })
 }

@@ -154,8 +154,11 @@ impl Peer {
             && let Some((question, item)) = witness_question(&all)
         {
             let (iq, q) = (attribute(&question, "id"), attribute(&question, "queryid"));
-            self.say(&archived(q, &item, "shown"));
-            self.say(&fin(iq, false, &[&item]));
+            let at = attribute(&question, "to");
+            // In an attribute it stands as it does not have to in a text.
+            let id = item.replace('\'', "&apos;");
+            self.say(&archived(q, &id, "shown").replace(ROOM, at));
+            self.say(&fin(iq, false, &[&item]).replace(ROOM, at));
             all = all.replacen(&question, "", 1) + &self.written();
         }
         all
