@@ -1,7 +1,7 @@
 //! The witness of a cursor: that the archive still shows the item it names.
 //!
 //! XEP-0059 v1.0, section 2.2 (quoted by XEP-0313 v1.1.3, section 4.3): "If the UID
-//! contained within an <after/> or <before/> element is not present in the archive, the server MUST
+//! contained within an `<after/>` or `<before/>` element is not present in the archive, the server MUST
 //! return an item-not-found error". Prosody 0.12 does; ejabberd 23.01 does not, whatever
 //! the id. It compares ids as texts of digits, the longer one being the greater: after an
 //! id that it let go of it gives what is left behind the hole; after one that is
