@@ -21,7 +21,7 @@
 //! ```
 //!
 //! With a hint that costs one item on the page and no question; without, one question of
-//! one item. At most [`MOST`] questions are asked, each once more where it is doubtful.
+//! one item. At most six (`MOST`) questions are asked, each once more where it is doubtful.
 //! An id that looks like none of this archive's is asked for all the same: ids are opaque.
 //!
 //! The time stamp of X, which both servers can be asked for, would be another witness.

@@ -2,7 +2,7 @@
 //!
 //! At each (re)entry into the room live messages are held back while the archive
 //! is read from the cursor to its end, if it still shows what the cursor names (see
-//! [`mam`](crate::mam)), else after a gap from what it shows; then what was held and not read is given
+//! [`mam`]), else after a gap from what it shows; then what was held and not read is given
 //! out, and the rest follows live. What does not fit is dropped and read from the
 //! archive instead, since the archive is the truth. A subscription delivers only
 //! as many messages as its reader granted.
