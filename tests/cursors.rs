@@ -14,14 +14,24 @@
 
 mod peer;
 
+use std::time::Duration;
+
 use parley_xmpp::{
     ArchiveId, Cursor, Entry, Event, Fetch, FetchEvent, GapReason, RequestError, RoomId, Start,
 };
 use peer::{Peer, ROOM, ROOM_FEATURES, archived, attribute, config, fin, message};
 use proptest::prelude::*;
 
+/// In a room whose archive does not lag: what it does not show is not there.
 fn in_room() -> (Peer, RoomId) {
-    let mut peer = Peer::online(config());
+    in_room_that_lags(Duration::ZERO)
+}
+
+/// In a room whose archive may show what was said so much later.
+fn in_room_that_lags(settle: Duration) -> (Peer, RoomId) {
+    let mut config = config();
+    config.timing.settle = settle;
+    let mut peer = Peer::online(config);
     peer.shows = false;
     let room = peer.join(ROOM_FEATURES);
     // Where the archive ends is asked with the join: that is for posts.
@@ -281,6 +291,83 @@ fn a_subscription_whose_cursor_is_gone_says_so_and_goes_on_from_the_oldest() {
     let query = asked(&mut peer, "");
     gives(&mut peer, &query, true, &["a8", "a9"]);
     assert_eq!(told(&mut peer), ["a8", "a9", "caught up a9"]);
+}
+
+/// Lets time pass up to what is due next.
+fn turn(peer: &mut Peer) {
+    let deadline = peer.engine.wants().deadline.expect("a deadline");
+    peer.now = peer.now.max(deadline.at);
+    peer.engine.handle_timeout(peer.now);
+}
+
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Answers as an archive that ends with `a4`, of what begins with `a1`, to who asks for `a5`.
+fn shows_no_a5(peer: &mut Peer) {
+    let query = asked(peer, "<before>a5</before>");
+    gives(peer, &query, false, &["a4"]);
+    let query = asked(peer, "<after>a4</after>");
+    gives(peer, &query, true, &[]);
+    let query = asked(peer, "");
+    gives(peer, &query, false, &["a1"]);
+}
+
+#[test]
+fn a_cursor_that_the_archive_shows_a_while_later_is_not_gone() {
+    let (mut peer, room) = in_room_that_lags(SETTLE);
+    let fetch = Fetch::since(cursor("a5"), 10);
+    peer.engine.fetch(peer.now, room, fetch).unwrap();
+    for _ in 0..2 {
+        shows_no_a5(&mut peer);
+        assert_eq!(fetched(&mut peer), (vec![], None));
+        assert_eq!(peer.heard(), "", "not at once");
+        turn(&mut peer);
+    }
+    let query = asked(&mut peer, "<before>a5</before>");
+    gives(&mut peer, &query, false, &["a4"]);
+    let query = asked(&mut peer, "<after>a4</after>");
+    gives(&mut peer, &query, true, &["a5", "a6"]);
+    let (found, end) = fetched(&mut peer);
+    assert_eq!(found, ["a6"]);
+    assert!(matches!(end, Some(FetchEvent::Done { complete: true, .. })));
+}
+
+#[test]
+fn a_cursor_that_the_archive_does_not_show_in_time_is_gone() {
+    let (mut peer, room) = in_room_that_lags(SETTLE);
+    let fetch = Fetch::since(cursor("a5"), 10);
+    let since = peer.now;
+    peer.engine.fetch(since, room, fetch).unwrap();
+    loop {
+        shows_no_a5(&mut peer);
+        match fetched(&mut peer) {
+            (found, None) => assert!(found.is_empty() && peer.now < since.plus(SETTLE)),
+            end => break assert_eq!(end, failed(expired("a1"))),
+        }
+        turn(&mut peer);
+    }
+    assert!(peer.now >= since.plus(SETTLE), "{:?}", peer.now);
+}
+
+#[test]
+fn a_subscription_looks_for_its_cursor_as_long() {
+    let (mut peer, room) = in_room_that_lags(SETTLE);
+    let start = Start::Cursor(cursor("a5"));
+    let since = peer.now;
+    peer.engine.subscribe(since, room, start, 100).unwrap();
+    loop {
+        shows_no_a5(&mut peer);
+        let told = told(&mut peer);
+        if !told.is_empty() {
+            break assert_eq!(told, ["gap a5"]);
+        }
+        assert!(peer.now < since.plus(SETTLE), "{:?}", peer.now);
+        turn(&mut peer);
+    }
+    assert!(peer.now >= since.plus(SETTLE), "{:?}", peer.now);
+    let query = asked(&mut peer, "");
+    gives(&mut peer, &query, true, &["a1", "a4"]);
+    assert_eq!(told(&mut peer), ["a1", "a4", "caught up a4"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use parley_xmpp::sim::server::{Note, Operation, Personality, Removal};
 use parley_xmpp::{
     ArchiveId, AuthFailure, Cursor, Entry, Event, Fetch, FetchEvent, LeaveCause, Message,
     OfflineCause, Post, PostOutcome, RequestError, RoomEvent, RoomId, SaslCondition, Start,
-    StreamCondition,
+    StreamCondition, Timing,
 };
 
 const BOTH: [Personality; 2] = [Personality::Prosody, Personality::Ejabberd];
@@ -52,7 +52,8 @@ fn fetch(
 ) -> (Vec<Message>, Vec<Event>) {
     let backwards = what.since.is_none();
     world.now_do(client, |e, now| e.fetch(now, room, what).expect("a fetch"));
-    world.pass(Duration::from_secs(3));
+    // A cursor that the archive does not show is looked for this long.
+    world.pass(Timing::default().settle + Duration::from_secs(3));
     let (mut messages, mut rest) = (Vec::new(), Vec::new());
     for event in world.events(client) {
         match event {

@@ -54,6 +54,7 @@ impl Bot for Parrot {
             Event::Entry { entry, .. } => match entry {
                 Entry::Message(message) => heard.bodies.push(message.body),
                 Entry::CaughtUp { .. } => heard.caught_up += 1,
+                Entry::Confirmed { .. } => {}
                 other => panic!("{other:?}"),
             },
             Event::Post { outcome, .. } => heard.outcomes.push(match outcome {

@@ -163,8 +163,10 @@ fn a_subscription_that_was_reading_reads_on() {
     peer.pass(secs(1));
     let asked = peer.heard();
     let (iq, query) = (attribute(&asked, "id"), attribute(&asked, "queryid"));
+    // And it still shows where we stand.
+    peer.say(&archived(query, "2", "two"));
     peer.say(&archived(query, "3", "live"));
-    peer.say(&fin(iq, true, &["3"]));
+    peer.say(&fin(iq, true, &["2", "3"]));
     events.extend(peer.events());
     let bodies: Vec<_> = events
         .iter()

@@ -157,6 +157,7 @@ pub(crate) fn gap_reason(reason: &GapReason) -> String {
         GapReason::Overflow => "more was said at once than could be held back".into(),
         GapReason::Recreated => "the room was lost and made anew".into(),
         GapReason::ArchiveFailed(error) => format!("the archive could not be read: {error}"),
+        GapReason::Unsettled => "the archive did not show in time what the room said".into(),
         _ => "for an unknown reason".into(),
     }
 }
@@ -169,6 +170,7 @@ pub(crate) fn gap(topic: &str, after: Option<&Cursor>, reason: &GapReason) -> Va
         GapReason::NeverAnchored => "never-anchored",
         GapReason::Overflow => "overflow",
         GapReason::Recreated => "recreated",
+        GapReason::Unsettled => "unsettled",
         _ => "archive-failed",
     };
     let after = after.map(Cursor::as_str);
