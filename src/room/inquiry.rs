@@ -86,6 +86,16 @@ impl Outbox {
         }
     }
 
+    /// The room was made anew. An anchor in its archive shows whether that is still the
+    /// same; where it was empty when a post left, nothing does.
+    pub(super) fn renewed(&mut self) {
+        for post in &mut self.posts {
+            if let (State::Doubt { .. }, Some(sent)) = (&post.state, &mut post.sent) {
+                sent.renewed |= matches!(sent.anchor, Some((_, Cursor::Beginning)));
+            }
+        }
+    }
+
     /// Asks where the archive ends, if nothing told it yet. This goes out with the
     /// join, so that no post has to wait for it.
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
@@ -320,7 +330,8 @@ fn decision(post: &Pending, verdict: Verdict, near: bool) -> Decision {
     };
     // Stanzas that our own server accepted for a room at another may wait there in a
     // queue, and arrive after the archive was read. Nothing fences these.
-    let gone = verdict == Verdict::Absent && near && fenced;
+    let renewed = post.sent.as_ref().is_some_and(|sent| sent.renewed);
+    let gone = verdict == Verdict::Absent && near && fenced && !renewed;
     if post.suspect.is_some() {
         return if gone {
             Decision::StreamKill

@@ -333,6 +333,7 @@ impl Room {
         self.last_refusal = None;
         self.disarm(cx);
         if self.recreated {
+            self.outbox.renewed();
             self.tell(cx, RoomEvent::Recreated);
         }
         let joined = Joined {

@@ -102,6 +102,9 @@ pub(super) struct Pending {
 pub(super) struct Sent {
     /// The last place known when it was sent first, and its serial.
     pub(super) anchor: Option<(u64, Cursor)>,
+    /// The room was made anew since, and nothing in its archive tells whether that began
+    /// anew as well: that the post is not there proves nothing.
+    pub(super) renewed: bool,
     nick: String,
     occupant_id: Option<String>,
     /// When it was sent last.
@@ -227,13 +230,14 @@ impl Outbox {
                         number,
                         overtaken: false,
                     };
-                    let anchor = match post.sent.take() {
+                    let (anchor, renewed) = match post.sent.take() {
                         // Of all the times it was sent the first counts.
-                        Some(sent) => sent.anchor,
-                        None => self.anchor.now(),
+                        Some(sent) => (sent.anchor, sent.renewed),
+                        None => (self.anchor.now(), false),
                     };
                     post.sent = Some(Sent {
                         anchor,
+                        renewed,
                         nick: us.nick.into(),
                         occupant_id: us.occupant_id.map(Into::into),
                         at: cx.now,

@@ -5,10 +5,10 @@
 //! |---|---|---|
 //! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
 //! | S2 | nothing twice | by subscription and by fetch |
-//! | S3 | in order | in the order in which the room accepted; what is said to be late comes after what follows it, unless what the reader stands on is gone |
+//! | S3 | in order | in the order in which the room accepted, but for what has no place in the archive; what is said to be late comes after what follows it, unless what the reader stands on is gone, or a gap was told there |
 //! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting. Judged at once and for each host: only what was said before a host came in, or began to follow, and was shown by the archive after that, may come late. It has to be said to be late, and has come before a reader has stood at the end for a minute, however the host fares afterwards (where no query was made to fail) |
 //! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given; a subscription or fetch from a cursor that the archive had let go of says so, and only then |
-//! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive not counted |
+//! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive, or that went with their room, not counted |
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
 //! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
 //! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |

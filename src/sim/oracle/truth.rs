@@ -198,18 +198,16 @@ impl Truth {
                 None
             }
             Note::RoomGone { room } => {
-                let crashed = self.crashed == Some(at);
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
                 for item in &mut room.items {
                     item.unplaced = true;
                 }
+                // What was said there went with it: a room of its name does not have it.
                 for item in room.items.iter_mut().filter(|item| !item.gone) {
                     item.gone = true;
-                    if crashed {
-                        let account = room.accounts.entry(item.body.clone()).or_default();
-                        account.lost = account.lost.saturating_add(1);
-                    }
+                    let account = room.accounts.entry(item.body.clone()).or_default();
+                    account.lost = account.lost.saturating_add(1);
                 }
                 None
             }
