@@ -132,7 +132,7 @@ impl Room {
                     assert!(message.body.starts_with(&format!("{next} ")));
                 }
                 Event::Entry {
-                    entry: Entry::CaughtUp { .. },
+                    entry: Entry::CaughtUp { .. } | Entry::Confirmed { .. },
                     ..
                 } => {}
                 other => panic!("{other:?}"),
