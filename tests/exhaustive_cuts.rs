@@ -91,7 +91,13 @@ fn count(report: &Report, path: &str) -> u64 {
 /// How many posts are committed; each has an outcome, and who is left alone commits all.
 fn outcomes(report: &Report, plan: &str) -> u64 {
     let committed = count(report, "post committed");
-    assert!(committed >= BY_THE_OTHER, "{committed} committed:\n{plan}");
+    // Who created the room on Prosody and falls silent before unlocking it keeps all others
+    // out for longer than a first join waits: that is told, and nothing is posted.
+    let locked_out = plan.contains("how silence") && count(report, "join failed: refused") > 0;
+    assert!(
+        committed >= BY_THE_OTHER || locked_out,
+        "{committed} committed:\n{plan}"
+    );
     let others = ["post not sent", "post unknown", "post rejected"];
     let others: u64 = others.iter().map(|path| count(report, path)).sum();
     assert_eq!(committed + others, POSTS, "outcomes:\n{plan}");

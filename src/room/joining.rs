@@ -37,6 +37,9 @@ const CONFLICTS: u32 = 4;
 /// ever more slowly: some minutes in all.
 const GHOSTS: u32 = 12;
 
+/// So often in a row a room is locked to us before we take its creator for lost.
+const STAYS_LOCKED: u32 = 2;
+
 /// The first ceiling of the pauses before a room that never let us in is tried
 /// again: somebody else is unlocking it.
 const COLD: Duration = Duration::from_millis(100);
@@ -115,6 +118,7 @@ impl Room {
         self.created = created;
         self.recreated |= created && self.entered;
         if !created {
+            self.locked = false;
             return self.examine(cx);
         }
         // XEP-0045 section 10.1.2: until the room is unlocked nobody else gets in,
@@ -123,6 +127,7 @@ impl Room {
         cx.forget(self.question.take());
         self.asked = Asked::Failed;
         self.standing = Standing::Unlocking;
+        self.locked = true;
         let purpose = Purpose::Unlock(self.id);
         self.question = Some(cx.request(
             Kind::Set,
@@ -157,7 +162,12 @@ impl Room {
                     }
                 }
             }
-            Refusal::Passing => {}
+            Refusal::Passing => {
+                let locked = self.locked || self.failures >= STAYS_LOCKED;
+                if locked && error.condition == Condition::ItemNotFound {
+                    self.unlock_from_outside(cx);
+                }
+            }
             Refusal::Final => {
                 self.fail(cx, JoinFailure::Refused(error));
                 return RoomOutput::Out(true);
@@ -171,6 +181,17 @@ impl Room {
         }
         self.last_refusal = Some(error);
         RoomOutput::Nothing
+    }
+
+    /// Unlocks a room whose creator was lost before it was unlocked: Prosody keeps such a room
+    /// locked for five minutes, for its owner as for everybody (XEP-0045 section 10.1.2), and
+    /// does as its owners say whether they are in or not. That may be us, who were never told
+    /// that we created it, or another process of the same account; who is not is refused.
+    /// What it answers shows when we come again.
+    fn unlock_from_outside(&self, cx: &mut Cx<'_>) {
+        let purpose = Purpose::Unlock(self.id);
+        let room = Some(self.jid.as_str());
+        cx.request(Kind::Set, room, purpose, muc::write_unlock);
     }
 
     /// Tells the room that we go, before we try again.
@@ -260,8 +281,12 @@ impl Room {
         }
         self.question = None;
         match answer {
-            Ok(()) => self.examine(cx),
+            Ok(()) => {
+                self.locked = false;
+                self.examine(cx)
+            }
             Err(error) => {
+                self.locked = false;
                 // Told that we created it, refused as its owner: ejabberd 23.01 says so
                 // ("Owner privileges required") where two came at the same moment, each was
                 // given a room of its own, and only the other's is kept under this address.

@@ -59,6 +59,8 @@ pub(crate) struct Room {
     /// yet whether that is us; with its lasting id.
     provisional: Option<Option<String>>,
     created: bool,
+    /// We created it, and do not know that it was unlocked.
+    locked: bool,
     /// We were in before: a refusal now may be our own ghost's doing.
     entered: bool,
     /// It did not exist any more when we came back; those who follow it are to know.
@@ -172,6 +174,7 @@ impl Room {
             join_id: String::new(),
             provisional: None,
             created: false,
+            locked: false,
             entered: false,
             recreated: false,
             parted: None,

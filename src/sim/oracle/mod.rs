@@ -238,9 +238,12 @@ impl Oracle {
             Fault::Server(
                 Operation::FailQueries { .. }
                 | Operation::DropResult { .. }
-                | Operation::Garble { .. }
-                | Operation::Tamper { .. },
+                | Operation::Garble { .. },
             ) => self.truth.reliable = false,
+            Fault::Server(Operation::Tamper { .. }) => {
+                self.truth.reliable = false;
+                self.truth.tampered();
+            }
             Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
             Fault::Server(Operation::Unsettle { lasts, .. }) => {
                 self.truth.unsettled_until = self.found.now.plus(*lasts);

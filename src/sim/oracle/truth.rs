@@ -113,6 +113,15 @@ impl Truth {
         index
     }
 
+    /// What is said comes in any order from now on, or does not come: all that was said may
+    /// be late, if it comes.
+    pub(super) fn tampered(&mut self) {
+        self.unsettled_until = Instant::from_micros(u64::MAX);
+        for item in self.rooms.iter_mut().flat_map(|room| &mut room.items) {
+            item.unsettled = true;
+        }
+    }
+
     pub(super) fn at(&mut self, room: usize) -> Option<&mut Room> {
         self.rooms.get_mut(room)
     }
