@@ -1,5 +1,5 @@
 //! How many worlds a minute this machine runs, on as many threads as it has cores: three
-//! clients, 200 posts, 30 faults each, ten minutes of trouble and five of recovery, watched
+//! clients, 200 posts, 30 faults each, ten minutes of trouble and seven of recovery, watched
 //! by the oracle. Exit code 1 if a world broke a rule.
 //!
 //! `cargo bench --all-features --bench worlds`
