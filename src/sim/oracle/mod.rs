@@ -15,7 +15,7 @@
 //! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read; and not after one that [was noted](Note::FalseProof) to have been let in by somebody who does not know the password |
 //! | S11 | no errors for messages | nor for presences; each request of the server is answered once |
 //! | S12 | answers only from whom was asked | no event has the mark anywhere that the texts of liars have ([`Note::Forged`]) |
-//! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes) |
+//! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes), looked at each 32 instants |
 //! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant |
 //! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
 //! | S17 | stream management | `h` of the host against what it had read, what it resends against what was not acknowledged |
@@ -29,7 +29,7 @@
 //! | L6 | bounded attempts | [`ATTEMPTS`] a minute |
 //! | L7 | no busy loop | [`STANZAS`] written by a host over one link |
 //! | L8 | a slow reader loses nothing | L2 and L3, with `ignore` and portions of credit |
-//! | L9 | closing ends | within [`CLOSING`] |
+//! | L9 | closing ends | whoever was told to close longer than [`CLOSING`] before the end is closed by then |
 //!
 //! L1 to L3 are judged at the end, if all was well for at least [`RECOVERY`]. The
 //! faults that the client is known not to bear are
