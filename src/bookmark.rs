@@ -137,7 +137,10 @@ impl Bookmark {
 
     /// All up to `at` is done with.
     fn stand(&mut self, at: Cursor) {
-        self.lost = false;
+        if core::mem::take(&mut self.lost) {
+            // What was given before the gap lies before it, wherever that was.
+            self.beyond.clear();
+        }
         if let Cursor::After(id) = &at
             && let Some(reached) = self.beyond.iter().position(|beyond| beyond.id == *id)
         {
@@ -374,9 +377,10 @@ mod tests {
         // A process that ends here meets the same gap again, and loses nothing.
         assert_eq!(shown(&bookmark), "a|b");
         bookmark.take(&said("m"));
-        assert_eq!(shown(&bookmark), "m|b");
+        // What was given before the gap is no place to come back to.
+        assert_eq!(shown(&bookmark), "m|");
         bookmark.take(&said("n"));
-        assert_eq!(shown(&bookmark), "m|b n");
+        assert_eq!(shown(&bookmark), "m|n");
     }
 
     #[test]

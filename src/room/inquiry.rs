@@ -127,10 +127,12 @@ impl Outbox {
             Some(newest) => self.anchor.set(Cursor::After(newest)),
             None if reach == Reach::End => self.anchor.set(Cursor::Beginning),
             // Said to be empty by an archive that is asked twice about that.
-            None => {
+            None if reach == Reach::More => {
                 let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
                 self.anchor.asked = Some((serial, search));
             }
+            // It may still change: what is heard next tells, or the next time we come in.
+            None => {}
         }
     }
 

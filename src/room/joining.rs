@@ -37,8 +37,9 @@ const CONFLICTS: u32 = 4;
 /// ever more slowly: some minutes in all.
 const GHOSTS: u32 = 12;
 
-/// So often in a row a room is locked to us before we take its creator for lost.
-const STAYS_LOCKED: u32 = 2;
+/// For so long a room is locked to us before we take its creator for lost. Whoever fills in
+/// its form has that long, if the account is the same: programs take no time for it.
+const STAYS_LOCKED: Duration = Duration::from_secs(15);
 
 /// The first ceiling of the pauses before a room that never let us in is tried
 /// again: somebody else is unlocking it.
@@ -116,6 +117,8 @@ impl Room {
         self.own_nicks.insert(nick.into());
         self.occupant_id = occupant_id;
         self.created = created;
+        self.locked_out = None;
+        self.knocked = false;
         self.recreated |= created && self.entered;
         if !created {
             self.locked = false;
@@ -163,9 +166,13 @@ impl Room {
                 }
             }
             Refusal::Passing => {
-                let locked = self.locked || self.failures >= STAYS_LOCKED;
-                if locked && error.condition == Condition::ItemNotFound {
-                    self.unlock_from_outside(cx);
+                if error.condition == Condition::ItemNotFound {
+                    let since = *self.locked_out.get_or_insert(cx.now);
+                    let abandoned = cx.now.since(since) >= STAYS_LOCKED && !self.knocked;
+                    if self.locked || abandoned {
+                        self.knocked = true;
+                        self.unlock_from_outside(cx);
+                    }
                 }
             }
             Refusal::Final => {

@@ -49,6 +49,8 @@ pub(crate) struct Log {
     /// The last that was heard and dropped, until the archive shows it: one that lags
     /// has not come to its end before.
     dropped: Option<ArchiveId>,
+    /// Something was dropped that has no place in the archive, and a gap was told for it.
+    unplaced_lost: bool,
     pub(super) delivered: Recent<ArchiveId>,
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
@@ -132,6 +134,7 @@ impl Log {
             held_bytes: 0,
             overflowed: false,
             dropped: None,
+            unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
             delivered,
             echoes: Echoes::new(remembered, drop_repeats),
@@ -229,7 +232,7 @@ impl Log {
         self.settles_until = None;
         self.looks = 0;
         self.stop(cx);
-        self.drop_held();
+        self.drop_held(cx);
         self.overflowed = false;
     }
 
@@ -266,6 +269,9 @@ impl Log {
         }
         if self.overflowed {
             self.dropped = message.id.clone().or(self.dropped.take());
+            if message.id.is_none() {
+                self.lose_unplaced(cx);
+            }
             return;
         }
         if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
@@ -284,7 +290,7 @@ impl Log {
         self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
         if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
-            self.drop_held();
+            self.drop_held(cx);
             match self.phase {
                 // There is no archive to read it from, or no place to read on from.
                 Phase::Live if !self.archived || self.cursor.is_none() => {
@@ -517,6 +523,7 @@ impl Log {
         self.bookmarked = false;
         self.overflowed = false;
         self.dropped = None;
+        self.unplaced_lost = false;
         self.expirations = 0;
         self.settles_until = None;
         self.looks = 0;
@@ -635,10 +642,21 @@ impl Log {
         self.pager.abandon();
     }
 
-    fn drop_held(&mut self) {
+    fn drop_held(&mut self, cx: &mut Cx<'_>) {
         let last = self.held.iter().rev().find_map(|held| held.id.clone());
         self.dropped = last.or(self.dropped.take());
+        if self.held.iter().any(|held| held.id.is_none()) {
+            self.lose_unplaced(cx);
+        }
         self.held.clear();
         self.held_bytes = 0;
+    }
+
+    /// Something was dropped that the archive will not show: once until we are live again.
+    /// Where there is no archive, a gap is told for that.
+    fn lose_unplaced(&mut self, cx: &mut Cx<'_>) {
+        if self.archived && !core::mem::replace(&mut self.unplaced_lost, true) {
+            self.gap(cx, GapReason::Overflow);
+        }
     }
 }

@@ -61,6 +61,10 @@ pub(crate) struct Room {
     created: bool,
     /// We created it, and do not know that it was unlocked.
     locked: bool,
+    /// Since when it has been locked to us, as if it were not there.
+    locked_out: Option<Instant>,
+    /// We tried to unlock it from outside since then.
+    knocked: bool,
     /// We were in before: a refusal now may be our own ghost's doing.
     entered: bool,
     /// It did not exist any more when we came back; those who follow it are to know.
@@ -175,6 +179,8 @@ impl Room {
             provisional: None,
             created: false,
             locked: false,
+            locked_out: None,
+            knocked: false,
             entered: false,
             recreated: false,
             parted: None,
