@@ -22,13 +22,13 @@ pub(super) enum Worlds {
 
 /// What came of one.
 #[derive(Debug)]
-struct Outcome {
-    seed: u64,
+pub(super) struct Outcome {
+    pub(super) seed: u64,
     personality: Personality,
     /// How long it lasted, on its own clock, in microseconds.
     lasted: u64,
     tally: BTreeMap<&'static str, u64>,
-    broken: Option<Broken>,
+    pub(super) broken: Option<Broken>,
 }
 
 /// What came of all of them. It grows with what was broken, not with what was run.
@@ -73,6 +73,14 @@ pub(super) enum Broken {
 }
 
 impl Broken {
+    /// The rule, or that it is a panic, and what happened.
+    pub(super) fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Rule { violation, .. } => (violation.rule, &violation.detail),
+            Self::Panic(message) => ("panic", message),
+        }
+    }
+
     /// The rule, unless it is none.
     pub(super) const fn rule(&self) -> Option<&'static str> {
         match self {
@@ -108,8 +116,8 @@ impl Worlds {
     }
 }
 
-/// Runs them; `progress` is told how many are done, and how many of these broke a
-/// rule.
+/// Runs them; `progress` is told of each that is done, how many are, and how many of
+/// these broke a rule.
 ///
 /// After a failure no more are begun, unless they are to `keep_going`. All that come
 /// before it were begun, and are completed: the first failure is the same however many
@@ -118,7 +126,7 @@ pub(super) fn run(
     worlds: &Worlds,
     jobs: Option<u16>,
     keep_going: bool,
-    mut progress: impl FnMut(u64, usize),
+    mut progress: impl FnMut(&Outcome, u64, usize),
 ) -> Results {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.map_or(cores, usize::from);
@@ -148,8 +156,10 @@ pub(super) fn run(
         }
         drop(sender);
         for outcome in receiver {
+            let done = results.worlds + 1;
+            let broken = results.broken.len() + usize::from(outcome.broken.is_some());
+            progress(&outcome, done, broken);
             results.add(outcome);
-            progress(results.worlds, results.broken.len());
         }
     });
     results

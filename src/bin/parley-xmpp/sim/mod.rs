@@ -59,7 +59,7 @@ pub(crate) fn run(common: &Common, args: &Sim) -> Result<(), Failure> {
         summary.shrunk(plan.steps.len());
         // It breaks the same rule, but not with the same words.
         let again = Worlds::One(Box::new(plan.clone()));
-        smaller = batch::run(&again, Some(1), false, |_, _| {});
+        smaller = batch::run(&again, Some(1), false, |_, _, _| {});
         shown = smaller.broken.values().next().or(shown);
     }
     // A world that broke no rule is there again with its seed: it needs no file.
@@ -91,17 +91,30 @@ fn all(worlds: &Worlds, args: &Sim) -> Results {
     let bar = bar(worlds.count(), "worlds");
     // Where nobody sees a bar, a line from time to time.
     let mut next_line = Instant::now() + LINE_EVERY;
-    let results = batch::run(worlds, args.jobs, args.keep_going, |done, broken| {
-        bar.set_position(done);
-        if broken > 0 {
-            bar.set_message(format!(", {broken} broke a rule"));
-        }
-        if bar.is_hidden() && Instant::now() >= next_line {
-            next_line = Instant::now() + LINE_EVERY;
-            let all = worlds.count();
-            crate::say(&format!("{done} of {all} worlds, {broken} broke a rule"));
-        }
-    });
+    let results = batch::run(
+        worlds,
+        args.jobs,
+        args.keep_going,
+        |outcome, done, broken| {
+            bar.set_position(done);
+            // Who lets hours of worlds run wants to look at the first that broke meanwhile.
+            if args.keep_going
+                && let Some(found) = &outcome.broken
+            {
+                let (rule, detail) = found.words();
+                let line = format!("seed {}: {rule}: {}", outcome.seed, Line(detail));
+                bar.suspend(|| crate::say(&line));
+            }
+            if broken > 0 {
+                bar.set_message(format!(", {broken} broke a rule"));
+            }
+            if bar.is_hidden() && Instant::now() >= next_line {
+                next_line = Instant::now() + LINE_EVERY;
+                let all = worlds.count();
+                crate::say(&format!("{done} of {all} worlds, {broken} broke a rule"));
+            }
+        },
+    );
     bar.finish_and_clear();
     results
 }

@@ -124,11 +124,11 @@ impl Summary {
     pub(super) fn all_broken(&mut self, results: &Results) {
         let mut by_rule = BTreeMap::<_, Vec<(u64, String)>>::new();
         for (seed, broken) in &results.broken {
-            let (rule, detail) = match broken {
-                Broken::Rule { violation, .. } => (violation.rule, violation.detail.clone()),
-                Broken::Panic(message) => ("panic", message.clone()),
-            };
-            by_rule.entry(rule).or_default().push((*seed, detail));
+            let (rule, detail) = broken.words();
+            by_rule
+                .entry(rule)
+                .or_default()
+                .push((*seed, detail.to_owned()));
         }
         let mut members = serde_json::Map::new();
         let mut counts = Vec::new();
