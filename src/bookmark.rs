@@ -383,6 +383,31 @@ mod tests {
         assert_eq!(shown(&bookmark), "m|n");
     }
 
+    /// However it learns where the reader goes on: what was given before the gap is named
+    /// no more, and so moves the place back over it neither when there are too many names.
+    #[test]
+    fn what_was_given_before_a_gap_moves_no_place_back_over_it() {
+        let gap = Entry::Gap {
+            after: Some(after("b")),
+            reason: GapReason::CursorExpired,
+        };
+        let caught_up = Entry::CaughtUp {
+            at: Some(after("m")),
+        };
+        let confirmed = Entry::Confirmed { at: after("m") };
+        for goes_on in [said("m"), caught_up, confirmed] {
+            let mut bookmark = Bookmark::at(after("a"));
+            bookmark.take(&said("b"));
+            bookmark.take(&gap);
+            bookmark.take(&goes_on);
+            bookmark.take(&said("n"));
+            bookmark.take(&said("o"));
+            assert_eq!(shown(&bookmark), "m|n o", "{goes_on:?}");
+            bookmark.shrink(1);
+            assert_eq!(shown(&bookmark), "n|o", "{goes_on:?}");
+        }
+    }
+
     #[test]
     fn too_many_move_the_place_forward_and_never_back() {
         let mut bookmark = Bookmark::at(Cursor::Beginning);

@@ -1,20 +1,21 @@
 //! A subscription: the room's archive and its live messages as one sequence.
 //!
 //! At each (re)entry into the room live messages are held back while the archive
-//! is read from the cursor to its end, if it still shows what the cursor names (see
-//! [`mam`]), else after a gap from what it shows; then what was held and not read is given
-//! out, and the rest follows live. What does not fit is dropped and read from the
-//! archive instead, since the archive is the truth. A subscription delivers only
-//! as many messages as its reader granted.
+//! is read ([`catchup`]) from the cursor to its end, if it still shows what the cursor
+//! names (see [`mam`](crate::mam)), else after a gap from what it shows; then what was held
+//! and not read is given out, and the rest follows live. What does not fit is dropped and
+//! read from the archive instead, since the archive is the truth. A subscription delivers
+//! only as many messages as its reader granted.
 //!
 //! Archives may lag behind what their rooms say: the end of the archive counts as
 //! reached only once it shows the first message that was held back, or after a while
 //! ([`settle`](crate::Timing::settle)). What shows up later still is found by
 //! [`audit`](super::audit).
 
+mod catchup;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use core::time::Duration;
 
 use super::audit::Audit;
 use super::echo::Echoes;
@@ -22,13 +23,11 @@ use super::reading::ids_are_places;
 use super::recent::Recent;
 use crate::bookmark::Bookmark;
 use crate::command::Start;
-use crate::cx::{Cx, Purpose};
-use crate::error::ErrorType;
-use crate::event::{Entry, Event, GapReason, Message, RequestError, RoomInfo};
-use crate::ids::{ArchiveId, Cursor, Label, SubscriptionId};
-use crate::mam::{self, Direction, Fin, Pager};
+use crate::cx::Cx;
+use crate::event::{Entry, Event, GapReason, Message, RoomInfo};
+use crate::ids::{ArchiveId, Cursor, SubscriptionId};
+use crate::mam::{Direction, Pager};
 use crate::planted::{Bug, planted};
-use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
 
 #[derive(Debug)]
@@ -91,17 +90,6 @@ enum Phase {
     /// At the end of the archive.
     Live,
 }
-
-/// How often the archive may not know the cursor, before the end is reached: once
-/// is retention, again and again is an archive that forgets what it says.
-const EXPIRATIONS: u32 = 2;
-
-/// How long to wait before a lagging archive is looked at again; twice as long each
-/// time, up to eight times.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// How often in a row reading the archive may fail before a gap is declared.
-const FAILURES: u32 = 5;
 
 impl Log {
     pub(crate) fn new(
@@ -186,17 +174,6 @@ impl Log {
         self.begin(cx, at);
     }
 
-    /// Begins to read the archive from where the reader stands.
-    fn begin(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.cursor.is_none() {
-            self.phase = Phase::Anchoring;
-            self.pager = Pager::new(Direction::Backward, None, 1);
-            self.request(cx, at, 1);
-        } else {
-            self.begin_at_cursor(cx, at);
-        }
-    }
-
     /// How many bytes it holds.
     pub(crate) fn held(&self) -> usize {
         [
@@ -209,13 +186,6 @@ impl Log {
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
-    }
-
-    fn begin_at_cursor(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if let Some(cursor) = &self.cursor {
-            self.audit.begins(cursor);
-        }
-        self.restart(cx, at);
     }
 
     /// Whether it waits for us to be in the room.
@@ -310,110 +280,6 @@ impl Log {
         [&mut self.pager, &mut self.audit.pager]
     }
 
-    /// The page asked for was answered.
-    pub(crate) fn page(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: &str,
-        serial: u64,
-        answer: Result<Fin<'_>, RequestError>,
-    ) {
-        if self.audit.is_asked(serial) {
-            return self.audit_page(cx, at, answer);
-        }
-        // A late answer to an older question says nothing about this page.
-        if self.asked != Some(serial) {
-            return;
-        }
-        self.asked = None;
-        let page = match self.pager.close(answer) {
-            Ok(page) => page,
-            Err(error) => return self.failed(cx, at, error),
-        };
-        let anchoring = matches!(self.phase, Phase::Anchoring | Phase::Placing);
-        if page.doubtful && anchoring {
-            return self.request(cx, at, 1);
-        }
-        if page.doubtful {
-            return self.ask(cx, at);
-        }
-        if let Some(first) = self.said_before(page.newest.as_ref()) {
-            // The archive shows already what was said since we came in and is held
-            // back: "now" lies before that, and so does the place to stand on.
-            self.phase = Phase::Placing;
-            self.pager = Pager::new(Direction::Backward, Some(first), 1);
-            return self.request(cx, at, 1);
-        }
-        if anchoring {
-            if self.overflowed {
-                // What was dropped before the archive looked lies before the
-                // anchor, from a place that nobody knows; the rest is read yet.
-                self.gap(cx, GapReason::Overflow);
-            }
-            let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
-            self.audit.anchor(&now);
-            self.audit.begins(&now);
-            self.cursor = Some(now);
-            if self.held.is_empty() {
-                return self.arrive(cx, at);
-            }
-            // What is held back may not be all that was said after it.
-            return self.restart(cx, at);
-        }
-        if page.complete || page.newest.is_some() {
-            self.failures = 0;
-        }
-        let complete = page.complete
-            || planted(Bug::ShortPageIsLast)
-                && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
-        for message in page.late {
-            self.deliver_late(cx, Box::new(message));
-        }
-        let behind = self.behind(&page.messages);
-        for (at, message) in page.messages.into_iter().enumerate() {
-            if at < behind {
-                self.deliver_late(cx, Box::new(message));
-            } else {
-                self.deliver(cx, Box::new(message));
-            }
-        }
-        for (_, id) in page.removed {
-            // Whoever heard it before it was removed is not to be told any more: its
-            // place is passed.
-            self.delivered.insert(id);
-        }
-        if let Some(newest) = page.newest {
-            self.cursor = Some(Cursor::After(newest));
-        }
-        if complete {
-            self.arrive(cx, at);
-        } else {
-            self.ask(cx, at);
-        }
-    }
-
-    /// How many messages of a page lie before one that an earlier reader was given.
-    fn behind(&self, page: &[Message]) -> usize {
-        let known = |message: &Message| {
-            let id = message.id.as_ref();
-            id.is_some_and(|id| self.delivered.contains(id))
-        };
-        let last = page.iter().rposition(known);
-        last.filter(|_| self.bookmarked).unwrap_or(0)
-    }
-
-    /// The first message that is held back, if the `newest` of the archive is one of
-    /// those and no place was asked for yet.
-    fn said_before(&self, newest: Option<&ArchiveId>) -> Option<ArchiveId> {
-        let newest = newest.filter(|_| self.phase == Phase::Anchoring)?;
-        let is_held = self
-            .held
-            .iter()
-            .any(|held| held.id.as_ref() == Some(newest));
-        let first = self.held.iter().find_map(|held| held.id.clone());
-        first.filter(|_| is_held)
-    }
-
     /// A timer of its own went off.
     pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, at: &str, why: Timer) {
         match (why, self.phase) {
@@ -422,100 +288,6 @@ impl Log {
             (Timer::LogAudit, Phase::Live) => self.begin_audit(cx, at),
             _ => {}
         }
-    }
-
-    /// Begins to read the archive after the cursor.
-    fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
-        let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
-        self.audit.anchor(&cursor);
-        // What was dropped so far lies before the answer to what is asked now.
-        self.overflowed = false;
-        self.pager = self.pager_after(&cursor, cx.limits.page);
-        self.ask(cx, at);
-    }
-
-    /// A pager over what lies after a cursor, with what is known to lie before it.
-    pub(super) fn pager_after(&self, cursor: &Cursor, page: u32) -> Pager {
-        let hint = match cursor {
-            Cursor::Beginning => None,
-            Cursor::After(id) => self
-                .pager
-                .before(id)
-                .or_else(|| self.audit.pager.before(id))
-                .or_else(|| self.delivered.before(id).cloned().map(Cursor::After)),
-        };
-        Pager::after(cursor, hint, page)
-    }
-
-    /// Asks for the next page, of no more than the reader can take.
-    fn ask(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.credit == 0 {
-            self.phase = Phase::Starved;
-            return;
-        }
-        self.phase = Phase::Paging;
-        self.request(cx, at, self.credit);
-    }
-
-    fn request(&mut self, cx: &mut Cx<'_>, at: &str, wanted: u32) {
-        let query_id = cx.ids.token(Label::QueryId);
-        let (page, max) = self.pager.open(query_id.clone(), wanted);
-        let purpose = Purpose::LogPage(self.id);
-        self.asked = Some(cx.request(Kind::Set, Some(at), purpose, |w| {
-            mam::write_query(w, &query_id, &page, max);
-        }));
-    }
-
-    /// The end of the archive is reached.
-    fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.overflowed {
-            return self.restart(cx, at);
-        }
-        if !self.is_settled() {
-            let until = cx.now.plus(cx.timing.settle);
-            let until = *self.settles_until.get_or_insert(until);
-            if cx.now < until {
-                return self.settle(cx, until);
-            }
-            self.gap(cx, GapReason::Unsettled);
-        }
-        let place = self.cursor.clone();
-        self.go_live(cx, place);
-    }
-
-    /// Whether the archive shows what was dropped, and any of what is held back: then it
-    /// shows all that was said before, and what it does not show of that is no longer
-    /// there.
-    fn is_settled(&self) -> bool {
-        let dropped = self.dropped.as_ref();
-        if dropped.is_some_and(|id| !self.delivered.contains(id)) {
-            return false;
-        }
-        let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
-        ids.next().is_none_or(|first| {
-            self.delivered.contains(first) || ids.any(|id| self.delivered.contains(id))
-        })
-    }
-
-    /// Whether to look again for what the archive does not show: the cursor may name what
-    /// the room said just now, and the archive lag. Places further back are looked for
-    /// twice, for one answer may be wrong.
-    fn may_show_yet(&mut self, cx: &Cx<'_>) -> bool {
-        let until = cx.now.plus(cx.timing.settle);
-        let until = *self.settles_until.get_or_insert(until);
-        if self.expirations == 0 {
-            cx.now < until
-        } else {
-            self.looks == 0
-        }
-    }
-
-    /// Waits for an archive that lags, ever longer.
-    fn settle(&mut self, cx: &mut Cx<'_>, until: Instant) {
-        self.phase = Phase::Settling;
-        let pause = LOOK.saturating_mul(1 << self.looks.min(3));
-        self.looks = self.looks.saturating_add(1);
-        cx.arm(Timer::LogSettle, self.id.0, pause.min(until.since(cx.now)));
     }
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
@@ -532,51 +304,6 @@ impl Log {
         if self.archived {
             self.plan_audits(cx);
         }
-    }
-
-    fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
-        self.stop(cx);
-        let expired = self.phase == Phase::Paging
-            && matches!(self.cursor, Some(Cursor::After(_)))
-            && error.is_expired();
-        if expired && self.may_show_yet(cx) {
-            let until = self.settles_until.unwrap_or(cx.now);
-            return self.settle(cx, until.max(cx.now.plus(LOOK)));
-        }
-        if expired && self.expirations < EXPIRATIONS {
-            self.expirations = self.expirations.saturating_add(1);
-            self.settles_until = None;
-            self.looks = 0;
-            self.gap(cx, GapReason::CursorExpired);
-            self.audit.displaced();
-            // An archive that lost its end still knows what came before it; one that
-            // lets go of what is old does not.
-            let older = self
-                .delivered
-                .oldest()
-                .filter(|_| self.expirations < EXPIRATIONS);
-            let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
-            self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
-                Cursor::Beginning
-            } else {
-                older
-            });
-            return self.begin_at_cursor(cx, at);
-        }
-        self.failures = self.failures.saturating_add(1);
-        let for_good = error.is_expired()
-            || matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
-        if for_good || self.failures >= FAILURES {
-            self.gap(cx, GapReason::ArchiveFailed(error));
-            let place = self.cursor.clone();
-            return self.go_live(cx, place);
-        }
-        self.phase = Phase::Pausing;
-        let pause = cx
-            .timing
-            .backoff_min
-            .saturating_mul(1 << self.failures.min(6));
-        cx.arm(Timer::LogRetry, self.id.0, pause);
     }
 
     /// Gives out what was held back, as far as the reader can take it.
@@ -634,12 +361,6 @@ impl Log {
             subscription: self.id,
             entry,
         });
-    }
-
-    /// Gives up the page being received.
-    fn stop(&mut self, cx: &mut Cx<'_>) {
-        cx.forget(self.asked.take());
-        self.pager.abandon();
     }
 
     fn drop_held(&mut self, cx: &mut Cx<'_>) {

@@ -169,3 +169,37 @@ fn the_place_to_look_from_is_asked_for_once_and_holds_up_nothing() {
     peer.join(ROOM_FEATURES);
     assert_eq!(peer.heard(), "");
 }
+
+/// An archive that says of its emptiness that it may change is not asked again at once:
+/// each answer would be the same, and each question follow the one before without a pause.
+#[test]
+fn an_empty_archive_that_may_still_change_is_not_asked_for_its_end_without_pause() {
+    let unstable = |peer: &mut Peer, written: &str| {
+        let questions = queries(written);
+        let [question] = questions[..] else {
+            panic!("not one question: {written}");
+        };
+        assert!(question.contains("<max>1</max><before/>"), "{question}");
+        let end = fin(attribute(question, "id"), true, &[]);
+        peer.say(&end.replace(" complete=", " stable='false' complete="));
+    };
+    let mut peer = Peer::online(config());
+    let join = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
+    let room = peer.engine.join(peer.now, join).unwrap();
+    let written = peer.heard();
+    unstable(&mut peer, &written);
+    assert_eq!(peer.heard(), "", "no question without a pause");
+    // Once more when we are in, and then no more.
+    let_in(&mut peer, &written, ROOM_FEATURES);
+    assert!(peer.events().iter().any(joined));
+    let again = peer.heard();
+    unstable(&mut peer, &again);
+    assert_eq!(peer.heard(), "", "no question without a pause");
+    // What is heard tells where it ends: a post in doubt is looked for behind that.
+    peer.say(&peer::message("bob", "a7", "hello"));
+    let (_, sent) = post(&mut peer, room, "hi");
+    assert!(sent.starts_with("<message "), "{sent}");
+    break_and_heal(&mut peer);
+    let query = asked(&mut peer);
+    assert!(query.contains("<after>a7</after>"), "{query}");
+}

@@ -176,6 +176,59 @@ fn what_was_dropped_before_the_place_of_now_was_known_is_a_gap() {
     assert!(matches!(told[1], Entry::CaughtUp { at: Some(_) }));
 }
 
+/// A message that the room does not vouch for a place of.
+fn unplaced(body: &str) -> String {
+    format!(
+        "<message from='{ROOM}/bob' type='groupchat' id='m-{body}'><body>{body}</body></message>"
+    )
+}
+
+fn overflows(told: &[Entry]) -> usize {
+    let overflow = |entry: &&Entry| {
+        let reason = GapReason::Overflow;
+        matches!(entry, Entry::Gap { reason: why, .. } if *why == reason)
+    };
+    told.iter().filter(overflow).count()
+}
+
+/// A room may fail to archive what it says: that bears no archive id, and is lost to who
+/// has no space for it. What has one is read from the archive, and no gap.
+#[test]
+fn what_overflows_and_has_no_place_in_the_archive_is_a_gap() {
+    // Where among those that overflow the one without a place is: among what was held
+    // back, or after that was dropped; or nowhere.
+    for (unplaced_at, gaps) in [(&[1][..], 1), (&[4], 1), (&[0, 1, 4, 5], 1), (&[][..], 0)] {
+        let mut config = config();
+        config.limits.held_messages = 2;
+        let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
+        let start = Start::Cursor(Cursor::parse("a0").unwrap());
+        peer.engine.subscribe(peer.now, room, start, 1000).unwrap();
+        let asked = query(&mut peer);
+        let mut placed = Vec::new();
+        for n in 0..6 {
+            if unplaced_at.contains(&n) {
+                peer.say(&unplaced(&format!("lost{n}")));
+            } else {
+                placed.push(format!("a{}", n + 1));
+                peer.say(&message("bob", &format!("a{}", n + 1), "kept"));
+            }
+        }
+        let mut told = entries(peer.events());
+        assert_eq!(overflows(&told), gaps, "{unplaced_at:?}: {told:?}");
+        // The archive has the others, each of which is told.
+        nothing(&mut peer, &asked);
+        let again = query(&mut peer);
+        for id in &placed {
+            peer.say(&archived(query_id(&again), id, "kept"));
+        }
+        let ids: Vec<_> = placed.iter().map(String::as_str).collect();
+        peer.say(&fin(iq(&again), true, &ids));
+        told.extend(entries(peer.events()));
+        assert_eq!(bodies(&told).len(), placed.len(), "{told:?}");
+        assert_eq!(overflows(&told), gaps, "{unplaced_at:?}: {told:?}");
+    }
+}
+
 #[test]
 fn a_room_that_cannot_say_now_what_it_can_do_still_can_what_it_could() {
     let (mut peer, _) = caught_up();

@@ -399,6 +399,74 @@ fn m06_a_room_made_at_the_first_join_was_not_lost() {
     }
 }
 
+// ---- a room that stays locked ----------------------------------------------
+
+/// The requests to unlock the room, in what was written.
+fn unlocks(written: &str) -> usize {
+    let requests = requests(written).into_iter();
+    let submits = requests.filter(|r| r.contains("muc#owner") && r.contains("type='submit'"));
+    submits.count()
+}
+
+/// The room is locked to us, as if it were not there (XEP-0045 v1.35.5, section 10.1.2),
+/// for that long; after how long each request to unlock it went out.
+fn locked_out(peer: &mut Peer, time: Duration) -> Vec<Duration> {
+    let since = peer.now;
+    let mut unlocked = Vec::new();
+    while peer.now.since(since) < time {
+        let sent = peer.heard();
+        if !joins(&sent).is_empty() {
+            refuse(peer, &sent, "item-not-found", "cancel");
+        }
+        for _ in 0..unlocks(&(sent + &peer.heard())) {
+            unlocked.push(peer.now.since(since));
+        }
+        let deadline = peer.engine.wants().deadline.expect("another attempt");
+        peer.now = peer.now.max(deadline.at);
+        peer.engine.handle_timeout(peer.now);
+    }
+    unlocked
+}
+
+/// Whoever created it may be filling in its form, also under our account: that is not
+/// ended for them within a second, and for a lost creator tried once.
+#[test]
+fn a_room_that_stays_locked_is_unlocked_from_outside_after_a_while_and_once() {
+    let mut patient = config();
+    patient.timing.join = secs(90);
+    let mut peer = Peer::online(patient);
+    peer.heard();
+    peer.engine.join(peer.now, ada()).unwrap();
+    let unlocked = locked_out(&mut peer, secs(60));
+    let [at] = unlocked[..] else {
+        panic!("once: {unlocked:?}");
+    };
+    assert!((secs(15)..=secs(45)).contains(&at), "{at:?}");
+    // It was: we come in.
+    until_join(&mut peer);
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.events();
+    // Locked again, later, it is given as long once more.
+    peer.say(&out("<status code='332'/>"));
+    let unlocked = locked_out(&mut peer, secs(60));
+    assert_eq!(unlocked.len(), 1, "{unlocked:?}");
+    assert!(unlocked[0] >= secs(15), "{unlocked:?}");
+}
+
+/// Whoever is filling in its form is done in time: nobody does it for them.
+#[test]
+fn a_room_that_is_locked_for_a_moment_is_left_to_its_creator() {
+    let mut peer = Peer::online(config());
+    peer.heard();
+    peer.engine.join(peer.now, ada()).unwrap();
+    assert_eq!(locked_out(&mut peer, secs(12)), []);
+    let sent = until_join(&mut peer);
+    assert_eq!(unlocks(&sent), 0, "{sent}");
+    peer.kept = sent;
+    peer.let_in("ada", ROOM_FEATURES);
+    assert!(matches!(room_events(&mut peer)[..], [RoomEvent::Joined(_)]));
+}
+
 // ---- nicks that are taken --------------------------------------------------
 
 /// psi-im/psi#396, jitsi/lib-jitsi-meet#162, jitsi/jicoco#158: our own ghost has the nick, and the
