@@ -137,14 +137,15 @@ impl Bookmark {
 
     /// All up to `at` is done with.
     fn stand(&mut self, at: Cursor) {
-        if core::mem::take(&mut self.lost) {
-            // What was given before the gap lies before it, wherever that was.
-            self.beyond.clear();
-        }
-        if let Cursor::After(id) = &at
-            && let Some(reached) = self.beyond.iter().position(|beyond| beyond.id == *id)
-        {
-            self.beyond.drain(..=reached);
+        let lost = core::mem::take(&mut self.lost);
+        if let Cursor::After(id) = &at {
+            match self.beyond.iter().position(|beyond| beyond.id == *id) {
+                // What was given after it lies after it, gap or not.
+                Some(reached) => drop(self.beyond.drain(..=reached)),
+                // What was given before the gap lies before it, wherever that was.
+                None if lost => self.beyond.clear(),
+                None => {}
+            }
         }
         self.cursor = Some(at);
     }
@@ -327,6 +328,23 @@ mod tests {
         let beyond: Vec<_> = bookmark.beyond().map(ArchiveId::as_str).collect();
         let cursor = bookmark.cursor().map_or("nowhere", Cursor::as_str);
         alloc::format!("{cursor}|{}", beyond.join(" "))
+    }
+
+    #[test]
+    fn what_was_given_behind_the_place_after_a_gap_stays_given() {
+        let mut bookmark = Bookmark::at(after("4"));
+        for id in ["5", "6", "7"] {
+            bookmark.take(&said(id));
+        }
+        bookmark.take(&Entry::Gap {
+            after: Some(after("4")),
+            reason: GapReason::CursorExpired,
+        });
+        // The archive went on from a place that we had been given already.
+        bookmark.take(&Entry::CaughtUp {
+            at: Some(after("5")),
+        });
+        assert_eq!(shown(&bookmark), "5|6 7");
     }
 
     #[test]

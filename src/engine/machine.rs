@@ -320,7 +320,7 @@ impl Machine {
             Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
                 self.room_timer(key);
             }
-            Timer::Parting => self.parted(key.owner),
+            Timer::Parting => self.parting_expired(key.owner),
             Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
             Timer::Session => self.end_lost_session(),

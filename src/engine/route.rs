@@ -126,14 +126,19 @@ impl Machine {
         });
         if gone {
             let serial = *serial;
-            self.parted(serial);
+            self.parted(serial, true);
         }
         true
     }
 
+    /// A room that we left takes too long to say that it is done with us.
+    pub(super) fn parting_expired(&mut self, serial: u64) {
+        self.parted(serial, false);
+    }
+
     /// A room that we left is done with us, or takes too long to say so: who
     /// joined it anew may go in.
-    pub(super) fn parted(&mut self, serial: u64) {
+    fn parted(&mut self, serial: u64, answered: bool) {
         self.core.cx().disarm(Timer::Parting, serial);
         let address = self
             .partings
@@ -149,6 +154,9 @@ impl Machine {
             && matches!(self.link, Link::Online)
         {
             entry.room.enter(&mut self.core.cx());
+            if !answered {
+                entry.room.still_parting(&self.core.cx());
+            }
         }
     }
 

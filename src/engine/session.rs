@@ -100,6 +100,7 @@ impl Machine {
         // What was asked for while there was no stream, after what was before.
         let mut inside = Vec::new();
         for (id, entry) in &mut self.rooms {
+            entry.room.resumed(&self.core.cx());
             if entry.room.is_in() {
                 inside.push(*id);
             } else if !self.partings.contains_key(entry.room.jid().as_str()) {

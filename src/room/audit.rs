@@ -261,7 +261,11 @@ impl Log {
                 self.audit.passed |= self.stands_on(&id);
             }
             if !self.compare(cx, Box::new(message)) {
-                cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+                if self.audit.passed {
+                    self.starve();
+                } else {
+                    cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+                }
                 return;
             }
         }

@@ -53,6 +53,20 @@ impl Room {
         known
     }
 
+    /// The room was left before, under another handle, and has not said so: when it does,
+    /// that is not about us.
+    pub(crate) fn still_parting(&mut self, cx: &Cx<'_>) {
+        self.parted = Some(cx.now);
+    }
+
+    /// The stream was resumed: what the room was asked while nothing came through, it
+    /// answers from now on.
+    pub(crate) fn resumed(&mut self, cx: &Cx<'_>) {
+        if self.parted.is_some() {
+            self.parted = Some(cx.now);
+        }
+    }
+
     /// The session ended, no stanza from the number `doubtful` on having been
     /// handled; `retry` says whether there will be another.
     pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64, retry: Retry) {

@@ -232,6 +232,14 @@ impl Log {
         self.phase == Phase::Live && self.held.is_empty()
     }
 
+    /// The archive shows more than the reader can take: what comes live lies behind that,
+    /// and has to wait until it was read.
+    pub(super) fn starve(&mut self) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Starved;
+        }
+    }
+
     /// The room said something.
     pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, message: &Message) {
         if self.phase == Phase::Away {

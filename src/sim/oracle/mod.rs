@@ -246,7 +246,7 @@ impl Oracle {
             }
             Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
             Fault::Server(Operation::Unsettle { lasts, .. }) => {
-                self.truth.unsettled_until = self.found.now.plus(*lasts);
+                self.truth.unsettled(self.found.now.plus(*lasts));
             }
             _ => {}
         }

@@ -19,7 +19,7 @@ pub(super) struct Truth {
     /// Archives fail to take messages.
     pub(super) archiving_fails: bool,
     /// Until when what is said shows up in archives out of its order.
-    pub(super) unsettled_until: Instant,
+    unsettled_until: Instant,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -118,6 +118,16 @@ impl Truth {
     pub(super) fn tampered(&mut self) {
         self.unsettled_until = Instant::from_micros(u64::MAX);
         for item in self.rooms.iter_mut().flat_map(|room| &mut room.items) {
+            item.unsettled = true;
+        }
+    }
+
+    /// What is said until then shows up in archives in any order, and so does what was said
+    /// before and is not shown yet.
+    pub(super) fn unsettled(&mut self, until: Instant) {
+        self.unsettled_until = until;
+        let items = self.rooms.iter_mut().flat_map(|room| &mut room.items);
+        for item in items.filter(|item| item.shown.is_none()) {
             item.unsettled = true;
         }
     }
