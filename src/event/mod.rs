@@ -484,6 +484,8 @@ pub enum GapReason {
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
     /// The archive did not show in time what the room said: what was said before
-    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all.
+    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all. Or it
+    /// let go of the place from which it was to be looked through for what it was late to
+    /// show.
     Unsettled,
 }
