@@ -20,7 +20,6 @@ use super::turns::{Before, HandedOver, Turn};
 use super::{Out, lock};
 use crate::connect;
 use crate::doubts::Memory;
-use crate::problem::Problem;
 use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
 
 /// The password is all that resolving the settings can miss.
@@ -297,6 +296,7 @@ async fn live(mut slot: Slot) -> Result<Arc<Live>, Error> {
 mod tests {
     use super::*;
     use core::pin::pin;
+    use core::task::Poll;
 
     #[tokio::test]
     async fn posts_that_come_to_nothing_let_none_overtake() {
