@@ -41,6 +41,11 @@ const GHOSTS: u32 = 12;
 /// its form has that long, if the account is the same: programs take no time for it.
 const STAYS_LOCKED: Duration = Duration::from_secs(15);
 
+/// The highest ceiling of the pauses before a room that is locked to us is tried again, for
+/// twice as long as it takes until its creator is taken for lost: a first join waits no
+/// longer than that, and has to see that the room was unlocked.
+const LOCKED: Duration = Duration::from_secs(4);
+
 /// The first ceiling of the pauses before a room that never let us in is tried
 /// again: somebody else is unlocking it.
 const COLD: Duration = Duration::from_millis(100);
@@ -173,6 +178,8 @@ impl Room {
                         self.knocked = true;
                         self.unlock_from_outside(cx);
                     }
+                } else {
+                    self.locked_out = None;
                 }
             }
             Refusal::Final => {
@@ -228,9 +235,12 @@ impl Room {
         } else {
             COLD
         };
-        let ceiling = least
-            .saturating_mul(1 << self.failures.min(16))
-            .min(cx.timing.backoff_max);
+        let is_locked = |since: Instant| cx.now.since(since) < STAYS_LOCKED.saturating_mul(2);
+        let most = match self.locked_out {
+            Some(since) if is_locked(since) => LOCKED.min(cx.timing.backoff_max),
+            _ => cx.timing.backoff_max,
+        };
+        let ceiling = least.saturating_mul(1 << self.failures.min(16)).min(most);
         cx.ids.jitter(ceiling).max(SHORTEST)
     }
 

@@ -1,9 +1,11 @@
 //! What happens in a world, as whoever watches it is told.
 
-use crate::sim::plan::Fault;
+use core::time::Duration;
+
+use crate::sim::plan::{Fault, Mishap};
 use crate::sim::server::Note;
 use crate::{
-    Event, Fetch, Instant, JoinRoom, Post, PostId, QueryId, RoomId, Start, SubscriptionId,
+    Event, Fetch, Instant, JoinRoom, Post, PostId, QueryId, RoomId, Start, SubscriptionId, Timer,
 };
 
 /// A host of the world: an engine, and the bot that uses it. Counts from zero.
@@ -141,6 +143,25 @@ pub enum Happening<'a> {
     Noted(&'a Note),
     /// A fault of the plan takes effect.
     Fault(&'a Fault),
+    /// A step of a host that a [`Fault::Mishap`] waited for: it goes wrong now.
+    Mishap {
+        /// Which host.
+        host: HostId,
+        /// What befalls it.
+        what: Mishap,
+    },
+    /// A timer that a [`Fault::Skew`] or [`Fault::Early`] waited for: an engine is told of
+    /// the time after it was due, or before.
+    Untimely {
+        /// Which host.
+        host: HostId,
+        /// Which timer.
+        timer: Timer,
+        /// Before it is due, not after.
+        early: bool,
+        /// How long before or after.
+        by: Duration,
+    },
     /// From now on there are no more faults: the network is clean, the server is up.
     Healed,
     /// A watcher found a rule broken.

@@ -77,7 +77,11 @@ pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Repo
             world.run_until(plan.heal_at);
             world.heal();
         }
-        world.run_until(step.at);
+        // What goes wrong from the first instant on befalls the first connection too.
+        let at_once = matches!(step.what, What::Fault(_)) && step.at == world.now();
+        if !at_once {
+            world.run_until(step.at);
+        }
         match &step.what {
             What::Order(host, order) => world.order(*host, order),
             What::Fault(fault) if !healed => world.fault(fault),

@@ -214,6 +214,7 @@ impl Oracle {
                 archive_id: None, ..
             } => found.count("not archived"),
             Note::Unstable { .. } => found.count("page may change"),
+            Note::Tampered { stanzas, .. } => self.truth.tampered(stanzas),
             Note::Garbled { .. } => found.count("page garbled"),
             Note::Forged { .. } => found.count("lied to"),
             Note::FalseProof { account, .. } => {
@@ -240,10 +241,6 @@ impl Oracle {
                 | Operation::DropResult { .. }
                 | Operation::Garble { .. },
             ) => self.truth.reliable = false,
-            Fault::Server(Operation::Tamper { .. }) => {
-                self.truth.reliable = false;
-                self.truth.tampered();
-            }
             Fault::Server(Operation::FailArchiving { .. }) => self.truth.archiving_fails = true,
             Fault::Server(Operation::Unsettle { lasts, .. }) => {
                 self.truth.unsettled(self.found.now.plus(*lasts));

@@ -113,12 +113,16 @@ impl Truth {
         index
     }
 
-    /// What is said comes in any order from now on, or does not come: all that was said may
-    /// be late, if it comes.
-    pub(super) fn tampered(&mut self) {
-        self.unsettled_until = Instant::from_micros(u64::MAX);
+    /// These stanzas came twice, not at all or out of their turn: what they carry may be
+    /// late, if it comes.
+    pub(super) fn tampered(&mut self, stanzas: &[String]) {
         for item in self.rooms.iter_mut().flat_map(|room| &mut room.items) {
-            item.unsettled = true;
+            let carries = |stanza: &String| {
+                let ids = [&item.id, &item.origin_id];
+                let mut ids = ids.into_iter().flatten();
+                ids.any(|id| stanza.contains(id.as_str()))
+            };
+            item.unsettled |= stanzas.iter().any(carries);
         }
     }
 

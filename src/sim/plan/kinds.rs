@@ -133,7 +133,7 @@ kinds! {
     Forge = "forge",
     /// A stanza of the server is doubled, dropped, or sent out of its turn.
     Tamper = "tamper",
-    /// A timer goes off late.
+    /// A timer goes off late, or is asked for early.
     Skew = "skew",
     /// What a host kept is copied. Part of a restore, not drawn by itself.
     Backup = "backup",
@@ -179,7 +179,8 @@ impl Fault {
             Self::SmallWrites { .. } => FaultKind::SmallWrites,
             Self::Leap { .. } => FaultKind::Leap,
             Self::Restart { .. } => FaultKind::Restart,
-            Self::Skew { .. } => FaultKind::Skew,
+            Self::Skew { .. } | Self::Early { .. } => FaultKind::Skew,
+            Self::Mishap { what, .. } => what.kind(),
             Self::Backup { .. } => FaultKind::Backup,
             Self::Restore { .. } => FaultKind::Restore,
             Self::Server(operation) => kind_of(operation),

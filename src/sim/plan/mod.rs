@@ -12,6 +12,7 @@
 
 mod draw;
 mod kinds;
+mod mishap;
 mod names;
 mod text;
 mod trouble;
@@ -30,6 +31,8 @@ pub use draw::Profile;
 use kinds::LAG;
 pub(in crate::sim) use kinds::passes;
 pub use kinds::{FaultKind, FaultKinds};
+pub(in crate::sim) use mishap::Effect;
+pub use mishap::Mishap;
 pub use text::PlanError;
 
 /// A run, decided in advance.
@@ -234,6 +237,25 @@ pub enum Fault {
         after: u32,
         /// How late.
         by: Duration,
+    },
+    /// The host calls [`handle_timeout`](crate::Engine::handle_timeout) before a timer is
+    /// due, which may change nothing.
+    Early {
+        /// Which.
+        host: HostId,
+        /// So many timers are armed before it.
+        after: u32,
+        /// How early; as soon as it is armed, if that is later.
+        by: Duration,
+    },
+    /// One step of the host goes wrong.
+    Mishap {
+        /// Which.
+        host: HostId,
+        /// So many steps of its kind go well before it.
+        after: u32,
+        /// What befalls it.
+        what: Mishap,
     },
     /// What the host keeps is copied, for [`Fault::Restore`].
     Backup {

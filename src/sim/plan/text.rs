@@ -20,10 +20,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use super::names::{GARBLINGS, LIES, REMOVALS, TAMPERINGS};
 use super::words::{Words, Wrong, wrong};
-use super::{Fault, Habits, Order, Plan, Step, Weather, What};
+use super::{Fault, Habits, Mishap, Order, Plan, Step, Weather, What};
 use crate::sim::happening::{Ending, HostId};
 use crate::sim::server::{Operation, Personality};
 use crate::{Instant, SaslCondition, StreamCondition};
@@ -190,6 +191,8 @@ impl Fault {
             | Self::Leap { host, .. }
             | Self::Restart { host, .. }
             | Self::Skew { host, .. }
+            | Self::Early { host, .. }
+            | Self::Mishap { host, .. }
             | Self::Backup { host }
             | Self::Restore { host, .. } => Some(*host),
             Self::Server(_) => None,
@@ -243,6 +246,15 @@ fn weather(words: &mut Words) -> Result<Weather, Wrong> {
         packet,
         bandwidth,
     })
+}
+
+/// Which timer of whom, and by how much.
+fn skew(words: &mut Words) -> Result<(HostId, u32, Duration), Wrong> {
+    let host = words.host()?;
+    words.keyword("after")?;
+    let after = words.number("how many")?;
+    words.keyword("by")?;
+    Ok((host, after, words.duration()?))
 }
 
 fn what(words: &mut Words) -> Result<What, Wrong> {
@@ -332,16 +344,21 @@ fn what(words: &mut Words) -> Result<What, Wrong> {
                 words.duration()?
             },
         },
-        "skew" => Fault::Skew {
+        "skew" => {
+            let (host, after, by) = skew(words)?;
+            Fault::Skew { host, after, by }
+        }
+        "early" => {
+            let (host, after, by) = skew(words)?;
+            Fault::Early { host, after, by }
+        }
+        "mishap" => Fault::Mishap {
             host: words.host()?,
             after: {
                 words.keyword("after")?;
                 words.number("how many")?
             },
-            by: {
-                words.keyword("by")?;
-                words.duration()?
-            },
+            what: Mishap::read(words)?,
         },
         "backup" => Fault::Backup {
             host: words.host()?,
@@ -494,7 +511,8 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
             return wrong(
                 format!("`{other}` is nothing that can happen"),
                 "use host, a fault of a link or host (cut, stall, refuse, throttle, tls-fails, \
-                 freeze, ignore, small-writes, leap, restart, skew, backup, restore) or of the server \
+                 freeze, ignore, small-writes, leap, restart, skew, early, \
+                 mishap, backup, restore) or of the server \
                  (crash, stop, start, remove, admit, restart-rooms, destroy, archive-lag, \
                  expire, retract, stream-error, rate-limit, forget-streams, change-password, \
                  drop-result, fail-queries, unsettle, clock-step, fail-archiving, garble, \

@@ -210,6 +210,12 @@ impl fmt::Display for Fault {
             Self::Skew { host, after, by } => {
                 write!(f, "skew host {} after {after} by {}", host.0, Secs(*by))
             }
+            Self::Early { host, after, by } => {
+                write!(f, "early host {} after {after} by {}", host.0, Secs(*by))
+            }
+            Self::Mishap { host, after, what } => {
+                write!(f, "mishap host {} after {after} {what}", host.0)
+            }
             Self::Backup { host } => write!(f, "backup host {}", host.0),
             Self::Restore { host, after } => {
                 write!(f, "restore host {} after {}", host.0, Secs(*after))

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::pipe::Pipe;
 use crate::sim::happening::{Ending, LinkId, Side};
-use crate::sim::plan::Weather;
+use crate::sim::plan::{Mishap, Weather};
 use crate::sim::random::Random;
 use crate::sim::server::ConnectionId;
 use crate::{ChannelBinding, Instant};
@@ -35,6 +35,10 @@ pub(super) struct Link {
     pub(super) server_end: End,
     /// When the server's system notices that nobody is there.
     pub(super) given_up_at: Option<Instant>,
+    /// What befalls it while it is opened, or its handshake.
+    pub(super) mishap: Option<Mishap>,
+    /// The host can write nothing until then.
+    pub(super) unwritable_until: Option<Instant>,
     secret: [u8; 32],
 }
 
@@ -86,6 +90,8 @@ impl Link {
             host_end: End::new(),
             server_end: End::new(),
             given_up_at: None,
+            mishap: None,
+            unwritable_until: None,
             secret: random.bytes(),
         }
     }
