@@ -378,6 +378,7 @@ impl Room {
             nick: self.current.clone(),
             created: self.created,
             info: self.info,
+            privacy: self.privacy,
         };
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
         self.watch(cx);

@@ -54,6 +54,8 @@ pub(crate) struct Log {
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
     bookmarked: bool,
+    /// Something that was not delivered may lie between the cursor and that.
+    gap_before: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The request for the page being received.
@@ -124,6 +126,7 @@ impl Log {
             dropped: None,
             unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
+            gap_before: bookmark.has_gap(),
             delivered,
             echoes: Echoes::new(remembered, drop_repeats),
             credit,

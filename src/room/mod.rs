@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 
 use crate::cx::Cx;
 use crate::error::StanzaError;
-use crate::event::{Event, Message, RoomEvent, RoomInfo};
+use crate::event::{Event, Message, Privacy, RoomEvent, RoomInfo};
 use crate::ids::RoomId;
 use crate::jid::BareJid;
 use crate::limits::Limits;
@@ -48,6 +48,8 @@ pub(crate) struct Room {
     /// The nick we have, or ask for.
     current: String,
     info: RoomInfo,
+    /// What it lets be known, as it said since it let us in.
+    privacy: Privacy,
     asked: Asked,
     /// The request that is under way: what the room can do, or to unlock it.
     question: Option<u64>,
@@ -172,6 +174,7 @@ impl Room {
             current: nick.text().into(),
             nick,
             info: RoomInfo::default(),
+            privacy: Privacy::default(),
             asked: Asked::Failed,
             question: None,
             again: false,

@@ -208,6 +208,7 @@ impl Log {
             }
             self.gap(cx, GapReason::Unsettled);
         }
+        self.gap_before = false;
         let place = self.cursor.clone();
         self.go_live(cx, place);
     }
@@ -263,11 +264,11 @@ impl Log {
             self.gap(cx, GapReason::CursorExpired);
             self.audit.displaced();
             // An archive that lost its end still knows what came before it; one that
-            // lets go of what is old does not.
+            // lets go of what is old does not. Behind a gap nothing is passed by.
             let older = self
                 .delivered
                 .oldest()
-                .filter(|_| self.expirations < EXPIRATIONS);
+                .filter(|_| self.expirations < EXPIRATIONS && !self.gap_before);
             let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
             self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
                 Cursor::Beginning

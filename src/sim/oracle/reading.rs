@@ -30,6 +30,8 @@ pub(super) struct Follow {
     /// Since when it stands at the end, undisturbed.
     calm: Option<Instant>,
     delivered: Bits,
+    /// Owed when a gap was told: it may come yet, or not at all.
+    excused: Bits,
     /// The place behind all that another subscription had given, by its bookmark.
     given_before: usize,
     /// When a gap was told after which nothing was delivered yet.
@@ -80,6 +82,7 @@ impl Follow {
             owed: BTreeMap::new(),
             calm: None,
             delivered,
+            excused: Bits::default(),
             given_before,
             gap: None,
             from_cursor: next.is_some(),
@@ -201,6 +204,7 @@ impl Follow {
             item.is_kept()
                 && place >= self.floor
                 && !self.delivered.has(place)
+                && !self.excused.has(place)
                 && !truth
                     .first_saying(place)
                     .is_some_and(|first| self.delivered.has(first))
@@ -298,6 +302,9 @@ impl Follow {
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
             GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
+        }
+        for place in core::mem::take(&mut self.owed).into_keys() {
+            self.excused.insert(place);
         }
         self.gap = Some(found.now);
     }
