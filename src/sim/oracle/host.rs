@@ -34,6 +34,8 @@ pub(super) struct Host {
     offline: u32,
     /// Who let it in last does not know its password, and could not prove that it does.
     deceived: bool,
+    /// When the server last read something over its link.
+    pub(super) heard_at: Option<Instant>,
     /// Sessions that were bound, and those it was told of.
     pub(super) bound: u32,
     onlines: u32,
@@ -149,6 +151,7 @@ impl Host {
         self.opened = self.opened.saturating_add(1);
         self.next_attempt = None;
         self.deceived = false;
+        self.heard_at = None;
         self.trouble.opens(found.now);
         if self.rests {
             found.violate("L5", String::from("connects although it was to stay away"));

@@ -242,8 +242,14 @@ impl Oracle {
             Note::Forged { .. } => found.count("lied to"),
             Note::FalseProof { account, .. } => {
                 found.count("let in without a proof");
-                let hosts = self.hosts.values_mut();
-                for host in hosts.filter(|host| host.account == *account) {
+                // It answers what it read just now: over the link of which host, unless
+                // several of the account wrote at that instant.
+                let now = found.now;
+                let mut hosts = self
+                    .hosts
+                    .values_mut()
+                    .filter(|host| host.account == *account && host.heard_at == Some(now));
+                if let (Some(host), None) = (hosts.next(), hosts.next()) {
                     host.is_deceived();
                 }
             }
@@ -393,6 +399,12 @@ impl Watch for Oracle {
                 self.written(*link, bytes);
             }
             Happening::Read { link, by, bytes } if *by == Side::Host => self.read(*link, bytes),
+            Happening::Read { link, .. } => {
+                let host = self.links.get(link).map(|wire| wire.host);
+                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host)) {
+                    host.heard_at = Some(at);
+                }
+            }
             Happening::Ended { link, at, .. } => {
                 if let Some(wire) = self.links.get_mut(link)
                     && *at == Side::Host

@@ -116,6 +116,7 @@ impl Hand {
             nick: "ana".into(),
             created: false,
             info: crate::RoomInfo::default(),
+            privacy: crate::Privacy::default(),
         });
         let event = crate::RoomEvent::Joined(joined);
         self.tell(&Event::Room { room: ROOM, event });

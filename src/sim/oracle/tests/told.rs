@@ -254,10 +254,14 @@ fn s10_a_login_without_a_valid_signature() {
     let connection = ConnectionId(1);
     let mut hand = from_beginning();
     hand.open(0);
-    hand.see(&Happening::Noted(&Note::FalseProof {
+    let (link, by) = (LinkId(0), Side::Server);
+    let bytes = b"<auth/>";
+    hand.see(&Happening::Read { link, by, bytes });
+    let note = Note::FalseProof {
         connection,
         account: account.clone(),
-    }));
+    };
+    hand.oracle.see(hand.at, &Happening::Noted(&note));
     hand.online("ana@x/h0");
     assert_eq!(hand.rules(), ["S10"]);
     // The next link is another matter.
