@@ -27,6 +27,7 @@ use crate::event::{JoinFailure, Joined, Retry, RoomEvent, RoomInfo};
 use crate::ids::Label;
 use crate::muc;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
 
@@ -169,6 +170,10 @@ impl Room {
                         return RoomOutput::Out(true);
                     }
                 }
+            }
+            Refusal::Passing if planted(Bug::PassingRefusalIsFinal) => {
+                self.fail(cx, JoinFailure::Refused(error));
+                return RoomOutput::Out(true);
             }
             Refusal::Passing => {
                 if error.condition == Condition::ItemNotFound {

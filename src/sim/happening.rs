@@ -120,7 +120,7 @@ pub enum Happening<'a> {
         /// What.
         event: &'a Event,
     },
-    /// An engine says how much memory it holds. From time to time; how often depends on
+    /// An engine says how much memory it holds. After each instant; how many there are depends on
     /// how the world is run, so that it is no part of [`World::hash`](crate::sim::World::hash).
     Held {
         /// Which host.

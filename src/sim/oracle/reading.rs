@@ -224,9 +224,11 @@ impl Follow {
     }
 
     /// What holds it up, or ends it, does so now. What was owed for long enough before
-    /// that had to come: whether all is well at the end or not.
-    pub(super) fn disturbed(&mut self, truth: &Room, reliable: bool, found: &mut Found) {
-        let Some(calm) = self.calm.take().filter(|_| reliable && !self.over) else {
+    /// that had to come: whether all is well at the end or not. Since `peace` nothing else
+    /// did: before that it may have compared in vain.
+    pub(super) fn disturbed(&mut self, truth: &Room, peace: Instant, found: &mut Found) {
+        let calm = self.calm.take();
+        let Some(calm) = calm.filter(|calm| *calm >= peace && !self.over) else {
             return;
         };
         let late = |(place, since): (&usize, &Instant)| {

@@ -4,7 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::sim::server::{Note, STRANGER};
+use super::verdicts::Deed;
+use crate::sim::server::{Note, Operation, Removal, STRANGER};
 use crate::{Cursor, Instant, Message};
 
 /// All rooms there ever were.
@@ -14,12 +15,26 @@ pub(super) struct Truth {
     by_name: BTreeMap<String, usize>,
     /// When the server last crashed: what its archives lose then is lost, not let go.
     pub(super) crashed: Option<Instant>,
-    /// No query of an archive was made to fail so far.
-    pub(super) reliable: bool,
+    /// What is to be told of archives that is not so.
+    pub(super) lies: Lies,
     /// Archives fail to take messages.
     pub(super) archiving_fails: bool,
     /// Until when what is said shows up in archives out of its order.
     unsettled_until: Instant,
+}
+
+/// What archives are made to say that is not so, or not to say. Each lie waits for the
+/// query that it spoils.
+#[derive(Debug, Default)]
+pub(super) struct Lies {
+    /// So many queries fail.
+    failing: u32,
+    /// A page comes without a result.
+    dropping: bool,
+    /// A page is garbled.
+    garbling: bool,
+    /// When the last was told.
+    told: Instant,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -34,6 +49,10 @@ pub(super) struct Room {
     pub(super) accounts: BTreeMap<String, Account>,
     /// Who came in when, by full address.
     entries: BTreeMap<String, Vec<Entered>>,
+    /// Accounts that were removed, and how.
+    removed: Vec<(String, Removal)>,
+    /// It was destroyed, or lost, at some time.
+    destroyed: bool,
 }
 
 /// Somebody came in.
@@ -94,7 +113,7 @@ impl Default for Truth {
             rooms: Vec::new(),
             by_name: BTreeMap::new(),
             crashed: None,
-            reliable: true,
+            lies: Lies::default(),
             archiving_fails: false,
             unsettled_until: Instant::ZERO,
         }
@@ -113,6 +132,81 @@ impl Truth {
         index
     }
 
+    /// Whether archives are made to say what is not so.
+    pub(super) const fn is_lied_about_by(operation: &Operation) -> bool {
+        matches!(
+            operation,
+            Operation::FailQueries { .. }
+                | Operation::DropResult { .. }
+                | Operation::Garble(_)
+        )
+    }
+
+    /// The server is made to do something.
+    pub(super) fn operated(&mut self, at: Instant, operation: &Operation) {
+        match operation {
+            Operation::Crash { .. } => self.crashed = Some(at),
+            Operation::FailQueries { count } => self.lies.failing = *count,
+            Operation::DropResult { .. } => self.lies.dropping = true,
+            Operation::Garble { .. } => self.lies.garbling = true,
+            Operation::FailArchiving { .. } => self.archiving_fails = true,
+            Operation::Unsettle { lasts, .. } => self.unsettled(at.plus(*lasts)),
+            Operation::Remove { room, account, how } => {
+                let room = self.room(room);
+                if let Some(room) = self.rooms.get_mut(room) {
+                    room.removed.push((account.clone(), *how));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on the server does as it should; a query may still fail, or come without a
+    /// result.
+    pub(super) fn healed(&mut self, at: Instant) {
+        self.archiving_fails = false;
+        self.unsettled_until = self.unsettled_until.min(at);
+        if self.lies.garbling {
+            self.lies.told = at;
+        }
+        self.lies.garbling = false;
+    }
+
+    /// Since when archives have been telling what is so; in the future while one may not.
+    pub(super) const fn honest_since(&self) -> Instant {
+        let lies = &self.lies;
+        if lies.failing > 0 || lies.dropping || lies.garbling {
+            return Instant::from_micros(u64::MAX);
+        }
+        lies.told
+    }
+
+    /// A query was spoilt.
+    fn spoilt(&mut self, at: Instant) {
+        let lies = &mut self.lies;
+        lies.told = at;
+        if lies.failing > 0 {
+            // It failed, and nothing else befell it.
+            lies.failing = lies.failing.saturating_sub(1);
+        } else if lies.dropping {
+            // The next page comes without a result, whatever else befalls it.
+            lies.dropping = false;
+        } else {
+            lies.garbling = false;
+        }
+    }
+
+    /// Whether this was done in a room to somebody at some time.
+    pub(super) fn did(&self, room: usize, account: &str, deed: Deed) -> bool {
+        self.rooms.get(room).is_some_and(|room| match deed {
+            Deed::Destroyed => room.destroyed,
+            Deed::Removed(how) => room
+                .removed
+                .iter()
+                .any(|(who, h)| who == account && *h == how),
+        })
+    }
+
     /// These stanzas came twice, not at all or out of their turn: what they carry may be
     /// late, if it comes.
     pub(super) fn tampered(&mut self, stanzas: &[String]) {
@@ -128,7 +222,7 @@ impl Truth {
 
     /// What is said until then shows up in archives in any order, and so does what was said
     /// before and is not shown yet.
-    pub(super) fn unsettled(&mut self, until: Instant) {
+    fn unsettled(&mut self, until: Instant) {
         self.unsettled_until = until;
         let items = self.rooms.iter_mut().flat_map(|room| &mut room.items);
         for item in items.filter(|item| item.shown.is_none()) {
@@ -220,9 +314,14 @@ impl Truth {
                 entries.push(Entered { place, at });
                 None
             }
+            Note::Garbled { .. } => {
+                self.spoilt(at);
+                None
+            }
             Note::RoomGone { room } => {
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
+                room.destroyed = true;
                 for item in &mut room.items {
                     item.unplaced = true;
                 }

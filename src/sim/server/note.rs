@@ -109,7 +109,8 @@ pub enum Note {
         /// The room.
         room: String,
     },
-    /// A page of an archive went out that is not as it should be.
+    /// A page of an archive went out that is not as it should be, or a query of it was made
+    /// to fail.
     Garbled {
         /// The room.
         room: String,
