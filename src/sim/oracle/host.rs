@@ -534,11 +534,13 @@ const fn may_pass(cause: &OfflineCause) -> bool {
 const fn path_of(cause: &OfflineCause) -> &'static str {
     match cause {
         OfflineCause::Transport(failure) => match failure.kind {
+            TransportFailureKind::Resolve => "offline: not resolved",
             TransportFailureKind::Connect => "offline: refused",
             TransportFailureKind::Tls => "offline: tls",
             TransportFailureKind::Certificate => "offline: certificate",
             _ => "offline: transport",
         },
+        OfflineCause::TimedOut(Timer::Connect) => "offline: not answered",
         OfflineCause::TimedOut(_) => "offline: timed out",
         OfflineCause::PeerClosed => "offline: closed by the server",
         OfflineCause::StreamError { .. } => "offline: stream error",

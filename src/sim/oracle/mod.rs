@@ -54,7 +54,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::Instant;
-use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
+use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
 use crate::sim::server::{Note, Operation};
 use found::Found;
@@ -213,6 +213,7 @@ impl Oracle {
             Note::Accepted {
                 archive_id: None, ..
             } => found.count("not archived"),
+            Note::Migrated { .. } => found.count("archive taken over"),
             Note::Unstable { .. } => found.count("page may change"),
             Note::Garbled { .. } => found.count("page garbled"),
             Note::Forged { .. } => found.count("lied to"),
@@ -240,6 +241,10 @@ impl Oracle {
                 | Operation::DropResult { .. }
                 | Operation::Garble { .. },
             ) => self.truth.reliable = false,
+            Fault::Server(Operation::Archives(_)) => {
+                self.truth.reliable = false;
+                self.truth.archiving_fails = true;
+            }
             Fault::Server(Operation::Tamper { .. }) => {
                 self.truth.reliable = false;
                 self.truth.tampered();
@@ -384,6 +389,14 @@ impl Watch for Oracle {
                 self.written(*link, bytes);
             }
             Happening::Read { link, by, bytes } if *by == Side::Host => self.read(*link, bytes),
+            Happening::Broken { how, .. } => self.found.count(match how {
+                Ending::Fin => "cut: fin",
+                Ending::Reset => "cut: reset",
+                Ending::Silence => "cut: silence",
+                Ending::Truncation => "cut: truncation",
+                Ending::Alert => "cut: alert",
+                Ending::HalfOpen => "cut: half-open",
+            }),
             Happening::Ended { link, at, .. } => {
                 if let Some(wire) = self.links.get_mut(link)
                     && *at == Side::Host

@@ -345,6 +345,9 @@ impl Talk {
         match name {
             "enabled" => {
                 found.count("stream managed");
+                if !matches!(element.attr("resume"), Some("true" | "1")) {
+                    found.count("stream managed, without resumption");
+                }
                 sm.enabled = true;
                 sm.received = 0;
             }
@@ -360,7 +363,9 @@ impl Talk {
                 }
             }
             "failed" => {
-                let path = match (self.resuming, h.is_some()) {
+                // What follows on this link is to be enabled, not resumed.
+                let resuming = core::mem::take(&mut self.resuming);
+                let path = match (resuming, h.is_some()) {
                     (true, true) => "resumption failed, with h",
                     (true, false) => "resumption failed, without h",
                     (false, _) => "stream management refused",

@@ -73,7 +73,8 @@ impl World {
         } else {
             clear
         };
-        if link.host_end.open && !ahead(host.trouble.refused_until, now) {
+        let nameless = ahead(host.trouble.nameless_until, now);
+        if link.host_end.open && !nameless && !ahead(host.trouble.refused_until, now) {
             link.connection = self.server.accept(now, security.clone());
         }
         let stands = link.connection.is_some();
@@ -97,7 +98,11 @@ impl World {
                 process.engine.transport_opened(clock, security);
             } else {
                 process.link = None;
-                let why = failure(TransportFailureKind::Connect, "refused");
+                let why = if nameless {
+                    failure(TransportFailureKind::Resolve, "no such host")
+                } else {
+                    failure(TransportFailureKind::Connect, "refused")
+                };
                 process.engine.transport_failed(clock, why);
             }
         }
@@ -130,11 +135,12 @@ impl World {
             link.end_mut(side).open = false;
             let id = link.id;
             let connection = link.connection;
+            let how = link.end(side).ends.unwrap_or(Ending::Reset);
             let host = self.hosts.get_mut(link.host);
             self.eyes.show(&Happening::Ended {
                 link: id,
                 at: side,
-                how: Ending::Reset,
+                how,
             });
             match (side, connection, host) {
                 (Side::Server, Some(connection), _) => {
@@ -142,7 +148,10 @@ impl World {
                     self.take_notes();
                 }
                 (Side::Host, _, Some(host)) => {
-                    let why = failure(TransportFailureKind::Io, "connection reset");
+                    let why = match how {
+                        Ending::Alert => failure(TransportFailureKind::Tls, "fatal alert"),
+                        _ => failure(TransportFailureKind::Io, "connection reset"),
+                    };
                     fail(host, now, id, why);
                     host.pull_eagerly(now, self.pulling);
                 }
@@ -283,12 +292,19 @@ impl World {
                 return false;
             }
             link.to_host.take_end();
+            let how = link.host_end.ends.unwrap_or(Ending::Fin);
             self.eyes.show(&Happening::Ended {
                 link: link.id,
                 at: Side::Host,
-                how: Ending::Fin,
+                how,
             });
-            process.engine.handle_eof(clock);
+            if how == Ending::Truncation {
+                link.drop_end(now, Side::Host, &self.weather);
+                let why = failure(TransportFailureKind::Io, "closed without close_notify");
+                fail(host, now, link.id, why);
+            } else {
+                process.engine.handle_eof(clock);
+            }
             host.pull_eagerly(now, self.pulling);
             return true;
         };
@@ -398,7 +414,10 @@ impl World {
         host.links = host.links.saturating_add(1);
         let mut link = Link::new(id, index, self.seed, host.links);
         let there_and_back = self.weather.latency.saturating_mul(2);
-        link.opens_at = Some(self.now.plus(there_and_back));
+        let opens_at = self.now.plus(there_and_back);
+        // Its system asks again until it is answered.
+        let unanswered = host.trouble.unanswered_until.unwrap_or(opens_at);
+        link.opens_at = Some(opens_at.max(unanswered));
         if let Some(process) = &mut host.process {
             process.link = Some(id);
         }
@@ -417,11 +436,7 @@ impl World {
         };
         let clock = host.clock(now);
         let allowance = host.write_allowance(now);
-        let throttle = host
-            .trouble
-            .throttle
-            .filter(|(_, until)| *until > now)
-            .map(|(rate, _)| rate);
+        let throttle = host.trouble.rate(Side::Host, now);
         let Some(process) = &mut host.process else {
             return false;
         };
@@ -490,7 +505,13 @@ impl World {
             };
             let wants = self.server.wants(connection);
             let transport = wants.transport;
-            let n = link.to_host.write(now, wants.write, &self.weather);
+            let trouble = self.hosts.get(link.host).map(|host| &host.trouble);
+            let throttle = trouble.and_then(|trouble| trouble.rate(Side::Server, now));
+            let weather = Weather {
+                bandwidth: throttle.or(self.weather.bandwidth),
+                ..self.weather.clone()
+            };
+            let n = link.to_host.write(now, wants.write, &weather);
             if n > 0 {
                 self.eyes.show(&Happening::Written {
                     link: link.id,
