@@ -149,8 +149,10 @@ impl Wire {
             self.begun = all;
             return;
         }
-        // Who does not believe the success ends the stream that there was.
-        if core::mem::take(&mut talk.anew) && !all.starts_with(b"</") {
+        // Who does not believe the success ends the stream that there was; so does who ended
+        // it before, and may be in the middle of it.
+        let opens = all.starts_with(b"<") && !all.starts_with(b"</");
+        if core::mem::take(&mut talk.anew) && opens {
             self.written.restart();
         }
         self.written.push(&all, |frame| {
