@@ -266,6 +266,7 @@ impl Log {
         if self.audit.meanwhile >= self.audit.remembered / 2 {
             return self.next_audit(cx);
         }
+        let stood_at = self.cursor.clone();
         let mut removed = page.removed.into_iter().peekable();
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
@@ -282,6 +283,11 @@ impl Log {
             }
         }
         if !page.complete {
+            if self.cursor != stood_at {
+                // There is more behind where the reader stood: what comes live waits for it.
+                self.audit.pager.abandon();
+                return self.read_on(cx, at);
+            }
             return self.ask_audit(cx, at);
         }
         // The comparison has to be made again, from the same place.

@@ -393,13 +393,11 @@ impl Room {
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
         self.watch(cx);
         let mut early = core::mem::take(&mut self.early);
-        for message in &mut early {
-            if !ids_are_places(&self.info) {
-                message.id = None;
-            }
+        if !ids_are_places(&self.info) {
+            early.displace();
         }
         if self.info.archive
-            && let Some(id) = early.iter().rev().find_map(|message| message.id.as_ref())
+            && let Some(id) = early.newest()
         {
             self.outbox.heard(id);
         }

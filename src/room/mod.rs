@@ -4,6 +4,7 @@
 //! ([`outbox`], and [`inquiry`] after a break), and messages as one sequence ([`log`]).
 
 mod audit;
+mod early;
 mod echo;
 mod inquiry;
 mod joining;
@@ -21,7 +22,6 @@ mod selfping;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::cx::Cx;
 use crate::error::StanzaError;
@@ -31,6 +31,7 @@ use crate::jid::BareJid;
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::token::PostToken;
+use early::Early;
 pub(crate) use log::Log;
 use neighbours::Neighbours;
 use outbox::Outbox;
@@ -85,7 +86,7 @@ pub(crate) struct Room {
     own_nicks: Recent<String>,
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
-    early: Vec<Message>,
+    early: Early,
     /// Attempts to get in, since we last were in for a while.
     failures: u32,
     /// Nicks that were taken, since we last came in.
@@ -148,7 +149,7 @@ enum Asked {
 pub(crate) enum RoomOutput {
     Nothing,
     /// We are in, at first or again; what was said meanwhile.
-    Entered(Vec<Message>),
+    Entered(Early),
     /// Somebody said something; what, if anybody wants to know.
     Said(Option<Box<Message>>),
     /// We are out; `true` if for good.
@@ -194,7 +195,7 @@ impl Room {
             occupants: BTreeSet::new(),
             own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
-            early: Vec::new(),
+            early: Early::default(),
             failures: 0,
             conflicts: 0,
             last_refusal: None,
@@ -213,7 +214,7 @@ impl Room {
         ]
         .into_iter()
         .chain(occupants)
-        .chain(self.early.iter().map(Message::weight))
+        .chain([self.early.held()])
         .fold(0, usize::saturating_add)
     }
 

@@ -152,15 +152,7 @@ impl Room {
         if is_in {
             return RoomOutput::Said(Some(message));
         }
-        // What does not fit is in the archive, if there is one.
-        let held = self
-            .early
-            .iter()
-            .map(Message::weight)
-            .fold(0, usize::saturating_add);
-        if self.early.len() < cx.limits.held_messages && held < cx.limits.held_bytes {
-            self.early.push(*message);
-        }
+        self.early.hear(*message, cx.limits);
         RoomOutput::Nothing
     }
 

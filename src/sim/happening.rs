@@ -35,6 +35,42 @@ pub enum Ending {
     Reset,
     /// Without a word: nothing arrives any more, nobody is told.
     Silence,
+    /// As [`Self::Fin`], but not in good order for TLS: the transport ends in the middle
+    /// of a record, or without `close_notify` (RFC 8446, section 6.1). The host's driver
+    /// says so, as a failure; the drivers of this crate take it for [`Self::Fin`], since
+    /// the end of a stream is said in the stream. The server does too.
+    Truncation,
+    /// The server ends TLS with a fatal alert (RFC 8446, section 6.2): what is under way
+    /// is lost, both ends are told, the host with the alert.
+    Alert,
+    /// Without a word, and in one direction only: what the other end writes still
+    /// arrives.
+    HalfOpen,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Fin,
+        Self::Reset,
+        Self::Silence,
+        Self::Truncation,
+        Self::Alert,
+        Self::HalfOpen,
+    ];
+
+    /// What it is called, in plans and in tallies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+            Self::Truncation => "truncation",
+            Self::Alert => "alert",
+            Self::HalfOpen => "half-open",
+        }
+    }
 }
 
 /// Something that happens, borrowed from where it happens.

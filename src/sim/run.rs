@@ -64,8 +64,15 @@ pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Repo
         };
         let first = plan.hosts.first().filter(|_| plan.habits.one_nick);
         let nick = first.unwrap_or(account).clone();
-        let program = move || -> Box<dyn Bot> { Box::new(Member::new(&nick)) };
-        world.add_host(config, Box::new(program));
+        let insists = plan.habits.insist;
+        let program = move || -> Box<dyn Bot> {
+            let member = Member::new(&nick);
+            Box::new(if insists { member.insisting() } else { member })
+        };
+        let host = world.add_host(config, Box::new(program));
+        if let Some(tick) = plan.habits.tick {
+            world.coarse_clock(host, tick);
+        }
     }
     let mut healed = false;
     for step in &plan.steps {

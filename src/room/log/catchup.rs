@@ -59,6 +59,13 @@ impl Log {
         self.ask(cx, at);
     }
 
+    /// Reads the archive from where the reader stands, which was taken for its end.
+    pub(in crate::room) fn read_on(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.phase == Phase::Live {
+            self.restart(cx, at);
+        }
+    }
+
     /// A pager over what lies after a cursor, with what is known to lie before it.
     pub(in crate::room) fn pager_after(&self, cursor: &Cursor, page: u32) -> Pager {
         let hint = match cursor {
@@ -218,7 +225,11 @@ impl Log {
     /// there.
     fn is_settled(&self) -> bool {
         let dropped = self.dropped.as_ref();
-        if dropped.is_some_and(|id| !self.delivered.contains(id)) {
+        let is_shown = |id: &ArchiveId| {
+            let stands_there = matches!(&self.cursor, Some(Cursor::After(at)) if at == id);
+            stands_there || self.delivered.contains(id)
+        };
+        if dropped.is_some_and(|id| !is_shown(id)) {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());

@@ -423,7 +423,9 @@ impl Host {
         self.online = false;
         self.offline = self.offline.saturating_add(1);
         let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
-        if self.offline > self.opened && unopened.contains(cause) {
+        // Who was not told for a while has opened more by now.
+        let told_late = self.trouble.excused(Instant::ZERO) >= found.now;
+        if (self.offline > self.opened || told_late) && unopened.contains(cause) {
             // It stood still for so long that it never got round to opening it, or was
             // told to end before it could.
             self.opened = self.opened.saturating_add(1);
@@ -628,11 +630,13 @@ pub(super) fn accuse(account: &Account, body: &str, found: &mut Found) {
 const fn path_of(cause: &OfflineCause) -> &'static str {
     match cause {
         OfflineCause::Transport(failure) => match failure.kind {
+            TransportFailureKind::Resolve => "offline: not resolved",
             TransportFailureKind::Connect => "offline: refused",
             TransportFailureKind::Tls => "offline: tls",
             TransportFailureKind::Certificate => "offline: certificate",
             _ => "offline: transport",
         },
+        OfflineCause::TimedOut(Timer::Connect) => "offline: not answered",
         OfflineCause::TimedOut(_) => "offline: timed out",
         OfflineCause::PeerClosed => "offline: closed by the server",
         OfflineCause::StreamError { .. } => "offline: stream error",

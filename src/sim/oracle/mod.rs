@@ -69,7 +69,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::Instant;
-use crate::sim::happening::{Happening, HostId, LinkId, Side, Violation, Watch};
+use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
 use crate::sim::server::{Note, Operation};
 use found::Found;
@@ -237,6 +237,7 @@ impl Oracle {
             Note::Accepted {
                 archive_id: None, ..
             } => found.count("not archived"),
+            Note::Migrated { .. } => found.count("archive taken over"),
             Note::Unstable { .. } => found.count("page may change"),
             Note::Tampered { stanzas, .. } => self.truth.tampered(stanzas),
             Note::Garbled { .. } => found.count("page garbled"),
@@ -406,6 +407,14 @@ impl Watch for Oracle {
                     host.heard_at = Some(at);
                 }
             }
+            Happening::Broken { how, .. } => self.found.count(match how {
+                Ending::Fin => "cut: fin",
+                Ending::Reset => "cut: reset",
+                Ending::Silence => "cut: silence",
+                Ending::Truncation => "cut: truncation",
+                Ending::Alert => "cut: alert",
+                Ending::HalfOpen => "cut: half-open",
+            }),
             Happening::Ended { link, at, .. } => {
                 if let Some(wire) = self.links.get_mut(link)
                     && *at == Side::Host

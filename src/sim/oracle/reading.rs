@@ -208,8 +208,24 @@ impl Follow {
                 && !truth
                     .first_saying(place)
                     .is_some_and(|first| self.delivered.has(first))
+                && !self.had_before(truth, item)
                 && self.gap.is_none_or(|gap| item.said > gap)
         })
+    }
+
+    /// Whether a message that got another id was dealt with under one that it had before,
+    /// or was given so: who does not learn of the other, since nothing makes it ask, is not
+    /// owed it once more.
+    fn had_before(&self, truth: &Room, item: &Item) -> bool {
+        let position = self.next.unwrap_or(0).max(self.floor);
+        let mut before = item.copy_of;
+        while let Some(place) = before {
+            if place < position || self.delivered.has(place) {
+                return true;
+            }
+            before = truth.items.get(place).and_then(|item| item.copy_of);
+        }
+        false
     }
 
     /// All up to a place is said to be dealt with: nothing visible there may be missing.

@@ -33,6 +33,8 @@ pub(super) struct Lies {
     dropping: bool,
     /// A page is garbled.
     garbling: bool,
+    /// Rooms had no archives for a while: to the end of the world nothing is owed for that.
+    withheld: bool,
     /// When the last was told.
     told: Instant,
 }
@@ -82,6 +84,8 @@ pub(super) struct Item {
     pub(super) gone: bool,
     /// Its place went with it: nobody can read on from there.
     pub(super) unplaced: bool,
+    /// It is another that got this id: where that was.
+    pub(super) copy_of: Option<usize>,
 }
 
 /// The posts of one text to one room.
@@ -139,6 +143,7 @@ impl Truth {
             Operation::FailQueries { .. }
                 | Operation::DropResult { .. }
                 | Operation::Garble(_)
+                | Operation::Archives(_)
         )
     }
 
@@ -150,6 +155,10 @@ impl Truth {
             Operation::DropResult { .. } => self.lies.dropping = true,
             Operation::Garble { .. } => self.lies.garbling = true,
             Operation::FailArchiving { .. } => self.archiving_fails = true,
+            Operation::Archives(_) => {
+                self.lies.withheld = true;
+                self.archiving_fails = true;
+            }
             Operation::Unsettle { lasts, .. } => self.unsettled(at.plus(*lasts)),
             Operation::Remove { room, account, how } => {
                 let room = self.room(room);
@@ -175,7 +184,7 @@ impl Truth {
     /// Since when archives have been telling what is so; in the future while one may not.
     pub(super) const fn honest_since(&self) -> Instant {
         let lies = &self.lies;
-        if lies.failing > 0 || lies.dropping || lies.garbling {
+        if lies.failing > 0 || lies.dropping || lies.garbling || lies.withheld {
             return Instant::from_micros(u64::MAX);
         }
         lies.told
@@ -272,6 +281,7 @@ impl Truth {
                     unsettled,
                     gone: false,
                     unplaced: false,
+                    copy_of: None,
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
                 account.accepted = account.accepted.saturating_add(1);
@@ -304,6 +314,11 @@ impl Truth {
                     let account = self.rooms.get_mut(room)?.accounts.entry(body).or_default();
                     account.lost = account.lost.saturating_add(1);
                 }
+                None
+            }
+            Note::Migrated { room, ids } => {
+                let room = self.room(room);
+                self.rooms.get_mut(room)?.migrated(at, ids);
                 None
             }
             Note::Entered { room, jid, .. } => {
@@ -368,6 +383,32 @@ impl Account {
 }
 
 impl Room {
+    /// What was said has other ids from now on: to whoever goes by ids it is let go of,
+    /// and there once more.
+    fn migrated(&mut self, at: Instant, ids: &[(String, String)]) {
+        for (old, new) in ids {
+            let Some(index) = self.by_id.get(old).copied() else {
+                continue;
+            };
+            let Some(item) = self.items.get_mut(index) else {
+                continue;
+            };
+            let again = Item {
+                id: Some(new.clone()),
+                nick: item.nick.clone(),
+                account: item.account.clone(),
+                origin_id: item.origin_id.clone(),
+                body: item.body.clone(),
+                shown: item.shown.map(|_| at),
+                copy_of: Some(index),
+                ..*item
+            };
+            (item.gone, item.unplaced) = (true, true);
+            self.by_id.insert(new.clone(), self.items.len());
+            self.items.push(again);
+        }
+    }
+
     /// The place of a message that was given to somebody, if there is one like it.
     pub(super) fn find(&self, message: &Message) -> Option<usize> {
         let index = match (&message.id, &message.origin_id) {

@@ -162,8 +162,10 @@ impl Wire {
             self.begun = all;
             return;
         }
-        // Who does not believe the success ends the stream that there was.
-        if core::mem::take(&mut talk.anew) && !all.starts_with(b"</") {
+        // Who does not believe the success ends the stream that there was; so does who ended
+        // it before, and may be in the middle of it.
+        let opens = all.starts_with(b"<") && !all.starts_with(b"</");
+        if core::mem::take(&mut talk.anew) && opens {
             self.written.restart();
         }
         self.written.push(&all, |frame| {
@@ -361,6 +363,9 @@ impl Talk {
         match name {
             "enabled" => {
                 found.count("stream managed");
+                if !matches!(element.attr("resume"), Some("true" | "1")) {
+                    found.count("stream managed, without resumption");
+                }
                 sm.enabled = true;
                 sm.received = 0;
             }
@@ -378,7 +383,9 @@ impl Talk {
                 }
             }
             "failed" => {
-                let path = match (self.resuming, h.is_some()) {
+                // What follows on this link is to be enabled, not resumed.
+                let resuming = core::mem::take(&mut self.resuming);
+                let path = match (resuming, h.is_some()) {
                     (true, true) => "resumption failed, with h",
                     (true, false) => "resumption failed, without h",
                     (false, _) => "stream management refused",

@@ -9,6 +9,8 @@
 //! let plan = Plan::draw(7, &Profile::standard());
 //! assert_eq!(Plan::parse(&plan.to_string()), Ok(plan));
 //! ```
+//!
+#![doc = include_str!("faults.md")]
 
 mod draw;
 mod kinds;
@@ -69,6 +71,12 @@ pub struct Habits {
     pub one_nick: bool,
     /// All ask for the same resource: hosts of one account put each other out.
     pub one_resource: bool,
+    /// They insist on their nicks ([`Nick::Chosen`](crate::Nick::Chosen)): with
+    /// [`Self::one_nick`] the second waits until the first has gone, and the trace that it
+    /// left.
+    pub insist: bool,
+    /// Their clocks show whole multiples of this.
+    pub tick: Option<Duration>,
     /// So many messages are held back at most
     /// ([`Limits::held_messages`](crate::Limits::held_messages)).
     pub held: Option<u32>,
@@ -178,10 +186,27 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
-    /// The host's link carries only so many bytes a second for a while.
+    /// Connections of the host are not answered for a while: they neither stand nor
+    /// are refused.
+    NoAnswer {
+        /// Whose.
+        host: HostId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The host does not find the server's name for a while.
+    NoName {
+        /// Which.
+        host: HostId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The host's link carries only so many bytes a second for a while in one direction.
     Throttle {
         /// Whose.
         host: HostId,
+        /// Whose bytes.
+        from: Side,
         /// The bound.
         bytes_per_second: u32,
         /// For how long.

@@ -104,6 +104,13 @@ pub enum Note {
         /// Its place.
         archive_id: String,
     },
+    /// All messages of an archive have other ids from now on, and keep their order.
+    Migrated {
+        /// The room.
+        room: String,
+        /// Their places until now, and from now on.
+        ids: Vec<(String, String)>,
+    },
     /// A page of an archive went out that may still change, and says so.
     Unstable {
         /// The room.

@@ -26,6 +26,8 @@ pub(super) struct Host {
     make: Box<dyn FnMut() -> Box<dyn Bot>>,
     seeds: Random,
     pub(super) direct_tls: bool,
+    /// Its clock shows whole multiples of this.
+    pub(super) tick: Option<Duration>,
     pub(super) process: Option<Process>,
     pub(super) kept: BTreeMap<String, String>,
     /// What was kept when it was copied last.
@@ -54,7 +56,12 @@ pub(super) struct Trouble {
     pub(super) frozen_until: Option<Instant>,
     pub(super) ignores_until: Option<Instant>,
     pub(super) refused_until: Option<Instant>,
-    pub(super) throttle: Option<(u32, Instant)>,
+    /// Its connections are not answered until then.
+    pub(super) unanswered_until: Option<Instant>,
+    /// The server's name is not found until then.
+    pub(super) nameless_until: Option<Instant>,
+    /// Bytes a second that the host writes, and that are for it, and until when.
+    pub(super) throttle: [Option<(u32, Instant)>; 2],
     pub(super) tls_fails: Option<bool>,
     pub(super) small_writes: Option<usize>,
     pub(super) paced_until: Option<Instant>,
@@ -153,6 +160,26 @@ impl Trouble {
         }
     }
 
+    /// So many bytes a second are carried of what this side writes, if that is bounded.
+    pub(super) fn rate(&self, from: Side, now: Instant) -> Option<u32> {
+        let [host, server] = self.throttle;
+        let throttle = match from {
+            Side::Host => host,
+            Side::Server => server,
+        };
+        throttle
+            .filter(|(_, until)| *until > now)
+            .map(|(rate, _)| rate)
+    }
+
+    pub(super) const fn slow_down(&mut self, from: Side, rate: u32, until: Instant) {
+        let [host, server] = &mut self.throttle;
+        match from {
+            Side::Host => *host = Some((rate, until)),
+            Side::Server => *server = Some((rate, until)),
+        }
+    }
+
     /// How many of `bytes` arrive before the next cut.
     pub(super) fn before_cut(&self, from: Side, bytes: usize) -> usize {
         self.cuts
@@ -235,6 +262,7 @@ impl Host {
             make,
             seeds: Random::stream(seed, &format!("host {}", id.0)),
             direct_tls: false,
+            tick: None,
             process: None,
             kept: BTreeMap::new(),
             backup: None,
@@ -253,7 +281,14 @@ impl Host {
 
     /// The host's clock.
     pub(super) fn clock(&self, now: Instant) -> Instant {
-        now.plus(self.trouble.ahead)
+        let exact = now.plus(self.trouble.ahead).as_micros();
+        Instant::from_micros(exact.saturating_sub(exact % self.tick()))
+    }
+
+    /// In microseconds.
+    fn tick(&self) -> u64 {
+        let tick = self.tick.map_or(1, |tick| tick.as_micros());
+        u64::try_from(tick).unwrap_or(u64::MAX).max(1)
     }
 
     /// When the host wants to be called next, on the world's clock.
@@ -268,7 +303,11 @@ impl Host {
         };
         let on_worlds_clock = |at: Instant| {
             let ahead = u64::try_from(self.trouble.ahead.as_micros()).unwrap_or(u64::MAX);
-            Instant::from_micros(at.as_micros().saturating_sub(ahead))
+            let shown = at
+                .as_micros()
+                .div_ceil(self.tick())
+                .saturating_mul(self.tick());
+            Instant::from_micros(shown.saturating_sub(ahead))
         };
         let late = self.trouble.late();
         let deadline = process.engine.wants().deadline;

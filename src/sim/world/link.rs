@@ -49,6 +49,8 @@ pub(super) struct End {
     pub(super) open: bool,
     /// When it learns that the link was reset.
     pub(super) reset_at: Option<Instant>,
+    /// How it ends for its holder, where that is not what its system says by itself.
+    pub(super) ends: Option<Ending>,
     pub(super) tls: Tls,
 }
 
@@ -198,15 +200,21 @@ impl Link {
         weather: &Weather,
     ) {
         match how {
-            Ending::Fin => {
+            Ending::Fin | Ending::Truncation => {
                 self.pipe_from(from).break_off(now);
                 let other = match from {
                     Side::Host => Side::Server,
                     Side::Server => Side::Host,
                 };
                 self.pipe_from(other).finish(now, weather);
+                self.host_end.ends = (how == Ending::Truncation).then_some(how);
             }
-            Ending::Reset => {
+            Ending::HalfOpen => {
+                self.pipe_from(from).silence();
+                self.given_up_at = Some(now.plus(GIVEN_UP));
+            }
+            Ending::Reset | Ending::Alert => {
+                self.host_end.ends = (how == Ending::Alert).then_some(how);
                 self.to_server.silence();
                 self.to_host.silence();
                 self.host_end.reset_at = Some(now);
@@ -234,6 +242,7 @@ impl End {
         Self {
             open: true,
             reset_at: None,
+            ends: None,
             tls: Tls::None,
         }
     }

@@ -125,6 +125,15 @@ impl World {
         }
     }
 
+    /// The host's clock shows whole multiples of `tick` from now on: 15 ms, say, as
+    /// monotonic clocks of some systems do. Best before time passes, since it is set back
+    /// by up to a tick.
+    pub fn coarse_clock(&mut self, host: HostId, tick: core::time::Duration) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.tick = Some(tick);
+        }
+    }
+
     /// The time.
     #[must_use]
     pub const fn now(&self) -> Instant {

@@ -79,8 +79,9 @@ impl World {
         } else {
             clear
         };
+        let nameless = ahead(host.trouble.nameless_until, now);
         let refused = ahead(host.trouble.refused_until, now) || link.mishap.is_some();
-        if link.host_end.open && !refused {
+        if link.host_end.open && !nameless && !refused {
             link.connection = self.server.accept(now, security.clone());
         }
         let stands = link.connection.is_some();
@@ -104,11 +105,11 @@ impl World {
                 process.engine.transport_opened(clock, security);
             } else {
                 process.link = None;
-                let detail = match link.mishap {
-                    Some(Mishap::Unanswered) => "timed out",
-                    _ => "refused",
+                let why = match link.mishap {
+                    _ if nameless => failure(TransportFailureKind::Resolve, "no such host"),
+                    Some(Mishap::Unanswered) => failure(TransportFailureKind::Connect, "timed out"),
+                    _ => failure(TransportFailureKind::Connect, "refused"),
                 };
-                let why = failure(TransportFailureKind::Connect, detail);
                 process.engine.transport_failed(clock, why);
             }
         }
@@ -141,11 +142,12 @@ impl World {
             link.end_mut(side).open = false;
             let id = link.id;
             let connection = link.connection;
+            let how = link.end(side).ends.unwrap_or(Ending::Reset);
             let host = self.hosts.get_mut(link.host);
             self.eyes.show(&Happening::Ended {
                 link: id,
                 at: side,
-                how: Ending::Reset,
+                how,
             });
             match (side, connection, host) {
                 (Side::Server, Some(connection), _) => {
@@ -153,7 +155,10 @@ impl World {
                     self.take_notes();
                 }
                 (Side::Host, _, Some(host)) => {
-                    let why = failure(TransportFailureKind::Io, "connection reset");
+                    let why = match how {
+                        Ending::Alert => failure(TransportFailureKind::Tls, "fatal alert"),
+                        _ => failure(TransportFailureKind::Io, "connection reset"),
+                    };
                     fail(host, now, id, why);
                     host.pull_eagerly(now, self.pulling);
                 }
@@ -294,12 +299,19 @@ impl World {
                 return false;
             }
             link.to_host.take_end();
+            let how = link.host_end.ends.unwrap_or(Ending::Fin);
             self.eyes.show(&Happening::Ended {
                 link: link.id,
                 at: Side::Host,
-                how: Ending::Fin,
+                how,
             });
-            process.engine.handle_eof(clock);
+            if how == Ending::Truncation {
+                link.drop_end(now, Side::Host, &self.weather);
+                let why = failure(TransportFailureKind::Io, "closed without close_notify");
+                fail(host, now, link.id, why);
+            } else {
+                process.engine.handle_eof(clock);
+            }
             host.pull_eagerly(now, self.pulling);
             return true;
         };
@@ -409,7 +421,10 @@ impl World {
         host.links = host.links.saturating_add(1);
         let mut link = Link::new(id, index, self.seed, host.links);
         let there_and_back = self.weather.latency.saturating_mul(2);
-        link.opens_at = Some(self.now.plus(there_and_back));
+        let opens_at = self.now.plus(there_and_back);
+        // Its system asks again until it is answered.
+        let unanswered = host.trouble.unanswered_until.unwrap_or(opens_at);
+        link.opens_at = Some(opens_at.max(unanswered));
         link.mishap = host.trouble.befalls(Effect::Connect);
         if link.mishap == Some(Mishap::Unanswered) {
             link.opens_at = Some(self.now.plus(UNANSWERED));
@@ -436,11 +451,7 @@ impl World {
         };
         let clock = host.clock(now);
         let allowance = host.write_allowance(now);
-        let throttle = host
-            .trouble
-            .throttle
-            .filter(|(_, until)| *until > now)
-            .map(|(rate, _)| rate);
+        let throttle = host.trouble.rate(Side::Host, now);
         let Some(process) = &mut host.process else {
             return false;
         };
@@ -545,7 +556,13 @@ impl World {
             };
             let wants = self.server.wants(connection);
             let transport = wants.transport;
-            let n = link.to_host.write(now, wants.write, &self.weather);
+            let trouble = self.hosts.get(link.host).map(|host| &host.trouble);
+            let throttle = trouble.and_then(|trouble| trouble.rate(Side::Server, now));
+            let weather = Weather {
+                bandwidth: throttle.or(self.weather.bandwidth),
+                ..self.weather.clone()
+            };
+            let n = link.to_host.write(now, wants.write, &weather);
             if n > 0 {
                 self.eyes.show(&Happening::Written {
                     link: link.id,

@@ -41,12 +41,23 @@ impl World {
             &Fault::Refuse { host, lasts } => {
                 self.with_host(host, |host| host.trouble.refused_until = Some(until(lasts)));
             }
+            &Fault::NoAnswer { host, lasts } => {
+                self.with_host(host, |host| {
+                    host.trouble.unanswered_until = Some(until(lasts));
+                });
+            }
+            &Fault::NoName { host, lasts } => {
+                self.with_host(host, |host| {
+                    host.trouble.nameless_until = Some(until(lasts));
+                });
+            }
             &Fault::Throttle {
                 host,
+                from,
                 bytes_per_second,
                 lasts,
             } => self.with_host(host, |host| {
-                host.trouble.throttle = Some((bytes_per_second, until(lasts)));
+                host.trouble.slow_down(from, bytes_per_second, until(lasts));
             }),
             &Fault::TlsFails { host, certificate } => {
                 self.with_host(host, |host| host.trouble.tls_fails = Some(certificate));
