@@ -62,6 +62,8 @@ impl Room {
         }
         self.current = self.nick.text().into();
         self.failures = 0;
+        // The stream that broke may have left a ghost, whatever became of earlier ones.
+        self.conflicts = 0;
         self.arrived = None;
         // A kick outlives the stream.
         match self.grounded.filter(|until| *until > cx.now) {

@@ -333,7 +333,10 @@ fn converged(host: &Host, name: &str, truth: &Truth, healed: Instant, found: &mu
             found.violate("L1", format!("{name} is not in {}", room.name));
         }
     }
-    for follow in host.follows.values().filter(|follow| !follow.over) {
+    // Who is not let in, for its nick is taken, cannot follow either.
+    let is_in = |room: usize| host.rooms.values().any(|r| r.joined && r.truth == room);
+    let follows = host.follows.values();
+    for follow in follows.filter(|follow| !follow.over && is_in(follow.room)) {
         let Some(room) = truth.rooms.get(follow.room) else {
             continue;
         };

@@ -309,8 +309,12 @@ impl Truth {
                 item.gone = true;
                 item.unplaced |= !tombstone;
                 let body = item.body.clone();
-                if crashed {
-                    let room = self.room(room);
+                let (account, said) = (item.account.clone(), item.said);
+                let room = self.room(room);
+                // Who came into an empty room may stand at the beginning of its archive, which
+                // does not expire: nothing tells that what was said since then did.
+                let came_first = !tombstone && self.rooms.get(room)?.came_first(&account, said);
+                if crashed || came_first {
                     let account = self.rooms.get_mut(room)?.accounts.entry(body).or_default();
                     account.lost = account.lost.saturating_add(1);
                 }
@@ -357,6 +361,18 @@ impl Truth {
         let room = self.rooms.get_mut(room)?;
         let index = *room.by_id.get(id)?;
         room.items.get_mut(index)
+    }
+}
+
+impl Room {
+    /// Whether an account came in before anything was said, and has not come again by then.
+    fn came_first(&self, account: &str, by: Instant) -> bool {
+        let of_it = |jid: &str| jid.split('/').next() == Some(account);
+        self.entries
+            .iter()
+            .filter(|(jid, _)| of_it(jid))
+            .filter_map(|(_, entries)| entries.iter().rev().find(|entered| entered.at <= by))
+            .any(|entered| entered.place == 0)
     }
 }
 

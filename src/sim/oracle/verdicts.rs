@@ -30,8 +30,8 @@ const BREACHES: usize = 3;
 /// For how long kicks and breaches count.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// The time for a join, by default.
-const JOIN: Duration = Duration::from_secs(30);
+/// The time for a join, by default, but for what a coarse clock makes of it.
+const JOIN: Duration = Duration::from_millis(29_900);
 
 /// A server has noticed by then that a link is gone, and let go of the nick.
 const GHOST: Duration = Duration::from_secs(60);
