@@ -416,8 +416,6 @@ impl Room {
                 origin_id: item.origin_id.clone(),
                 body: item.body.clone(),
                 shown: item.shown.map(|_| at),
-                // Who came in meanwhile could not read it yet under its old id either.
-                unsettled: item.unsettled || item.shown.is_none(),
                 copy_of: Some(index),
                 ..*item
             };
@@ -458,6 +456,11 @@ impl Room {
     /// after that; or the archive showed it out of its order. All else they heard
     /// themselves, or could read.
     pub(super) fn may_be_late(&self, place: usize, jid: &str) -> bool {
+        // What an archive that was taken over has, it had under another id.
+        let mut place = place;
+        while let Some(original) = self.items.get(place).and_then(|item| item.copy_of) {
+            place = original;
+        }
         let Some(item) = self.items.get(place) else {
             return false;
         };
