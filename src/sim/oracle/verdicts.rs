@@ -176,7 +176,7 @@ pub(super) fn of_refusal(error: &JoinFailure, room: Standing) -> Verdict {
     let verdict = match error {
         JoinFailure::NickConflict if !room.chosen => Verdict::Again,
         JoinFailure::NickConflict if !room.entered => Verdict::Stop,
-        JoinFailure::NickConflict if room.trying >= GHOST => Verdict::Either,
+        JoinFailure::NickConflict if room.trying >= GHOST || room.disturbed => Verdict::Either,
         JoinFailure::NickConflict | JoinFailure::TimedOut => Verdict::Again,
         JoinFailure::Refused(error) => match error.condition {
             Condition::ItemNotFound
