@@ -121,6 +121,9 @@ pub enum OfflineCause {
     TimedOut(Timer),
     /// The peer closed the stream in good order, or the connection without a word.
     PeerClosed,
+    /// The connection was closed in the middle of a stanza, or of other markup: the peer
+    /// did not get to say all that it wanted to.
+    Truncated,
     /// The peer ended the stream with an error.
     StreamError {
         /// Which.

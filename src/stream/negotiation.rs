@@ -337,7 +337,9 @@ fn authenticate(
     };
     let policy = sasl::Policy {
         secure: permit.secure,
-        allow_plain: setting.config.allow_plain,
+        // XEP-0474 v0.5.0, Business Rules: what was stronger once is not given up because
+        // somebody took it out of the offer. That there are keys is what SCRAM leaves.
+        allow_plain: setting.config.allow_plain && setting.keys.is_none(),
     };
     let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
     login.mechanism = choice.mechanism();

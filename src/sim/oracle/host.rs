@@ -526,6 +526,7 @@ const fn may_pass(cause: &OfflineCause) -> bool {
         OfflineCause::Transport(_)
             | OfflineCause::TimedOut(_)
             | OfflineCause::PeerClosed
+            | OfflineCause::Truncated
             | OfflineCause::StreamError { .. }
     )
 }
@@ -541,6 +542,7 @@ const fn path_of(cause: &OfflineCause) -> &'static str {
         },
         OfflineCause::TimedOut(_) => "offline: timed out",
         OfflineCause::PeerClosed => "offline: closed by the server",
+        OfflineCause::Truncated => "offline: cut short",
         OfflineCause::StreamError { .. } => "offline: stream error",
         OfflineCause::Xml(_) => "offline: xml",
         OfflineCause::PeerMisbehaved(_) => "offline: server misbehaved",
