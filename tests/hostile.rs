@@ -18,9 +18,15 @@
 mod peer;
 
 mod hostile {
+    mod bind;
+    mod sasl;
+    mod stream;
     mod table;
     mod xml;
 }
+
+#[path = "peer/scram.rs"]
+mod scram;
 
 use parley_xmpp::xml::XmlFault;
 use parley_xmpp::{ChannelBinding, Event, OfflineCause, Security, Transport};
