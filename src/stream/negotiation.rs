@@ -337,8 +337,9 @@ fn authenticate(
     };
     let policy = sasl::Policy {
         secure: permit.secure,
-        // XEP-0474 v0.5.0, Business Rules: what was stronger once is not given up because
-        // somebody took it out of the offer. That there are keys is what SCRAM leaves.
+        // XEP-0474 v0.5.0, Business Rules: "Clients MUST pin the fact that they did use some
+        // sort of SCRAM mechanism [...] rather than PLAIN once and MUST NOT fall back to
+        // PLAIN in future authentications". Keys are what SCRAM leaves behind.
         allow_plain: setting.config.allow_plain && setting.keys.is_none(),
     };
     let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
