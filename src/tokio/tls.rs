@@ -476,7 +476,7 @@ mod tests {
 
     /// What comes of a handshake, in memory, with a server that shows this, under the name
     /// `expected`.
-    fn handshake(shown: &Shown, expected: &str) -> Result<(), rustls::Error> {
+    fn handshake(shown: &Shown, expected: &str) -> Result<(), Error> {
         let authority_key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::default();
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -486,12 +486,13 @@ mod tests {
         let issuer = rcgen::Issuer::new(authority, authority_key);
 
         let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = shown.names.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = shown.names.iter().map(|name| String::from(*name)).collect();
         let mut leaf = CertificateParams::new(names).unwrap();
         leaf.not_after = rcgen::date_time_ymd(shown.until, 1, 1);
-        let leaf = match shown.signed {
-            true => leaf.signed_by(&key, &issuer).unwrap(),
-            false => leaf.self_signed(&key).unwrap(),
+        let leaf = if shown.signed {
+            leaf.signed_by(&key, &issuer).unwrap()
+        } else {
+            leaf.self_signed(&key).unwrap()
         };
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
         let provider = Arc::new(crypto::ring::default_provider());

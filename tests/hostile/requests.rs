@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use parley_xmpp::jid::{BareJid, Jid};
 use parley_xmpp::{
-    Condition, JoinError, JoinRoom, Limits, Nick, Post, PostError, QueryId, RequestError,
+    Condition, JoinError, JoinRoom, Limits, Nick, Post, PostError, QueryError, QueryId,
+    RequestError,
 };
 
 use crate::peer::{ROOM_FEATURES, message, presence};
@@ -241,6 +242,7 @@ fn r07_every_collection_has_a_bound_and_something_happens_at_it() {
     let mut config = config();
     config.limits.rooms = 3;
     config.limits.posts_per_room = 4;
+    config.limits.subscriptions = 2;
     config.limits.events = 5;
     let mut peer = Peer::online(config);
     peer.heard();
@@ -255,8 +257,13 @@ fn r07_every_collection_has_a_bound_and_something_happens_at_it() {
         rooms[3..],
         [Err(JoinError::TooMany), Err(JoinError::TooMany)]
     );
-    // Posts.
+    // Who follows them.
     let room = rooms[0].unwrap();
+    for due in [Ok(()), Ok(()), Err(QueryError::TooManySubscriptions)] {
+        let follow = peer.engine.subscribe(peer.now, room, Start::Now, 1);
+        assert_eq!(follow.map(drop), due);
+    }
+    // Posts.
     let posts: Vec<_> = (0..5)
         .map(|_| peer.engine.post(peer.now, room, Post::new("x")).map(drop))
         .collect();

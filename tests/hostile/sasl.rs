@@ -390,8 +390,8 @@ fn a14_what_cannot_be_prepared_is_no_wrong_password() {
     }
     for (password, prepared) in [("se\u{ad}cret", "secret"), ("sec\u{2000}ret", "sec ret")] {
         // Without the tables it is told, not sent as it is.
+        assert_eq!(new(password).is_ok(), cfg!(feature = "saslprep"));
         let Ok(config) = new(password) else {
-            assert!(!cfg!(feature = "saslprep"));
             continue;
         };
         let features = offer(&[MECHANISM], "");

@@ -333,7 +333,7 @@ fn s10_no_step_is_prolonged_by_bytes_and_the_login_has_an_end() {
             peer.pass(secs(1));
         }
         assert!(peer.now.since(began) <= secs(16));
-        assert_eq!(peer.engine.wants().read, false);
+        assert!(!peer.engine.wants().read);
     }
     // Each step in its time, and all of them too slow.
     let mut peer = Peer::new(config());
