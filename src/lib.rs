@@ -201,7 +201,7 @@ pub use engine::{Engine, JoinError, PostError, QueryError, Transport, Wants};
 pub use error::{AuthFailure, Condition, ErrorType, SaslCondition, StanzaError, StreamCondition};
 pub use event::{
     CannotTell, DiscoInfo, Entry, Event, FetchEvent, GapReason, JoinFailure, Joined, LeaveCause,
-    Login, Message, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved, PostOutcome,
+    Login, Message, NotSent, OfflineCause, PeerIncompatible, PeerMisbehaved, PostOutcome, Privacy,
     RequestError, Resolution, Retry, RoomEvent, RoomInfo, Source, TransportFailure,
     TransportFailureKind, Via,
 };

@@ -1,7 +1,7 @@
 //! Rooms on the wire (XEP-0045 v1.35.5): what we say to a room as an occupant,
 //! and what its presences say. No administration beyond unlocking and destroying.
 
-use crate::event::{LeaveCause, RoomInfo};
+use crate::event::{LeaveCause, Privacy, RoomInfo};
 use crate::jid::BareJid;
 use crate::ns;
 use crate::stanza::prose;
@@ -58,6 +58,8 @@ pub(crate) fn write_destroy(w: &mut Writer<'_>) {
 /// Status codes of a room's presence (XEP-0045, section 15.6), those that decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
+    /// 100 and 170, in the presence by which the room lets us in.
+    pub(crate) privacy: Privacy,
     /// 110: this presence is about ourselves.
     pub(crate) own: bool,
     /// 201: the room was just created, and is locked.
@@ -76,6 +78,50 @@ pub(crate) struct Status {
     pub(crate) technical: bool,
 }
 
+/// The status codes in what a room says.
+fn codes<'a>(x: Element<'a>) -> impl Iterator<Item = &'a str> {
+    let status = x
+        .children()
+        .filter(|child| child.is("status", ns::MUC_USER));
+    status.filter_map(|status| status.attr("code"))
+}
+
+/// What a room says that its configuration is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Configuration {
+    /// As far as it says so; the rest is as it was.
+    pub(crate) privacy: Privacy,
+    /// Something else changed.
+    pub(crate) other: bool,
+}
+
+impl Configuration {
+    /// Reads a message of the room itself, where `before` is what it was (XEP-0045, section
+    /// 10.2.1). `None` if it says nothing of its configuration.
+    ///
+    /// 100 is what older rooms say for 172 (section 15.6.2 has it in messages too), and 174
+    /// what those say that hide addresses from their moderators as well.
+    pub(crate) fn read(message: Element<'_>, before: Privacy) -> Option<Self> {
+        let mut now = Self {
+            privacy: before,
+            other: false,
+        };
+        let mut said = false;
+        for code in codes(message.child("x", ns::MUC_USER)?) {
+            match code {
+                "100" | "172" => now.privacy.occupants_see_jids = true,
+                "173" | "174" => now.privacy.occupants_see_jids = false,
+                "170" => now.privacy.logged = true,
+                "171" => now.privacy.logged = false,
+                "102" | "103" | "104" => now.other = true,
+                _ => continue,
+            }
+            said = true;
+        }
+        said.then_some(now)
+    }
+}
+
 /// What a room's presence says about an occupant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OccupantPresence<'a> {
@@ -87,12 +133,10 @@ impl<'a> OccupantPresence<'a> {
     pub(crate) fn read(presence: Element<'a>) -> Self {
         let x = presence.child("x", ns::MUC_USER);
         let mut status = Status::default();
-        let codes = x
-            .into_iter()
-            .flat_map(|x| x.children())
-            .filter(|c| c.is("status", ns::MUC_USER));
-        for code in codes.filter_map(|c| c.attr("code")) {
+        for code in x.into_iter().flat_map(codes) {
             match code {
+                "100" => status.privacy.occupants_see_jids = true,
+                "170" => status.privacy.logged = true,
                 "110" => status.own = true,
                 "201" => status.created = true,
                 "301" => status.banned = true,

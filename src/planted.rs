@@ -70,6 +70,15 @@ pub enum Bug {
     NoWitness,
     /// Where the archive no longer knows the place before a post, the post is absent.
     ExpiredIsAbsent,
+    /// A room is given up for good after a refusal that passes.
+    PassingRefusalIsFinal,
+    /// A login that is refused for now is not tried again.
+    TemporaryFailureIsFinal,
+    /// No stream follows one that ended with an error, whichever.
+    StreamErrorIsFinal,
+    /// A post has twice its time once the clock stands above 2^31 microseconds: in worlds
+    /// that end before, on hosts whose clock leapt there.
+    DeadlineWraps,
 }
 
 #[cfg(not(parley_planted))]
@@ -87,7 +96,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 26] = [
+        pub const ALL: [Self; 30] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -114,6 +123,10 @@ mod selector {
             Self::ResumeSendsAll,
             Self::NoWitness,
             Self::ExpiredIsAbsent,
+            Self::PassingRefusalIsFinal,
+            Self::TemporaryFailureIsFinal,
+            Self::StreamErrorIsFinal,
+            Self::DeadlineWraps,
         ];
     }
 

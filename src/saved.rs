@@ -1,19 +1,23 @@
 //! A session that outlives its process: what it takes to resume its stream (XEP-0198
 //! v1.6.3, section 5), as it is kept until then.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, encoded_len};
 use sha2::{Digest as _, Sha256};
 
 use crate::jid::Jid;
 
 const VERSION: &str = "ss1";
+
+/// So much of the digest is the check.
+const CHECK_BYTES: usize = 6;
 
 /// A session that was [suspended](crate::Engine::suspend), for
 /// [`Engine::resume`](crate::Engine::resume) in this process or another.
@@ -43,7 +47,9 @@ pub struct SavedSession {
 }
 
 impl SavedSession {
-    /// No text of a session is longer.
+    /// No text of a session is longer. One that would be is not
+    /// [suspended](crate::Engine::suspend) but closed: a part of it would resume a stream that
+    /// lacks what its server never had.
     pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
     /// The address that the session is bound to.
@@ -89,6 +95,35 @@ impl SavedSession {
         Self::read(content).ok_or(SavedSessionError::Damaged)
     }
 
+    /// Whether its text can be [`parse`](Self::parse)d again: it is not too long for that.
+    pub(crate) fn fits(&self) -> bool {
+        self.text_bytes() <= Self::MAX_BYTES
+    }
+
+    /// How long its text is, without writing it.
+    fn text_bytes(&self) -> usize {
+        let encoded = |bytes: usize| encoded_len(bytes, false).unwrap_or(usize::MAX);
+        let dotted = |bytes: usize| encoded(bytes).saturating_add(1);
+        let texts = self.texts();
+        let texts = texts.iter().map(|text| dotted(text.len()));
+        let stanzas = self.stanzas.iter().map(|stanza| dotted(stanza.len()));
+        let frame = VERSION.len().saturating_add(dotted(CHECK_BYTES));
+        texts.chain(stanzas).fold(frame, usize::saturating_add)
+    }
+
+    /// What it consists of in its text, but for the stanzas.
+    fn texts(&self) -> [Cow<'_, str>; 7] {
+        [
+            self.jid.as_str().into(),
+            self.nick.as_str().into(),
+            (&*self.id).into(),
+            self.location.as_deref().unwrap_or_default().into(),
+            alloc::format!("{}", self.max.as_secs()).into(),
+            alloc::format!("{}", self.handled).into(),
+            alloc::format!("{}", self.acked).into(),
+        ]
+    }
+
     fn read(content: &str) -> Option<Self> {
         let mut parts = content.split('.').skip(1);
         let mut text = || String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
@@ -128,19 +163,9 @@ impl SavedSession {
 impl fmt::Display for SavedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::from(VERSION);
-        let numbers = [
-            alloc::format!("{}", self.max.as_secs()),
-            alloc::format!("{}", self.handled),
-            alloc::format!("{}", self.acked),
-        ];
-        let location = self.location.as_deref().unwrap_or_default();
-        let texts = [self.jid.as_str(), &self.nick, &self.id, location];
-        let texts = texts
-            .iter()
-            .copied()
-            .chain(numbers.iter().map(String::as_str));
+        let texts = self.texts();
         let stanzas = self.stanzas.iter().map(AsRef::as_ref);
-        for part in texts.map(str::as_bytes).chain(stanzas) {
+        for part in texts.iter().map(|text| text.as_bytes()).chain(stanzas) {
             text.push('.');
             URL_SAFE_NO_PAD.encode_string(part, &mut text);
         }
@@ -171,7 +196,8 @@ impl core::str::FromStr for SavedSession {
 
 fn checksum(content: &str) -> String {
     let digest = Sha256::digest(content);
-    URL_SAFE_NO_PAD.encode(digest.first_chunk::<6>().unwrap_or(&[0; 6]))
+    let check = digest.first_chunk::<CHECK_BYTES>();
+    URL_SAFE_NO_PAD.encode(check.unwrap_or(&[0; CHECK_BYTES]))
 }
 
 /// A text that is no [`SavedSession`].
@@ -254,7 +280,66 @@ mod tests {
         assert_eq!(evil, Err(SavedSessionError::Damaged));
     }
 
+    /// The last that fits can be read; one byte more, and it is not to be written.
+    #[test]
+    fn what_fits_can_be_read_and_what_is_longer_cannot() {
+        let mut saved = saved();
+        let mut stanza = b"<message>".to_vec();
+        // Below the limit by what the text has besides, and by what is rounded.
+        let left = SavedSession::MAX_BYTES - saved.text_bytes() - 1;
+        stanza.resize(left / 4 * 3 - 1, b'x');
+        stanza.push(b'>');
+        saved.stanzas.push(stanza.into_boxed_slice());
+        while saved.fits() {
+            let text = saved.to_string();
+            assert!(text.len() > SavedSession::MAX_BYTES - 16);
+            assert_eq!(SavedSession::parse(&text).as_ref(), Ok(&saved));
+            saved.nick.push_str("longer");
+        }
+        let text = saved.to_string();
+        assert!(text.len() > SavedSession::MAX_BYTES);
+        let read = SavedSession::parse(&text);
+        assert_eq!(read, Err(SavedSessionError::Damaged));
+    }
+
+    fn any_session() -> impl Strategy<Value = SavedSession> {
+        let stanza = "<(message|presence|iq)( [a-z]{1,4}='\\PC{0,20}')?>\\PC{0,60}</x>";
+        let stanzas = proptest::collection::vec(stanza, 0..12);
+        let location = proptest::option::of("\\PC{1,20}");
+        let numbers = (0..=u64::MAX, any::<u32>(), any::<u32>());
+        (
+            "[a-z]{1,8}",
+            "\\PC{0,30}",
+            "\\PC{1,30}",
+            location,
+            numbers,
+            stanzas,
+        )
+            .prop_map(|(resource, nick, id, location, numbers, stanzas)| {
+                let (max, handled, acked) = numbers;
+                let stanzas = stanzas.into_iter().map(|s| s.into_bytes().into());
+                SavedSession {
+                    jid: Jid::parse(&alloc::format!("ana@parley.local/{resource}")).unwrap(),
+                    nick,
+                    id: id.into(),
+                    max: Duration::from_secs(max),
+                    location: location.map(Into::into),
+                    handled,
+                    acked,
+                    stanzas: stanzas.collect(),
+                }
+            })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_can_be_read(saved in any_session()) {
+            let text = saved.to_string();
+            prop_assert_eq!(text.len(), saved.text_bytes());
+            prop_assert!(saved.fits());
+            prop_assert_eq!(SavedSession::parse(&text), Ok(saved));
+        }
+
         #[test]
         fn no_text_makes_it_panic(text in "(ss1\\.)?[A-Za-z0-9._-]{0,120}") {
             let _ = SavedSession::parse(&text);

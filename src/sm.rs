@@ -319,14 +319,14 @@ impl Management {
     }
 
     /// What it takes to resume the stream in another process; `None` where the server
-    /// cannot, or more is unacknowledged than is kept.
+    /// cannot, or more is unacknowledged than is kept or than its text can hold.
     pub(crate) fn saved(&self, cx: &Cx<'_>, jid: &Jid, nick: &str) -> Option<SavedSession> {
         let resumption = self.resumption.as_ref()?;
         let lives = matches!(self.state, State::On | State::Suspended(_));
         if !lives || self.is_lost(cx) || self.fruitless >= FRUITLESS {
             return None;
         }
-        Some(SavedSession {
+        let saved = SavedSession {
             jid: jid.clone(),
             nick: nick.into(),
             id: resumption.id.clone(),
@@ -335,7 +335,8 @@ impl Management {
             handled: self.handled,
             acked: self.wire,
             stanzas: cx.out.kept_from(self.acked)?,
-        })
+        };
+        saved.fits().then_some(saved)
     }
 
     /// Goes on with a session of another process, as one whose stream broke just now.

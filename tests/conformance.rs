@@ -29,6 +29,8 @@ mod evictions;
 mod logins;
 #[path = "conformance/outages.rs"]
 mod outages;
+#[path = "conformance/privacy.rs"]
+mod privacy;
 #[path = "conformance/program.rs"]
 mod program;
 #[path = "conformance/refusals.rs"]

@@ -80,11 +80,8 @@ impl Machine {
         if let Some(entry) = self.rooms.get_mut(&id) {
             let parting = entry.room.leave(&mut self.core.cx());
             if let Some(nick) = parting {
-                let serial = self.ids.next();
                 let address = entry.room.jid().as_str().into();
-                self.partings.insert(address, (nick, serial));
-                let patience = self.core.config.timing.request;
-                self.core.cx().arm(Timer::Parting, serial, patience);
+                self.await_parting(address, nick);
             }
             self.forget_room(id, &RequestError::NoSuchRoom);
         }

@@ -193,7 +193,9 @@ impl Engine {
     /// [`Unknown`](crate::PostOutcome::Unknown) if it was written, since the resumed stream
     /// may carry it yet, else [`NotSent`](crate::PostOutcome::NotSent).
     ///
-    /// `None` where there is no stream that the server can resume: then this is
+    /// `None` where there is no stream that the server can resume, or what it lacks is more
+    /// than a text of [`SavedSession::MAX_BYTES`](crate::SavedSession::MAX_BYTES) holds, which
+    /// takes a greater [`Limits::unacked_bytes`](crate::Limits::unacked_bytes): then this is
     /// [`close`](Self::close). The transport is to be dropped as it is.
     pub fn suspend(&mut self, now: Instant) -> Option<SavedSession> {
         self.with(now, Machine::hand_on)

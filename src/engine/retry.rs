@@ -17,7 +17,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::error::{AuthFailure, Condition, SaslCondition, StreamCondition};
+use crate::error::{AuthFailure, Condition, ErrorType, SaslCondition, StreamCondition};
 use crate::event::{OfflineCause, TransportFailureKind};
 use crate::ids::IdSource;
 use crate::limits::{Limits, Timing};
@@ -72,7 +72,10 @@ const fn class(cause: &OfflineCause) -> Class {
             _ => Class::Attention,
         },
         OfflineCause::Bind(error) => match error.condition {
+            // RFC 6120 section 7.6.2.1: at the limit of connected resources; and section
+            // 8.3.2: "wait -- retry after waiting (the error is temporary)".
             Condition::ResourceConstraint | Condition::InternalServerError => Class::Slow,
+            _ if matches!(error.kind, ErrorType::Wait) => Class::Slow,
             _ => Class::Attention,
         },
         OfflineCause::PeerIncompatible(_) | OfflineCause::Closed => Class::Attention,
@@ -163,6 +166,14 @@ impl Pacing {
         timing: &Timing,
         ids: &mut IdSource,
     ) -> Option<Duration> {
+        let final_by_mistake = match cause {
+            OfflineCause::Auth(_) => planted(Bug::TemporaryFailureIsFinal),
+            OfflineCause::StreamError { .. } => planted(Bug::StreamErrorIsFinal),
+            _ => false,
+        };
+        if final_by_mistake {
+            return None;
+        }
         let slow = match class(cause) {
             Class::Transient => false,
             Class::Slow => true,
@@ -250,6 +261,21 @@ mod tests {
             most = most.max(last + 1 - first);
         }
         most
+    }
+
+    /// `service-unavailable` and whatever else was refused with `wait` needed somebody's
+    /// attention.
+    #[test]
+    fn a_bind_that_is_to_wait_is_tried_again() {
+        let refused = |kind, condition| {
+            let error = crate::error::StanzaError::new(kind, condition);
+            class(&OfflineCause::Bind(error))
+        };
+        let condition = Condition::ServiceUnavailable;
+        assert_eq!(refused(ErrorType::Wait, condition), Class::Slow);
+        assert_eq!(refused(ErrorType::Cancel, condition), Class::Attention);
+        let condition = Condition::NotAllowed;
+        assert_eq!(refused(ErrorType::Cancel, condition), Class::Attention);
     }
 
     #[test]

@@ -131,6 +131,17 @@ impl Machine {
         true
     }
 
+    /// A room that was told that we go has not said so yet.
+    pub(super) fn await_parting(&mut self, address: Box<str>, nick: String) {
+        if !matches!(self.link, Link::Online) {
+            return;
+        }
+        let serial = self.ids.next();
+        self.partings.insert(address, (nick, serial));
+        let patience = self.core.config.timing.request;
+        self.core.cx().arm(Timer::Parting, serial, patience);
+    }
+
     /// A room that we left takes too long to say that it is done with us.
     pub(super) fn parting_expired(&mut self, serial: u64) {
         self.parted(serial, false);
@@ -202,9 +213,7 @@ impl Machine {
                         entry.room.jid().as_str(),
                         entry.room.info(),
                     );
-                    for message in &early {
-                        log.hear(&mut self.core.cx(), message);
-                    }
+                    log.hear_early(&mut self.core.cx(), &early);
                 }
                 self.fetches_entered(id);
                 self.resolving_entered(Some(id));
@@ -226,6 +235,11 @@ impl Machine {
             return;
         };
         self.by_address.remove(entry.room.jid().as_str());
+        // It was told that we go, in the middle of letting us in: what it says of that is
+        // not for who joins it anew.
+        if let Some(nick) = entry.room.unanswered_parting() {
+            self.await_parting(entry.room.jid().as_str().into(), nick.into());
+        }
         for (subscription, log) in &mut entry.logs {
             self.subscriptions.remove(subscription);
             log.end(&mut self.core.cx());

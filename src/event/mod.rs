@@ -273,6 +273,16 @@ pub enum RoomEvent {
     ///
     /// Where somebody else was back before us, nothing tells.
     Recreated,
+    /// What the room lets be known changed while we are in it (XEP-0045 v1.35.5, section
+    /// 10.2.1, statuses 170 to 174): what it is now. Who shows the room to a person
+    /// must warn them where more is known than before (sections 14.3 and 14.5).
+    ///
+    /// Told once for each change. What changed while we were out is in [`Self::Joined`].
+    PrivacyChanged(Privacy),
+    /// The room said that something else of its configuration changed (XEP-0045 v1.35.5,
+    /// section 10.2.1, statuses 102 to 104), and not what: [`Joined::info`] may no longer
+    /// hold. It is asked for again when we come in the next time.
+    ConfigChanged,
     /// The room would not be destroyed.
     DestroyRefused(StanzaError),
     /// We are out.
@@ -296,6 +306,24 @@ pub struct Joined {
     pub created: bool,
     /// What the room can do.
     pub info: RoomInfo,
+    /// What it lets be known of who is in it.
+    pub privacy: Privacy,
+}
+
+/// What a room lets be known of those who are in it, as it says itself (XEP-0045 v1.35.5).
+///
+/// A room MUST say so when it lets us in, and when it changes (sections 7.2.3, 7.2.12 and
+/// 10.2.1); "the user's client MUST warn the user" (sections 14.3 and 14.5), which is for
+/// the host to do. By default neither. What is `false` was not said: that is no promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Privacy {
+    /// Everybody in it is shown the address of everybody else, ours too: it is
+    /// non-anonymous (status 100 or 172). Its moderators see it in any room.
+    pub occupants_see_jids: bool,
+    /// What is said in it is logged publicly (status 170). An archive that only its
+    /// occupants may read is another matter: [`RoomInfo::archive`].
+    pub logged: bool,
 }
 
 /// What a room says it can do (XEP-0045 v1.35.5, section 6.4).
@@ -488,6 +516,8 @@ pub enum GapReason {
     /// Reading the archive failed again and again.
     ArchiveFailed(RequestError),
     /// The archive did not show in time what the room said: what was said before
-    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all.
+    /// it and is not in the archive yet may come as [`Entry::Late`], or not at all. Or it
+    /// let go of the place from which it was to be looked through for what it was late to
+    /// show.
     Unsettled,
 }

@@ -11,6 +11,9 @@
 //! which the server says that they may still change (`stable='false'`) delivers what they
 //! show, and counts for nothing else.
 //!
+//! Where the archive let go of the place to compare from, nothing tells what it was late to
+//! show after that: a gap is told ([`GapReason::Unsettled`]).
+//!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
@@ -21,7 +24,7 @@ use core::time::Duration;
 use super::log::Log;
 use super::recent::Recent;
 use crate::cx::{Cx, Purpose};
-use crate::event::{Entry, Message, RequestError};
+use crate::event::{Entry, GapReason, Message, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::mam::{self, Direction, Fin, Pager};
 use crate::stanza::iq::Kind;
@@ -240,10 +243,19 @@ impl Log {
             Ok(page) => page,
             Err(error) => {
                 // The next catch-up or comparison tells; this one only looks.
-                if let (true, Some(cursor)) = (error.is_expired(), &self.cursor)
-                    && self.audit.restart(cursor)
-                {
-                    return self.begin_audit(cx, at);
+                if let (true, Some(cursor)) = (error.is_expired(), self.cursor.clone()) {
+                    let [from, _] = self.audit.compared.clone();
+                    let other = self.audit.restart(&cursor);
+                    let [now_from, _] = &self.audit.compared;
+                    if from != *now_from {
+                        // What it was late to show in between is not to be found any more.
+                        let reason = GapReason::Unsettled;
+                        let after = from;
+                        self.tell(cx, Entry::Gap { after, reason });
+                    }
+                    if other {
+                        return self.begin_audit(cx, at);
+                    }
                 }
                 return self.next_audit(cx);
             }
@@ -254,6 +266,7 @@ impl Log {
         if self.audit.meanwhile >= self.audit.remembered / 2 {
             return self.next_audit(cx);
         }
+        let stood_at = self.cursor.clone();
         let mut removed = page.removed.into_iter().peekable();
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
@@ -270,6 +283,11 @@ impl Log {
             }
         }
         if !page.complete {
+            if self.cursor != stood_at {
+                // There is more behind where the reader stood: what comes live waits for it.
+                self.audit.pager.abandon();
+                return self.read_on(cx, at);
+            }
             return self.ask_audit(cx, at);
         }
         // The comparison has to be made again, from the same place.

@@ -27,6 +27,7 @@ use crate::event::{JoinFailure, Joined, Retry, RoomEvent, RoomInfo};
 use crate::ids::Label;
 use crate::muc;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
 
@@ -40,6 +41,11 @@ const GHOSTS: u32 = 12;
 /// For so long a room is locked to us before we take its creator for lost. Whoever fills in
 /// its form has that long, if the account is the same: programs take no time for it.
 const STAYS_LOCKED: Duration = Duration::from_secs(15);
+
+/// The highest ceiling of the pauses before a room that is locked to us is tried again, for
+/// twice as long as it takes until its creator is taken for lost: a first join waits no
+/// longer than that, and has to see that the room was unlocked.
+const LOCKED: Duration = Duration::from_secs(4);
 
 /// The first ceiling of the pauses before a room that never let us in is tried
 /// again: somebody else is unlocking it.
@@ -56,6 +62,8 @@ impl Room {
         }
         self.current = self.nick.text().into();
         self.failures = 0;
+        // The stream that broke may have left a ghost, whatever became of earlier ones.
+        self.conflicts = 0;
         self.arrived = None;
         // A kick outlives the stream.
         match self.grounded.filter(|until| *until > cx.now) {
@@ -166,6 +174,10 @@ impl Room {
                     }
                 }
             }
+            Refusal::Passing if planted(Bug::PassingRefusalIsFinal) => {
+                self.fail(cx, JoinFailure::Refused(error));
+                return RoomOutput::Out(true);
+            }
             Refusal::Passing => {
                 if error.condition == Condition::ItemNotFound {
                     let since = *self.locked_out.get_or_insert(cx.now);
@@ -174,6 +186,8 @@ impl Room {
                         self.knocked = true;
                         self.unlock_from_outside(cx);
                     }
+                } else {
+                    self.locked_out = None;
                 }
             }
             Refusal::Final => {
@@ -229,9 +243,12 @@ impl Room {
         } else {
             COLD
         };
-        let ceiling = least
-            .saturating_mul(1 << self.failures.min(16))
-            .min(cx.timing.backoff_max);
+        let is_locked = |since: Instant| cx.now.since(since) < STAYS_LOCKED.saturating_mul(2);
+        let most = match self.locked_out {
+            Some(since) if is_locked(since) => LOCKED.min(cx.timing.backoff_max),
+            _ => cx.timing.backoff_max,
+        };
+        let ceiling = least.saturating_mul(1 << self.failures.min(16)).min(most);
         cx.ids.jitter(ceiling).max(SHORTEST)
     }
 
@@ -374,17 +391,16 @@ impl Room {
             nick: self.current.clone(),
             created: self.created,
             info: self.info,
+            privacy: self.privacy,
         };
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
         self.watch(cx);
         let mut early = core::mem::take(&mut self.early);
-        for message in &mut early {
-            if !ids_are_places(&self.info) {
-                message.id = None;
-            }
+        if !ids_are_places(&self.info) {
+            early.displace();
         }
         if self.info.archive
-            && let Some(id) = early.iter().rev().find_map(|message| message.id.as_ref())
+            && let Some(id) = early.newest()
         {
             self.outbox.heard(id);
         }

@@ -53,6 +53,12 @@ impl Room {
         known
     }
 
+    /// The nick under which the room will say that we are gone, if it was told so while it
+    /// let us in, and has not said it.
+    pub(crate) fn unanswered_parting(&self) -> Option<&str> {
+        self.parted.map(|_| &*self.current)
+    }
+
     /// The room was left before, under another handle, and has not said so: when it does,
     /// that is not about us.
     pub(crate) fn still_parting(&mut self, cx: &Cx<'_>) {

@@ -18,6 +18,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::audit::Audit;
+use super::early::Early;
 use super::echo::Echoes;
 use super::reading::ids_are_places;
 use super::recent::Recent;
@@ -54,6 +55,8 @@ pub(crate) struct Log {
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
     bookmarked: bool,
+    /// Something that was not delivered may lie between the cursor and that.
+    gap_before: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The request for the page being received.
@@ -124,6 +127,7 @@ impl Log {
             dropped: None,
             unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
+            gap_before: bookmark.has_gap(),
             delivered,
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
@@ -237,6 +241,28 @@ impl Log {
     pub(super) fn starve(&mut self) {
         if self.phase == Phase::Live {
             self.phase = Phase::Starved;
+        }
+    }
+
+    /// The room said this before it could be told what its ids are worth.
+    pub(crate) fn hear_early(&mut self, cx: &mut Cx<'_>, early: &Early) {
+        match &early.lost {
+            // It is all read from the archive, in its order.
+            Some(lost) if self.archived => {
+                if lost.unplaced || early.said.iter().any(|said| said.id.is_none()) {
+                    self.lose_unplaced(cx);
+                }
+                self.dropped = early.newest().cloned().or(self.dropped.take());
+                self.overflowed = true;
+            }
+            lost => {
+                for said in &early.said {
+                    self.hear(cx, said);
+                }
+                if lost.is_some() {
+                    self.gap(cx, GapReason::Overflow);
+                }
+            }
         }
     }
 

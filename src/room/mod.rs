@@ -4,6 +4,7 @@
 //! ([`outbox`], and [`inquiry`] after a break), and messages as one sequence ([`log`]).
 
 mod audit;
+mod early;
 mod echo;
 mod inquiry;
 mod joining;
@@ -21,16 +22,16 @@ mod selfping;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::cx::Cx;
 use crate::error::StanzaError;
-use crate::event::{Event, Message, RoomEvent, RoomInfo};
+use crate::event::{Event, Message, Privacy, RoomEvent, RoomInfo};
 use crate::ids::RoomId;
 use crate::jid::BareJid;
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::token::PostToken;
+use early::Early;
 pub(crate) use log::Log;
 use neighbours::Neighbours;
 use outbox::Outbox;
@@ -48,6 +49,8 @@ pub(crate) struct Room {
     /// The nick we have, or ask for.
     current: String,
     info: RoomInfo,
+    /// What it lets be known, as it said since it let us in.
+    privacy: Privacy,
     asked: Asked,
     /// The request that is under way: what the room can do, or to unlock it.
     question: Option<u64>,
@@ -83,7 +86,7 @@ pub(crate) struct Room {
     own_nicks: Recent<String>,
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
-    early: Vec<Message>,
+    early: Early,
     /// The room told its subject since we came: all that follows is said now.
     subject_told: bool,
     /// Attempts to get in, since we last were in for a while.
@@ -148,7 +151,7 @@ enum Asked {
 pub(crate) enum RoomOutput {
     Nothing,
     /// We are in, at first or again; what was said meanwhile.
-    Entered(Vec<Message>),
+    Entered(Early),
     /// Somebody said something; what, if anybody wants to know.
     Said(Option<Box<Message>>),
     /// We are out; `true` if for good.
@@ -174,6 +177,7 @@ impl Room {
             current: nick.text().into(),
             nick,
             info: RoomInfo::default(),
+            privacy: Privacy::default(),
             asked: Asked::Failed,
             question: None,
             again: false,
@@ -193,7 +197,7 @@ impl Room {
             occupants: BTreeSet::new(),
             own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
-            early: Vec::new(),
+            early: Early::default(),
             subject_told: false,
             failures: 0,
             conflicts: 0,
@@ -213,7 +217,7 @@ impl Room {
         ]
         .into_iter()
         .chain(occupants)
-        .chain(self.early.iter().map(Message::weight))
+        .chain([self.early.held()])
         .fold(0, usize::saturating_add)
     }
 

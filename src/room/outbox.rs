@@ -181,7 +181,13 @@ impl Outbox {
         let origin_id = origin_id.unwrap_or_else(|| cx.ids.token(Label::OriginId));
         self.own.insert(origin_id.clone());
         if !planted(Bug::NoDeadline) {
-            cx.arm(Timer::Post, id.0, post.deadline.unwrap_or(cx.timing.post));
+            let wrong = planted(Bug::DeadlineWraps) && cx.now.as_micros() > 1 << 31;
+            let deadline = post.deadline.unwrap_or(cx.timing.post);
+            cx.arm(
+                Timer::Post,
+                id.0,
+                deadline.saturating_mul(1 + u32::from(wrong)),
+            );
         }
         self.posts.push_back(Pending {
             id,

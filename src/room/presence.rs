@@ -83,6 +83,7 @@ impl Room {
                     self.occupant_came(cx, &stranger);
                 }
                 let occupant_id = message::occupant_id(element).map(Into::into);
+                self.privacy = said.status.privacy;
                 self.let_in(cx, nick, occupant_id, said.status.created)
             }
             Standing::Joining => {
@@ -90,6 +91,7 @@ impl Room {
                 // room may give us another nick than the one we asked for. Rooms
                 // that know no 110 end with the subject, or with silence.
                 self.provisional = Some(message::occupant_id(element).map(Into::into));
+                self.privacy = said.status.privacy;
                 cx.arm(Timer::SelfPresence, self.owner(), SELF_PRESENCE);
                 RoomOutput::Nothing
             }

@@ -1,7 +1,8 @@
 //! Reading what is said in a room: live, and out of its archive.
 //!
 //! Only messages with a body are the topic's (XEP-0045 v1.35.5, section 7.4);
-//! subjects are told apart, everything else is nothing to us. A message is our
+//! subjects are told apart, and what the room says of its configuration (section 10.2.1);
+//! everything else is nothing to us. A message is our
 //! own by its id, never by its nick alone.
 
 use alloc::boxed::Box;
@@ -11,6 +12,7 @@ use crate::cx::{Cx, same_address};
 use crate::event::{Message, RoomEvent, RoomInfo, Source};
 use crate::ids::ArchiveId;
 use crate::mam::Archived;
+use crate::muc::Configuration;
 use crate::ns;
 use crate::stanza::{self, delay, message};
 use crate::xml::Element;
@@ -49,7 +51,7 @@ impl Room {
                 return RoomOutput::Nothing;
             }
             Some("groupchat") => self.heard_of(cx.now),
-            // Private messages, invitations, configuration changes: not the topic's.
+            // Private messages, invitations: not the topic's.
             _ => return RoomOutput::Nothing,
         }
         // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
@@ -80,7 +82,30 @@ impl Room {
                 self.reflection(cx, element, nick);
                 RoomOutput::Nothing
             }
-            None => RoomOutput::Nothing,
+            None => {
+                self.configured(cx, element);
+                RoomOutput::Nothing
+            }
+        }
+    }
+
+    /// The room itself said something: perhaps that its configuration changed. XEP-0045
+    /// v1.35.5 section 14.3: "A client MUST also warn the user if the room's configuration is
+    /// subsequently modified to allow room logging"; section 14.5 has the same of addresses.
+    fn configured(&mut self, cx: &mut Cx<'_>, element: Element<'_>) {
+        // Before we are in, it is about the stay before.
+        let Some(Configuration { privacy, other }) = Configuration::read(element, self.privacy)
+            .filter(|_| !matches!(self.standing, Standing::Joining | Standing::Waiting))
+        else {
+            return;
+        };
+        let changed = core::mem::replace(&mut self.privacy, privacy) != privacy;
+        // Else it is told with the rest, once we are.
+        if self.is_in() && changed {
+            self.tell(cx, RoomEvent::PrivacyChanged(privacy));
+        }
+        if self.is_in() && other {
+            self.tell(cx, RoomEvent::ConfigChanged);
         }
     }
 
@@ -144,15 +169,7 @@ impl Room {
         if is_in {
             return RoomOutput::Said(Some(message));
         }
-        // What does not fit is in the archive, if there is one.
-        let held = self
-            .early
-            .iter()
-            .map(Message::weight)
-            .fold(0, usize::saturating_add);
-        if self.early.len() < cx.limits.held_messages && held < cx.limits.held_bytes {
-            self.early.push(*message);
-        }
+        self.early.hear(*message, cx.limits);
         RoomOutput::Nothing
     }
 

@@ -1,9 +1,11 @@
 //! What happens in a world, as whoever watches it is told.
 
-use crate::sim::plan::Fault;
+use core::time::Duration;
+
+use crate::sim::plan::{Fault, Mishap};
 use crate::sim::server::Note;
 use crate::{
-    Event, Fetch, Instant, JoinRoom, Post, PostId, QueryId, RoomId, Start, SubscriptionId,
+    Event, Fetch, Instant, JoinRoom, Post, PostId, QueryId, RoomId, Start, SubscriptionId, Timer,
 };
 
 /// A host of the world: an engine, and the bot that uses it. Counts from zero.
@@ -33,6 +35,42 @@ pub enum Ending {
     Reset,
     /// Without a word: nothing arrives any more, nobody is told.
     Silence,
+    /// As [`Self::Fin`], but not in good order for TLS: the transport ends in the middle
+    /// of a record, or without `close_notify` (RFC 8446, section 6.1). The host's driver
+    /// says so, as a failure; the drivers of this crate take it for [`Self::Fin`], since
+    /// the end of a stream is said in the stream. The server does too.
+    Truncation,
+    /// The server ends TLS with a fatal alert (RFC 8446, section 6.2): what is under way
+    /// is lost, both ends are told, the host with the alert.
+    Alert,
+    /// Without a word, and in one direction only: what the other end writes still
+    /// arrives.
+    HalfOpen,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Fin,
+        Self::Reset,
+        Self::Silence,
+        Self::Truncation,
+        Self::Alert,
+        Self::HalfOpen,
+    ];
+
+    /// What it is called, in plans and in tallies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+            Self::Truncation => "truncation",
+            Self::Alert => "alert",
+            Self::HalfOpen => "half-open",
+        }
+    }
 }
 
 /// Something that happens, borrowed from where it happens.
@@ -118,7 +156,7 @@ pub enum Happening<'a> {
         /// What.
         event: &'a Event,
     },
-    /// An engine says how much memory it holds. From time to time; how often depends on
+    /// An engine says how much memory it holds. After each instant; how many there are depends on
     /// how the world is run, so that it is no part of [`World::hash`](crate::sim::World::hash).
     Held {
         /// Which host.
@@ -141,6 +179,25 @@ pub enum Happening<'a> {
     Noted(&'a Note),
     /// A fault of the plan takes effect.
     Fault(&'a Fault),
+    /// A step of a host that a [`Fault::Mishap`] waited for: it goes wrong now.
+    Mishap {
+        /// Which host.
+        host: HostId,
+        /// What befalls it.
+        what: Mishap,
+    },
+    /// A timer that a [`Fault::Skew`] or [`Fault::Early`] waited for: an engine is told of
+    /// the time after it was due, or before.
+    Untimely {
+        /// Which host.
+        host: HostId,
+        /// Which timer.
+        timer: Timer,
+        /// Before it is due, not after.
+        early: bool,
+        /// How long before or after.
+        by: Duration,
+    },
     /// From now on there are no more faults: the network is clean, the server is up.
     Healed,
     /// A watcher found a rule broken.

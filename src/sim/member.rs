@@ -40,6 +40,8 @@ const ROOMS: &str = "rooms";
 #[derive(Debug)]
 pub struct Member {
     nick: String,
+    /// It goes by that nick and by no other.
+    insists: bool,
     rooms: BTreeMap<String, Membership>,
     /// It was told to end.
     closed: bool,
@@ -64,9 +66,18 @@ impl Member {
     pub fn new(nick: &str) -> Self {
         Self {
             nick: nick.into(),
+            insists: false,
             rooms: BTreeMap::new(),
             closed: false,
         }
+    }
+
+    /// The same, by that nick and no other: where somebody else has it, it waits and
+    /// tries again.
+    #[must_use]
+    pub fn insisting(mut self) -> Self {
+        self.insists = true;
+        self
     }
 
     /// Joins the rooms it wants to be in and is not, and follows those it wants to.
@@ -80,7 +91,13 @@ impl Member {
                 let Ok(jid) = BareJid::parse(address) else {
                     continue;
                 };
-                let join = JoinRoom::new(jid, Nick::Suggested(self.nick.clone()));
+                let nick = self.nick.clone();
+                let nick = if self.insists {
+                    Nick::Chosen(nick)
+                } else {
+                    Nick::Suggested(nick)
+                };
+                let join = JoinRoom::new(jid, nick);
                 // Refused where no stream is coming: it asks again once there is one.
                 membership.id = hands.join(&join).ok();
             }

@@ -64,8 +64,15 @@ pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Repo
         };
         let first = plan.hosts.first().filter(|_| plan.habits.one_nick);
         let nick = first.unwrap_or(account).clone();
-        let program = move || -> Box<dyn Bot> { Box::new(Member::new(&nick)) };
-        world.add_host(config, Box::new(program));
+        let insists = plan.habits.insist;
+        let program = move || -> Box<dyn Bot> {
+            let member = Member::new(&nick);
+            Box::new(if insists { member.insisting() } else { member })
+        };
+        let host = world.add_host(config, Box::new(program));
+        if let Some(tick) = plan.habits.tick {
+            world.coarse_clock(host, tick);
+        }
     }
     let mut healed = false;
     for step in &plan.steps {
@@ -77,7 +84,11 @@ pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Repo
             world.run_until(plan.heal_at);
             world.heal();
         }
-        world.run_until(step.at);
+        // What goes wrong from the first instant on befalls the first connection too.
+        let at_once = matches!(step.what, What::Fault(_)) && step.at == world.now();
+        if !at_once {
+            world.run_until(step.at);
+        }
         match &step.what {
             What::Order(host, order) => world.order(*host, order),
             What::Fault(fault) if !healed => world.fault(fault),

@@ -158,6 +158,8 @@ impl Search<'_> {
         self.try_changed(|plan| plan.weather.packet = 1460);
         self.try_changed(|plan| plan.resumption = false);
         self.try_changed(|plan| plan.page_cap = 50);
+        self.try_changed(|plan| plan.habits.tick = None);
+        self.try_changed(|plan| plan.habits.insist = false);
     }
 
     /// Texts become numbers.

@@ -142,6 +142,16 @@ fn summary(happening: &Happening<'_>, bytes_too: bool) -> Option<(String, String
         } if bytes_too => (host(id.0), format!("keeps {name}: {value:?}")),
         Happening::Noted(note) => ("server".into(), noted(note)),
         Happening::Fault(fault) => ("FAULT".into(), fault.to_string()),
+        Happening::Mishap { host: id, what } => (host(id.0), format!("mishap: {what}")),
+        Happening::Untimely {
+            host: id,
+            timer,
+            early,
+            by,
+        } => {
+            let how = if *early { "early" } else { "late" };
+            (host(id.0), format!("timer {timer:?} {how} by {by:?}"))
+        }
         Happening::Healed => ("WORLD".into(), "is well from now on".into()),
         Happening::Violated(violation) => {
             let what = format!("{}: {}", violation.rule, violation.detail);

@@ -60,7 +60,7 @@ impl Room {
         lock(&self.shared.view).nick.clone()
     }
 
-    /// How we stood when we joined last.
+    /// How we stood when we joined last; [`Joined::privacy`] is what it is at present.
     #[must_use]
     pub fn joined(&self) -> Joined {
         lock(&self.shared.view).joined.clone()

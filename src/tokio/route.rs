@@ -438,6 +438,11 @@ impl Router {
                     }
                 }
             }
+            RoomEvent::PrivacyChanged(privacy) => {
+                if let Some(shared) = &entry.shared {
+                    lock(&shared.view).joined.privacy = *privacy;
+                }
+            }
             _ => {}
         }
         if let Some(shared) = &entry.shared {

@@ -55,6 +55,50 @@ fn entering_and_leaving_are_written_as_they_must_be() {
     );
 }
 
+/// XEP-0045 sections 14.3 and 14.5: "the user's client MUST warn the user", when it comes in
+/// and when the room is changed. Whoever is the user's client beyond the host is told.
+#[test]
+fn a_host_is_told_what_to_warn_of() {
+    let privacy = |peer: &mut Peer| {
+        let events = peer.events();
+        let [Event::Room { event, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        match event {
+            RoomEvent::Joined(joined) => joined.privacy,
+            RoomEvent::PrivacyChanged(privacy) => *privacy,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (at_entry, later) in [("100", "172"), ("170", "170")] {
+        let enter = |statuses: &str| {
+            let mut peer = Peer::online(config());
+            peer.heard();
+            let room = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
+            peer.engine.join(peer.now, room).unwrap();
+            let sent = peer.heard();
+            let ask = attribute(sent.rsplit("<iq ").next().unwrap(), "id").to_owned();
+            peer.say(&presence("ada", &format!("{statuses}<status code='110'/>")));
+            peer.say(&format!(
+                "<iq type='result' id='{ask}' from='{ROOM}'><query \
+                 xmlns='http://jabber.org/protocol/disco#info'>{ROOM_FEATURES}</query></iq>"
+            ));
+            let told = privacy(&mut peer);
+            (peer, told)
+        };
+        let (_, told) = enter(&format!("<status code='{at_entry}'/>"));
+        assert_eq!(told.occupants_see_jids, at_entry == "100");
+        assert_eq!(told.logged, at_entry == "170");
+        let (mut peer, before) = enter("");
+        assert!(!before.occupants_see_jids && !before.logged);
+        peer.say(&format!(
+            "<message from='{ROOM}' type='groupchat'>\
+             <x xmlns='http://jabber.org/protocol/muc#user'><status code='{later}'/></x></message>"
+        ));
+        assert_eq!(privacy(&mut peer), told);
+    }
+}
+
 /// XEP-0045 section 7.2.1: to take part "a user MUST first become an occupant".
 #[test]
 fn a_post_waits_until_the_room_has_let_us_in() {

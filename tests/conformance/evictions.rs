@@ -17,7 +17,7 @@ use parley_xmpp::{
 use crate::common;
 use crate::support::{DOMAIN, Kind, Server};
 
-struct Host {
+pub(crate) struct Host {
     engine: Engine,
     stream: TcpStream,
     start: Clock,
@@ -28,7 +28,7 @@ struct Host {
 
 impl Host {
     /// A host in a room of that name; its engine asks rooms after that silence.
-    fn in_room(server: &Server, name: &str, silence: Duration) -> (Self, RoomId) {
+    pub(crate) fn in_room(server: &Server, name: &str, silence: Duration) -> (Self, RoomId) {
         let mut config = Config::new(DOMAIN, "alice", "secret-alice").expect("a config");
         config.plaintext = Plaintext::OnLoopback;
         // What is said behind its back must not disturb its counts.
@@ -105,7 +105,7 @@ impl Host {
         panic!("it does not come to it: {events:?}");
     }
 
-    fn until_room(&mut self, what: impl Fn(&RoomEvent) -> bool) -> Vec<RoomEvent> {
+    pub(crate) fn until_room(&mut self, what: impl Fn(&RoomEvent) -> bool) -> Vec<RoomEvent> {
         let events = self.until(|event| matches!(event, Event::Room { event, .. } if what(event)));
         let of_room = |event| match event {
             Event::Room { event, .. } => Some(event),
@@ -123,7 +123,20 @@ impl Host {
         }
     }
 
-    fn leave(&mut self) {
+    /// Changes the room's configuration as its owner.
+    pub(crate) fn configure(&mut self, field: &str, value: &str) {
+        let address = &self.address;
+        let iq = format!(
+            "<iq type='set' id='configure' to='{address}'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'>\
+             <x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value>\
+             </field><field var='{field}'><value>{value}</value></field></x></query></iq>"
+        );
+        self.stream.write_all(iq.as_bytes()).expect("to write");
+    }
+
+    pub(crate) fn leave(&mut self) {
         let presence = format!("<presence to='{}/ada' type='unavailable'/>", self.address);
         self.behind_its_back(&presence);
     }

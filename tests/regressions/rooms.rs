@@ -2,7 +2,7 @@
 
 use crate::peer::{archived, message};
 use crate::*;
-use parley_xmpp::{Condition, Post, PostOutcome, Source};
+use parley_xmpp::{Condition, Engine, Post, PostOutcome, Seed, Source};
 
 fn post(peer: &mut Peer, room: RoomId) -> String {
     peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
@@ -146,5 +146,48 @@ fn an_error_of_another_occupant_refuses_nothing() {
     match &outcomes(peer.events())[..] {
         [PostOutcome::Rejected(error)] => assert_eq!(error.condition, Condition::PolicyViolation),
         other => panic!("{other:?}"),
+    }
+}
+
+/// A room whose creator was lost before it was unlocked: its owner, who may be us, unlocks
+/// it after fifteen seconds, and whoever waits has to come again before a first join is
+/// given up after thirty. The pauses doubled up to half a minute, so that neither happened.
+#[test]
+fn a_locked_room_is_tried_again_in_time() {
+    for seed in 0..20 {
+        let mut peer = Peer::new(config());
+        peer.engine = Engine::new(config(), Seed::new([seed; 32]), peer.now);
+        peer.log_in();
+        peer.heard();
+        peer.engine.join(peer.now, ada()).unwrap();
+        let start = peer.now;
+        let (mut tries, mut forms, mut last) = (0, Vec::new(), start);
+        while peer.now < start.plus(secs(29)) {
+            let sent = peer.heard();
+            assert!(peer.now.since(last) <= secs(5), "no try since {last:?}");
+            for iq in sent.split("<iq ").filter(|iq| iq.contains("type='submit'")) {
+                forms.push(peer.now.since(start));
+                let id = attribute(&format!(" {iq}"), "id").to_owned();
+                peer.say(&format!(
+                    "<iq type='error' id='{id}' from='{ROOM}'><error type='auth'>\
+                     <forbidden xmlns='{STANZAS}'/></error></iq>"
+                ));
+            }
+            for stanza in sent.split("<presence ").skip(1) {
+                if stanza.contains("http://jabber.org/protocol/muc'") {
+                    (tries, last) = (tries + 1, peer.now);
+                    peer.say(&format!(
+                        "<presence type='error' from='{ROOM}/ada'><error type='cancel'>\
+                         <item-not-found xmlns='{STANZAS}'/></error></presence>"
+                    ));
+                }
+            }
+            peer.pass(Duration::from_millis(50));
+        }
+        assert!((8..40).contains(&tries), "{tries} tries");
+        assert!(
+            matches!(forms[..], [at] if at >= secs(15) && at <= secs(20)),
+            "unlocked at {forms:?}"
+        );
     }
 }

@@ -255,3 +255,27 @@ fn a_silent_eviction_is_noticed_by_the_post_that_is_not_heard() {
         "{left:?}"
     );
 }
+
+/// What was written down can be read: a session whose text would be too long for that is
+/// ended instead, and nobody is left with half of one.
+#[test]
+fn a_session_that_lacks_more_than_its_text_holds_is_closed() {
+    for (posts, kept) in [(40, true), (60, false)] {
+        let mut config = config();
+        config.limits.unacked_bytes = 64 * 1024 * 1024;
+        let (mut peer, room) = in_room_of(config, ENABLED);
+        let body = "x".repeat(250_000);
+        for _ in 0..posts {
+            post(&mut peer, room, &body);
+        }
+        let saved = peer.engine.suspend(peer.now);
+        assert_eq!(saved.is_some(), kept, "{posts} posts");
+        if let Some(saved) = saved {
+            let text = saved.to_string();
+            assert!(text.len() <= SavedSession::MAX_BYTES);
+            assert_eq!(SavedSession::parse(&text), Ok(saved));
+        } else {
+            assert!(peer.heard().ends_with("</stream:stream>"));
+        }
+    }
+}

@@ -77,7 +77,8 @@ Notifications:
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
-                              nick-changed, subject, recreated
+                              nick-changed, subject, recreated, privacy-changed, config-changed;
+        joined and privacy-changed have occupantsSeeJids and logged (publicly): tell people
 
 Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,
 condition?, text?, ...}; kind is one of invalid, not-connected, rejected, not-sent, unknown, cursor-expired,
@@ -99,15 +100,17 @@ Example:
 
 const SIM_FAULTS: &str = "\
 Kinds of faults (--faults):
-  links     cut, linger, stall, refuse, throttle, tls-fails, certificate
+  links     cut, truncate, tls-alert, half-open, linger, stall, refuse, no-answer, no-name,
+            throttle, trickle, tls-fails, certificate
   clients   freeze, ignore, small-writes, leap, skew, restart, restore
   server    crash, crash-loses-messages, crash-loses-rooms, stop, stream-error, stream-refused,
-            forget-streams, expire-streams, no-management, small-stanzas, change-password,
-            login-fails, disabled, clock-step
+            forget-streams, expire-streams, no-management, management-refused, no-resumption,
+            small-stanzas, fewer-mechanisms, weak-mechanisms, change-password, login-fails,
+            disabled, clock-step
   rooms     kick, ban, not-member, technical, vanish, rooms-restart, rooms-vanish, destroy,
-            rate-limit
+            rate-limit, rewrite-nicks
   archive   archive-lag, archive-lag-long, unsettle, expire, retract, drop-result, drop-later,
-            fail-queries, fail-archiving, garble
+            fail-queries, fail-archiving, garble, no-archives, migrate
   rivals    forge, false-proof, tamper
   `standard` is all that the client promises to bear; what is named beside it is drawn in any
   case. `all` has more, which is known to break rules";

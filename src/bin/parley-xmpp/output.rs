@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use parley_xmpp::tokio::{ConnectError, RoomError, State};
 use parley_xmpp::{
-    Cursor, GapReason, JoinFailure, LeaveCause, Message, Resolution, Retry, RoomEvent, Source, Via,
-    topic,
+    Cursor, GapReason, JoinFailure, LeaveCause, Message, Privacy, Resolution, Retry, RoomEvent,
+    Source, Via, topic,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -228,13 +228,30 @@ pub(crate) fn join_failure(error: &JoinFailure) -> String {
     RoomError::Refused(error.clone()).to_string()
 }
 
+/// What a person is to know before they say something there (XEP-0045 v1.35.5, sections
+/// 14.3 and 14.5); empty if the room lets nothing special be known.
+pub(crate) fn privacy(privacy: Privacy) -> &'static str {
+    match (privacy.occupants_see_jids, privacy.logged) {
+        (true, true) => "everybody in it sees your address, and what is said is logged publicly",
+        (true, false) => "everybody in it sees your address",
+        (false, true) => "what is said is logged publicly",
+        (false, false) => "",
+    }
+}
+
 /// `{topic, event, …}`.
 pub(crate) fn room_event(topic: &str, event: &RoomEvent) -> Value {
     let again = |retry: &Retry| matches!(retry, Retry::At(_));
     match event {
         RoomEvent::Joined(joined) => json!({
             "topic": topic, "event": "joined", "nick": joined.nick, "created": joined.created,
+            "occupantsSeeJids": joined.privacy.occupants_see_jids, "logged": joined.privacy.logged,
         }),
+        RoomEvent::PrivacyChanged(privacy) => json!({
+            "topic": topic, "event": "privacy-changed",
+            "occupantsSeeJids": privacy.occupants_see_jids, "logged": privacy.logged,
+        }),
+        RoomEvent::ConfigChanged => json!({ "topic": topic, "event": "config-changed" }),
         RoomEvent::JoinFailed { error, retry } => json!({
             "topic": topic, "event": "join-failed", "cause": join_failure(error), "retry": again(retry),
         }),

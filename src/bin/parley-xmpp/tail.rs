@@ -258,13 +258,27 @@ impl Printer {
             RoomEvent::OccupantJoined { .. }
             | RoomEvent::OccupantLeft { .. }
             | RoomEvent::Subject { .. }
-            | RoomEvent::NickChanged { .. } => return,
+            | RoomEvent::NickChanged { .. }
+            | RoomEvent::ConfigChanged => return,
             // The client's own state tells it, once for all rooms.
             RoomEvent::Left {
                 cause: LeaveCause::Offline,
                 retry: Retry::At(_),
             } => return,
-            RoomEvent::Joined(joined) => (format!("in #{topic} as {}", joined.nick), None),
+            RoomEvent::Joined(joined) => {
+                let warning = match output::privacy(joined.privacy) {
+                    "" => String::new(),
+                    words => format!("; {words}"),
+                };
+                (format!("in #{topic} as {}{warning}", joined.nick), None)
+            }
+            RoomEvent::PrivacyChanged(privacy) => {
+                let words = match output::privacy(*privacy) {
+                    "" => "addresses are hidden, and nothing is logged publicly",
+                    words => words,
+                };
+                (format!("#{topic} is set up otherwise: {words}"), None)
+            }
             RoomEvent::Recreated => (
                 format!("#{topic} was lost meanwhile, and is made anew"),
                 None,

@@ -59,6 +59,13 @@ impl Log {
         self.ask(cx, at);
     }
 
+    /// Reads the archive from where the reader stands, which was taken for its end.
+    pub(in crate::room) fn read_on(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.phase == Phase::Live {
+            self.restart(cx, at);
+        }
+    }
+
     /// A pager over what lies after a cursor, with what is known to lie before it.
     pub(in crate::room) fn pager_after(&self, cursor: &Cursor, page: u32) -> Pager {
         let hint = match cursor {
@@ -217,6 +224,7 @@ impl Log {
             }
             self.gap(cx, GapReason::Unsettled);
         }
+        self.gap_before = false;
         let place = self.cursor.clone();
         self.go_live(cx, place);
     }
@@ -226,7 +234,11 @@ impl Log {
     /// there.
     fn is_settled(&self) -> bool {
         let dropped = self.dropped.as_ref();
-        if dropped.is_some_and(|id| !self.delivered.contains(id)) {
+        let is_shown = |id: &ArchiveId| {
+            let stands_there = matches!(&self.cursor, Some(Cursor::After(at)) if at == id);
+            stands_there || self.delivered.contains(id)
+        };
+        if dropped.is_some_and(|id| !is_shown(id)) {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
@@ -272,11 +284,11 @@ impl Log {
             self.gap(cx, GapReason::CursorExpired);
             self.audit.displaced();
             // An archive that lost its end still knows what came before it; one that
-            // lets go of what is old does not.
+            // lets go of what is old does not. Behind a gap nothing is passed by.
             let older = self
                 .delivered
                 .oldest()
-                .filter(|_| self.expirations < EXPIRATIONS);
+                .filter(|_| self.expirations < EXPIRATIONS && !self.gap_before);
             let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
             self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
                 Cursor::Beginning

@@ -1,6 +1,6 @@
 //! A host as its oracle sees it: what it asked for and what it was told.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
@@ -8,18 +8,20 @@ use core::time::Duration;
 use super::found::Found;
 use super::reading::{Follow, Reading};
 use super::scan::Looked;
+use super::trouble::Trouble;
 use super::truth::{Account, Truth};
+use super::verdicts::{self, LastHour, Past, Standing};
 use super::wire::{Learnt, Managed};
-use super::{ATTEMPTS, BYTES_AT_ONCE, TOLD_AT_ONCE};
+use super::{ATTEMPTS, BYTES_AT_ONCE, CLOSING, TOLD_AT_ONCE};
 use crate::sim::happening::{LinkId, Request};
-use crate::sim::plan::passes;
 use crate::{
-    AuthFailure, Event, Instant, JoinFailure, LeaveCause, Nick, OfflineCause, PostId, PostOutcome,
-    QueryId, Retry, RoomEvent, RoomId, SaslCondition, SubscriptionId, Timer, TransportFailureKind,
+    Event, Instant, JoinFailure, LeaveCause, Limits, Nick, OfflineCause, PostId, PostOutcome,
+    QueryId, Retry, RoomEvent, RoomId, SubscriptionId, Timer, TransportFailureKind,
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Host {
+    /// Its name, without the domain.
     pub(super) account: String,
     pub(super) alive: bool,
     starts: u32,
@@ -30,8 +32,12 @@ pub(super) struct Host {
     pub(super) posts: BTreeMap<PostId, Posted>,
     opened: u32,
     offline: u32,
+    /// Transports it gave up without opening them, as far as that can be told.
+    unopened: u32,
     /// Who let it in last does not know its password, and could not prove that it does.
     deceived: bool,
+    /// When the server last read something over its link.
+    pub(super) heard_at: Option<Instant>,
     /// Sessions that were bound, and those it was told of.
     pub(super) bound: u32,
     onlines: u32,
@@ -44,15 +50,19 @@ pub(super) struct Host {
     pub(super) rests: bool,
     /// When it is to connect again, by the world's clock.
     pub(super) next_attempt: Option<Instant>,
-    attempts: VecDeque<Instant>,
+    /// Its attempts to connect, by its own clock, but for those that its bot asked for.
+    attempts: LastHour,
+    /// Its bot asked for the next one.
+    asked_to_connect: bool,
+    /// When the server broke XML or the protocol, by its own clock.
+    breaches: LastHour,
+    /// When it was online last in a session of its own.
+    began: Instant,
     pub(super) closing: Option<Instant>,
     pub(super) closed: bool,
-    /// How far its clock is ahead of the world's.
-    pub(super) ahead: Duration,
-    /// It stood still, or its bot did, so that times say nothing.
-    pub(super) disturbed: bool,
-    /// Its link carried next to nothing for a while, so that reading took its time.
-    pub(super) slowed: bool,
+    /// It took too long to, and that was said.
+    slow_to_close: bool,
+    pub(super) trouble: Trouble,
     /// The address that the server gave it.
     jid: String,
     /// Its password was changed.
@@ -68,10 +78,17 @@ pub(super) struct Membership {
     pub(super) name: String,
     /// The nick that was suggested.
     nick: String,
-    truth: usize,
+    pub(super) truth: usize,
     pub(super) asked: Instant,
     pub(super) joined: bool,
     entries: u32,
+    /// The nick was not only suggested.
+    chosen: bool,
+    /// It asked to leave.
+    leaving: bool,
+    kicks: LastHour,
+    /// So many of them are answered by coming back.
+    forgiven: u32,
     pub(super) dead: bool,
 }
 
@@ -88,18 +105,44 @@ pub(super) struct Posted {
 /// Posts have a minute, unless they say otherwise.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// And their outcomes may take that long to be told.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+impl Membership {
+    const fn standing(&self, trying: Duration, over: bool, disturbed: bool) -> Standing {
+        Standing {
+            entered: self.entries > 0,
+            over,
+            kicks: 0,
+            forgiven: self.forgiven,
+            chosen: self.chosen,
+            trying,
+            disturbed,
+        }
+    }
+}
+
+impl Posted {
+    /// How long after it was asked for its outcome may be told at the latest.
+    fn allowed(&self) -> Duration {
+        self.deadline
+            .unwrap_or(DEADLINE)
+            .saturating_add(TOLD_WITHIN)
+    }
+}
+
 impl Host {
     pub(super) fn started(&mut self, account: &str, found: &mut Found) {
         if self.starts > 0 {
             found.count("restarted");
         }
+        // The server's operators know accounts by their names alone.
+        let name = account.split('@').next().unwrap_or_default();
         *self = Self {
-            account: account.into(),
+            account: name.into(),
             alive: true,
             starts: self.starts.saturating_add(1),
-            ahead: self.ahead,
-            disturbed: self.disturbed,
-            slowed: self.slowed,
+            trouble: core::mem::take(&mut self.trouble),
             locked_out: self.locked_out,
             ..Self::default()
         };
@@ -110,19 +153,29 @@ impl Host {
         self.opened = self.opened.saturating_add(1);
         self.next_attempt = None;
         self.deceived = false;
+        self.heard_at = None;
+        self.trouble.opens(found.now);
         if self.rests {
             found.violate("L5", String::from("connects although it was to stay away"));
         }
         if self.closed {
             found.violate("S8", String::from("connects although it is closed"));
         }
-        self.attempts.push_back(found.now);
-        if self.attempts.len() > ATTEMPTS {
-            let oldest = self.attempts.pop_front().unwrap_or_default();
-            if found.now.since(oldest) < Duration::from_secs(60) && !self.disturbed {
-                found.violate("L6", format!("connects {ATTEMPTS} times in a minute"));
-                self.attempts.clear();
-            }
+        if !core::mem::take(&mut self.asked_to_connect) {
+            self.attempts(found);
+        }
+    }
+
+    /// It connects by itself, once more (L6). Its clock decides, which may have leapt.
+    fn attempts(&mut self, found: &mut Found) {
+        let now = found.now.plus(self.trouble.ahead);
+        let hour = self.attempts.add(now);
+        let minute = self.attempts.within(Duration::from_secs(60), now);
+        let budget = usize::try_from(Limits::default().attempts_per_hour).unwrap_or(usize::MAX);
+        if minute > ATTEMPTS || hour > budget {
+            let what = format!("connects {minute} times in a minute, {hour} in an hour");
+            found.violate("L6", what);
+            self.attempts.clear();
         }
     }
 
@@ -173,13 +226,20 @@ impl Host {
                     asked: found.now,
                     joined: false,
                     entries: 0,
+                    chosen: matches!(join.nick, Nick::Chosen(_)),
+                    leaving: false,
+                    kicks: LastHour::default(),
+                    forgiven: join.kicks.unwrap_or(Limits::default().kicks),
                     dead: false,
                 };
                 self.rooms.insert(*id, membership);
             }
             Request::Leave(id) => {
-                if self.rooms.get(id).is_some_and(|room| !room.joined) {
-                    found.count("left while joining");
+                if let Some(room) = self.rooms.get_mut(id) {
+                    room.leaving = true;
+                    if !room.joined {
+                        found.count("left while joining");
+                    }
                 }
             }
             Request::Grant(..) => {}
@@ -228,7 +288,7 @@ impl Host {
             }
             Request::Reconnect => {
                 self.rests = false;
-                self.attempts.clear();
+                self.asked_to_connect = true;
             }
             Request::Close => {
                 if self.posts.values().any(|post| !post.resolved) {
@@ -251,8 +311,11 @@ impl Host {
             found.violate("S12", format!("a lie is told: {event:?}"));
         }
         match event {
-            Event::Online { jid, .. } => {
+            Event::Online { jid, login } => {
                 self.jid = jid.to_string();
+                if !login.resumed {
+                    self.began = found.now;
+                }
                 self.came_online(found);
             }
             Event::Offline { cause, retry } => {
@@ -264,7 +327,7 @@ impl Host {
                     let place = self.rooms.get(room).map(|room| room.truth);
                     self.disturb(place, truth, found);
                 }
-                self.room(*room, event, found);
+                self.room(*room, event, truth, found);
             }
             Event::Entry {
                 subscription,
@@ -293,17 +356,51 @@ impl Host {
                 }
             }
             Event::Disco { .. } | Event::Resolved { .. } => {}
-            Event::Closed => self.closed = true,
+            Event::Closed => {
+                self.closed = true;
+                let open = |post: &&Posted| !post.resolved;
+                if let Some(post) = self.posts.values().find(open) {
+                    let body = &post.body;
+                    found.violate("S8", format!("the end comes before an outcome: {body:?}"));
+                }
+            }
+        }
+    }
+
+    /// Time has passed, or its process dies: judges what is late by now (L4, L9).
+    pub(super) fn overdue(&mut self, found: &mut Found) {
+        let now = found.now;
+        let due = |post: &Posted| self.trouble.excused(post.asked.plus(post.allowed()));
+        let late = |post: &&Posted| !post.resolved && now > due(post);
+        for post in self.posts.values().filter(late) {
+            let account = &self.account;
+            found.violate(
+                "L4",
+                format!("{account}: a post without an outcome: {post:?}"),
+            );
+        }
+        self.close_in_time(found);
+    }
+
+    /// Who was told to close is closed in time (L9).
+    pub(super) fn close_in_time(&mut self, found: &mut Found) {
+        if let Some(closing) = self.closing
+            && !self.closed
+            && !self.slow_to_close
+            && found.now > self.trouble.excused(closing.plus(CLOSING))
+        {
+            self.slow_to_close = true;
+            found.violate("L9", format!("{} does not end", self.account));
         }
     }
 
     /// Something holds up those subscriptions that follow a room, or all.
     pub(super) fn disturb(&mut self, room: Option<usize>, truth: &Truth, found: &mut Found) {
-        let reliable = truth.reliable && !self.disturbed && !self.slowed;
+        let peace = self.trouble.peace().max(truth.honest_since());
         let follows = self.follows.values_mut();
         for follow in follows.filter(|follow| room.is_none_or(|room| room == follow.room)) {
             if let Some(room) = truth.rooms.get(follow.room) {
-                follow.disturbed(room, reliable, found);
+                follow.disturbed(room, peace, found);
             }
         }
     }
@@ -314,7 +411,10 @@ impl Host {
         if self.online {
             found.violate("S8", String::from("online twice"));
         }
-        if self.deceived {
+        // Who is told late may have been deceived since; what its engine does about that is
+        // judged all the same.
+        let told_late = self.trouble.excused(Instant::ZERO) >= found.now;
+        if self.deceived && !told_late {
             let what = "online after a login without a valid signature of the server";
             found.violate("S10", String::from(what));
         }
@@ -328,44 +428,57 @@ impl Host {
         self.online = false;
         self.offline = self.offline.saturating_add(1);
         let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
-        if self.offline > self.opened && unopened.contains(cause) {
+        // Who was not told for a while has opened more by now.
+        let told_late = self.trouble.excused(Instant::ZERO) >= found.now;
+        if (self.offline > self.opened || told_late) && unopened.contains(cause) {
             // It stood still for so long that it never got round to opening it, or was
             // told to end before it could.
-            self.opened = self.opened.saturating_add(1);
+            self.unopened = self.unopened.saturating_add(1);
         }
-        if self.offline > self.opened {
+        if self.offline > self.opened.saturating_add(self.unopened) {
             found.violate("S8", String::from("offline twice for one transport"));
         }
         found.count(path_of(cause));
         self.rests = retry == Retry::Never;
+        let breaches = if verdicts::is_breach(cause) {
+            self.breaches.add(found.now.plus(self.trouble.ahead))
+        } else {
+            0
+        };
+        let past = Past {
+            trusted: self.proven && !self.refused,
+            breaches,
+            closing: self.closing.is_some(),
+        };
+        if let Some((rule, what)) = verdicts::of_stream(cause, past).broken_by(retry) {
+            found.violate(rule, format!("{what} after {cause:?}"));
+        }
+        if let OfflineCause::Internal(what) = cause {
+            found.violate("S14", format!("a mistake of its own: {what}"));
+        }
+        let refused = verdicts::is_refusal(cause);
         match retry {
             Retry::At(at) => {
-                let wait = at.since(found.now.plus(self.ahead));
+                let wait = at.since(found.now.plus(self.trouble.ahead));
                 self.next_attempt = Some(found.now.plus(wait));
-                let second_look = is_refusal(cause)
-                    && self.proven
-                    && !core::mem::replace(&mut self.refused, true);
-                if is_for_good(cause) && !second_look {
-                    found.violate("L5", format!("tries again after {cause:?}"));
-                }
+                self.refused |= refused;
                 if wait > Duration::from_secs(700) {
                     found.violate("L1", format!("waits for {wait:?} after {cause:?}"));
                 }
             }
             Retry::Never => {
-                if is_refusal(cause) {
-                    self.proven = false;
-                }
+                self.proven &= !refused;
                 found.count("stays away");
-                let asked = self.closing.is_some();
-                if !asked && !is_for_good(cause) && may_pass(cause) {
-                    found.violate("L1", format!("gives up after {cause:?}"));
-                }
             }
         }
     }
 
-    fn room(&mut self, id: RoomId, event: &RoomEvent, found: &mut Found) {
+    fn room(&mut self, id: RoomId, event: &RoomEvent, truth: &Truth, found: &mut Found) {
+        let now = found.now;
+        let clock = now.plus(self.trouble.ahead);
+        let disturbed = self.trouble.is_disturbed(now);
+        let over = self.rests || self.closing.is_some();
+        let account = self.account.as_str();
         let Some(room) = self.rooms.get_mut(&id) else {
             return found.violate("S8", String::from("an event of a room that nobody joined"));
         };
@@ -395,6 +508,19 @@ impl Host {
                 }
             }
             RoomEvent::Left { cause, retry } => {
+                let mut standing = room.standing(Duration::ZERO, over, disturbed);
+                if matches!(cause, LeaveCause::Kicked { .. }) {
+                    standing.kicks = room.kicks.add(clock);
+                }
+                let verdict = verdicts::of_removal(cause, standing);
+                if let Some((rule, what)) = verdict.broken_by(*retry) {
+                    found.violate(rule, format!("{what} {} after {cause:?}", room.name));
+                }
+                let behind = verdicts::behind_removal(cause);
+                let unasked = *cause == LeaveCause::Asked && !room.leaving && !over;
+                if unasked || behind.is_some_and(|deed| !truth.did(room.truth, account, deed)) {
+                    found.violate("L1", format!("not what {} did: {cause:?}", room.name));
+                }
                 room.joined = false;
                 room.dead = *retry == Retry::Never;
                 found.count(match cause {
@@ -411,6 +537,16 @@ impl Host {
                 });
             }
             RoomEvent::JoinFailed { error, retry } => {
+                let trying = now.since(self.began.max(room.asked));
+                let standing = room.standing(trying, over, disturbed);
+                let verdict = verdicts::of_refusal(error, standing);
+                if let Some((rule, what)) = verdict.broken_by(*retry) {
+                    found.violate(rule, format!("{what} {} after {error:?}", room.name));
+                }
+                let behind = verdicts::behind_refusal(error);
+                if behind.is_some_and(|deed| !truth.did(room.truth, account, deed)) {
+                    found.violate("L1", format!("not what {} did: {error:?}", room.name));
+                }
                 room.joined = false;
                 room.dead = *retry == Retry::Never;
                 found.count(match error {
@@ -434,9 +570,9 @@ impl Host {
             return;
         }
         post.resolved = true;
-        let allowed = post.deadline.unwrap_or(DEADLINE);
-        let took = found.now.since(post.asked);
-        if !self.disturbed && took > allowed.saturating_add(Duration::from_secs(1)) {
+        let due = self.trouble.excused(post.asked.plus(post.allowed()));
+        if found.now > due {
+            let took = found.now.since(post.asked);
             found.violate("L4", format!("an outcome after {took:?}: {:?}", post.body));
         }
         let Some(room) = truth.at(post.truth) else {
@@ -495,51 +631,17 @@ pub(super) fn accuse(account: &Account, body: &str, found: &mut Found) {
     }
 }
 
-/// Whether the server did not take the password.
-const fn is_refusal(cause: &OfflineCause) -> bool {
-    matches!(
-        cause,
-        OfflineCause::Auth(AuthFailure::Rejected {
-            condition: SaslCondition::NotAuthorized,
-            ..
-        })
-    )
-}
-
-/// Whether nothing but somebody's doing mends it.
-fn is_for_good(cause: &OfflineCause) -> bool {
-    match cause {
-        OfflineCause::Transport(failure) => failure.kind == TransportFailureKind::Certificate,
-        OfflineCause::StreamError { condition, .. } => !passes(*condition),
-        OfflineCause::Auth(AuthFailure::Rejected { condition, .. }) => {
-            *condition != SaslCondition::TemporaryAuthFailure
-        }
-        OfflineCause::Auth(_) => true,
-        _ => false,
-    }
-}
-
-/// Whether it passes by itself, as far as one can know.
-const fn may_pass(cause: &OfflineCause) -> bool {
-    matches!(
-        cause,
-        OfflineCause::Transport(_)
-            | OfflineCause::TimedOut(_)
-            | OfflineCause::PeerClosed
-            | OfflineCause::Truncated
-            | OfflineCause::StreamError { .. }
-    )
-}
-
 /// The path that an end of a stream is.
 const fn path_of(cause: &OfflineCause) -> &'static str {
     match cause {
         OfflineCause::Transport(failure) => match failure.kind {
+            TransportFailureKind::Resolve => "offline: not resolved",
             TransportFailureKind::Connect => "offline: refused",
             TransportFailureKind::Tls => "offline: tls",
             TransportFailureKind::Certificate => "offline: certificate",
             _ => "offline: transport",
         },
+        OfflineCause::TimedOut(Timer::Connect) => "offline: not answered",
         OfflineCause::TimedOut(_) => "offline: timed out",
         OfflineCause::PeerClosed => "offline: closed by the server",
         OfflineCause::Truncated => "offline: cut short",

@@ -30,6 +30,8 @@ pub(super) struct Follow {
     /// Since when it stands at the end, undisturbed.
     calm: Option<Instant>,
     delivered: Bits,
+    /// Owed when a gap was told: it may come yet, or not at all.
+    excused: Bits,
     /// The place behind all that another subscription had given, by its bookmark.
     given_before: usize,
     /// When a gap was told after which nothing was delivered yet.
@@ -80,6 +82,7 @@ impl Follow {
             owed: BTreeMap::new(),
             calm: None,
             delivered,
+            excused: Bits::default(),
             given_before,
             gap: None,
             from_cursor: next.is_some(),
@@ -201,11 +204,28 @@ impl Follow {
             item.is_kept()
                 && place >= self.floor
                 && !self.delivered.has(place)
+                && !self.excused.has(place)
                 && !truth
                     .first_saying(place)
                     .is_some_and(|first| self.delivered.has(first))
+                && !self.had_before(truth, item)
                 && self.gap.is_none_or(|gap| item.said > gap)
         })
+    }
+
+    /// Whether a message that got another id was dealt with under one that it had before,
+    /// or was given so: who does not learn of the other, since nothing makes it ask, is not
+    /// owed it once more.
+    fn had_before(&self, truth: &Room, item: &Item) -> bool {
+        let position = self.next.unwrap_or(0).max(self.floor);
+        let mut before = item.copy_of;
+        while let Some(place) = before {
+            if place < position || self.delivered.has(place) {
+                return true;
+            }
+            before = truth.items.get(place).and_then(|item| item.copy_of);
+        }
+        false
     }
 
     /// All up to a place is said to be dealt with: nothing visible there may be missing.
@@ -220,9 +240,11 @@ impl Follow {
     }
 
     /// What holds it up, or ends it, does so now. What was owed for long enough before
-    /// that had to come: whether all is well at the end or not.
-    pub(super) fn disturbed(&mut self, truth: &Room, reliable: bool, found: &mut Found) {
-        let Some(calm) = self.calm.take().filter(|_| reliable && !self.over) else {
+    /// that had to come: whether all is well at the end or not. Since `peace` nothing else
+    /// did: before that it may have compared in vain.
+    pub(super) fn disturbed(&mut self, truth: &Room, peace: Instant, found: &mut Found) {
+        let calm = self.calm.take();
+        let Some(calm) = calm.filter(|calm| *calm >= peace && !self.over) else {
             return;
         };
         let late = |(place, since): (&usize, &Instant)| {
@@ -296,6 +318,9 @@ impl Follow {
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
             GapReason::Recreated => found.count("gap: recreated"),
             GapReason::Unsettled => found.count("gap: unsettled"),
+        }
+        for place in core::mem::take(&mut self.owed).into_keys() {
+            self.excused.insert(place);
         }
         self.gap = Some(found.now);
     }

@@ -4,7 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::sim::server::{Note, STRANGER};
+use super::verdicts::Deed;
+use crate::sim::server::{Note, Operation, Removal, STRANGER};
 use crate::{Cursor, Instant, Message};
 
 /// All rooms there ever were.
@@ -14,12 +15,28 @@ pub(super) struct Truth {
     by_name: BTreeMap<String, usize>,
     /// When the server last crashed: what its archives lose then is lost, not let go.
     pub(super) crashed: Option<Instant>,
-    /// No query of an archive was made to fail so far.
-    pub(super) reliable: bool,
+    /// What is to be told of archives that is not so.
+    pub(super) lies: Lies,
     /// Archives fail to take messages.
     pub(super) archiving_fails: bool,
     /// Until when what is said shows up in archives out of its order.
     unsettled_until: Instant,
+}
+
+/// What archives are made to say that is not so, or not to say. Each lie waits for the
+/// query that it spoils.
+#[derive(Debug, Default)]
+pub(super) struct Lies {
+    /// So many queries fail.
+    failing: u32,
+    /// A page comes without a result.
+    dropping: bool,
+    /// A page is garbled.
+    garbling: bool,
+    /// Rooms had no archives for a while: to the end of the world nothing is owed for that.
+    withheld: bool,
+    /// When the last was told.
+    told: Instant,
 }
 
 /// What a room accepted. A room that was destroyed and made anew is the same one.
@@ -34,6 +51,10 @@ pub(super) struct Room {
     pub(super) accounts: BTreeMap<String, Account>,
     /// Who came in when, by full address.
     entries: BTreeMap<String, Vec<Entered>>,
+    /// Accounts that were removed, and how.
+    removed: Vec<(String, Removal)>,
+    /// It was destroyed, or lost, at some time.
+    destroyed: bool,
 }
 
 /// Somebody came in.
@@ -63,6 +84,8 @@ pub(super) struct Item {
     pub(super) gone: bool,
     /// Its place went with it: nobody can read on from there.
     pub(super) unplaced: bool,
+    /// It is another that got this id: where that was.
+    pub(super) copy_of: Option<usize>,
 }
 
 /// The posts of one text to one room.
@@ -94,7 +117,7 @@ impl Default for Truth {
             rooms: Vec::new(),
             by_name: BTreeMap::new(),
             crashed: None,
-            reliable: true,
+            lies: Lies::default(),
             archiving_fails: false,
             unsettled_until: Instant::ZERO,
         }
@@ -113,18 +136,102 @@ impl Truth {
         index
     }
 
-    /// What is said comes in any order from now on, or does not come: all that was said may
-    /// be late, if it comes.
-    pub(super) fn tampered(&mut self) {
-        self.unsettled_until = Instant::from_micros(u64::MAX);
+    /// Whether archives are made to say what is not so.
+    pub(super) const fn is_lied_about_by(operation: &Operation) -> bool {
+        matches!(
+            operation,
+            Operation::FailQueries { .. }
+                | Operation::DropResult { .. }
+                | Operation::Garble(_)
+                | Operation::Archives(_)
+        )
+    }
+
+    /// The server is made to do something.
+    pub(super) fn operated(&mut self, at: Instant, operation: &Operation) {
+        match operation {
+            Operation::Crash { .. } => self.crashed = Some(at),
+            Operation::FailQueries { count } => self.lies.failing = *count,
+            Operation::DropResult { .. } => self.lies.dropping = true,
+            Operation::Garble { .. } => self.lies.garbling = true,
+            Operation::FailArchiving { .. } => self.archiving_fails = true,
+            Operation::Archives(_) => {
+                self.lies.withheld = true;
+                self.archiving_fails = true;
+            }
+            Operation::Unsettle { lasts, .. } => self.unsettled(at.plus(*lasts)),
+            Operation::Remove { room, account, how } => {
+                let room = self.room(room);
+                if let Some(room) = self.rooms.get_mut(room) {
+                    room.removed.push((account.clone(), *how));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on the server does as it should; a query may still fail, or come without a
+    /// result.
+    pub(super) fn healed(&mut self, at: Instant) {
+        self.archiving_fails = false;
+        self.unsettled_until = self.unsettled_until.min(at);
+        if self.lies.garbling {
+            self.lies.told = at;
+        }
+        self.lies.garbling = false;
+    }
+
+    /// Since when archives have been telling what is so; in the future while one may not.
+    pub(super) const fn honest_since(&self) -> Instant {
+        let lies = &self.lies;
+        if lies.failing > 0 || lies.dropping || lies.garbling || lies.withheld {
+            return Instant::from_micros(u64::MAX);
+        }
+        lies.told
+    }
+
+    /// A query was spoilt.
+    fn spoilt(&mut self, at: Instant) {
+        let lies = &mut self.lies;
+        lies.told = at;
+        if lies.failing > 0 {
+            // It failed, and nothing else befell it.
+            lies.failing = lies.failing.saturating_sub(1);
+        } else if lies.dropping {
+            // The next page comes without a result, whatever else befalls it.
+            lies.dropping = false;
+        } else {
+            lies.garbling = false;
+        }
+    }
+
+    /// Whether this was done in a room to somebody at some time.
+    pub(super) fn did(&self, room: usize, account: &str, deed: Deed) -> bool {
+        self.rooms.get(room).is_some_and(|room| match deed {
+            Deed::Destroyed => room.destroyed,
+            Deed::Removed(how) => room
+                .removed
+                .iter()
+                .any(|(who, h)| who == account && *h == how),
+        })
+    }
+
+    /// These stanzas came twice, not at all or out of their turn: what they carry may be
+    /// late, if it comes.
+    pub(super) fn tampered(&mut self, stanzas: &[String]) {
         for item in self.rooms.iter_mut().flat_map(|room| &mut room.items) {
-            item.unsettled = true;
+            let carries = |stanza: &String| {
+                let ids = [&item.id, &item.origin_id];
+                let mut ids = ids.into_iter().flatten();
+                ids.any(|id| stanza.contains(id.as_str()))
+            };
+            item.unsettled |= stanzas.iter().any(carries);
         }
     }
 
     /// What is said until then shows up in archives in any order, and so does what was said
     /// before and is not shown yet.
-    pub(super) fn unsettled(&mut self, until: Instant) {
+    fn unsettled(&mut self, until: Instant) {
         self.unsettled_until = until;
         let items = self.rooms.iter_mut().flat_map(|room| &mut room.items);
         for item in items.filter(|item| item.shown.is_none()) {
@@ -174,6 +281,7 @@ impl Truth {
                     unsettled,
                     gone: false,
                     unplaced: false,
+                    copy_of: None,
                 });
                 let account = room.accounts.entry(body.clone()).or_default();
                 account.accepted = account.accepted.saturating_add(1);
@@ -201,11 +309,20 @@ impl Truth {
                 item.gone = true;
                 item.unplaced |= !tombstone;
                 let body = item.body.clone();
-                if crashed {
-                    let room = self.room(room);
+                let (account, said) = (item.account.clone(), item.said);
+                let room = self.room(room);
+                // Who came into an empty room may stand at the beginning of its archive, which
+                // does not expire: nothing tells that what was said since then did.
+                let came_first = !tombstone && self.rooms.get(room)?.came_first(&account, said);
+                if crashed || came_first {
                     let account = self.rooms.get_mut(room)?.accounts.entry(body).or_default();
                     account.lost = account.lost.saturating_add(1);
                 }
+                None
+            }
+            Note::Migrated { room, ids } => {
+                let room = self.room(room);
+                self.rooms.get_mut(room)?.migrated(at, ids);
                 None
             }
             Note::Entered { room, jid, .. } => {
@@ -216,9 +333,14 @@ impl Truth {
                 entries.push(Entered { place, at });
                 None
             }
+            Note::Garbled { .. } => {
+                self.spoilt(at);
+                None
+            }
             Note::RoomGone { room } => {
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
+                room.destroyed = true;
                 for item in &mut room.items {
                     item.unplaced = true;
                 }
@@ -239,6 +361,18 @@ impl Truth {
         let room = self.rooms.get_mut(room)?;
         let index = *room.by_id.get(id)?;
         room.items.get_mut(index)
+    }
+}
+
+impl Room {
+    /// Whether an account came in before anything was said, and has not come again by then.
+    fn came_first(&self, account: &str, by: Instant) -> bool {
+        let of_it = |jid: &str| jid.split('/').next() == Some(account);
+        self.entries
+            .iter()
+            .filter(|(jid, _)| of_it(jid))
+            .filter_map(|(_, entries)| entries.iter().rev().find(|entered| entered.at <= by))
+            .any(|entered| entered.place == 0)
     }
 }
 
@@ -265,6 +399,32 @@ impl Account {
 }
 
 impl Room {
+    /// What was said has other ids from now on: to whoever goes by ids it is let go of,
+    /// and there once more.
+    fn migrated(&mut self, at: Instant, ids: &[(String, String)]) {
+        for (old, new) in ids {
+            let Some(index) = self.by_id.get(old).copied() else {
+                continue;
+            };
+            let Some(item) = self.items.get_mut(index) else {
+                continue;
+            };
+            let again = Item {
+                id: Some(new.clone()),
+                nick: item.nick.clone(),
+                account: item.account.clone(),
+                origin_id: item.origin_id.clone(),
+                body: item.body.clone(),
+                shown: item.shown.map(|_| at),
+                copy_of: Some(index),
+                ..*item
+            };
+            (item.gone, item.unplaced) = (true, true);
+            self.by_id.insert(new.clone(), self.items.len());
+            self.items.push(again);
+        }
+    }
+
     /// The place of a message that was given to somebody, if there is one like it.
     pub(super) fn find(&self, message: &Message) -> Option<usize> {
         let index = match (&message.id, &message.origin_id) {

@@ -3,7 +3,7 @@
 //! A host's writing is parsed as it is handed to the link, the server's as the host
 //! reads it, so that what a host could not know yet is not held against it.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -46,8 +46,8 @@ pub(super) struct Talk {
     /// The login succeeded just now: the next the host writes is a new stream.
     anew: bool,
     bind_id: String,
-    /// Requests of the server that the host has not answered, and since when.
-    pub(super) owed: BTreeMap<String, Instant>,
+    /// Requests of the server that the host has not answered.
+    pub(super) owed: Vec<Owed>,
     /// Rooms that were asked to let the host in and have not answered.
     joining: BTreeSet<String>,
     /// What has to be written first after a resumption.
@@ -62,6 +62,17 @@ pub(super) struct Talk {
     pub(super) stanzas: u32,
 }
 
+/// A request that is to be answered.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    /// Whose it is, and by what id: who asks chooses it, so that it is theirs only. Empty:
+    /// the server's, or the account's own.
+    from: String,
+    id: String,
+    /// When it was read; zero before that is known.
+    since: Instant,
+}
+
 /// Stream management (XEP-0198) as a host should keep it, over all links of a session.
 #[derive(Debug, Default)]
 pub(super) struct Managed {
@@ -72,6 +83,8 @@ pub(super) struct Managed {
     unacked: VecDeque<u64>,
     acked: u32,
     counting: bool,
+    /// What was still to be answered when the last link broke.
+    owed: Vec<Owed>,
 }
 
 /// What a host knows since it read something.
@@ -149,8 +162,10 @@ impl Wire {
             self.begun = all;
             return;
         }
-        // Who does not believe the success ends the stream that there was.
-        if core::mem::take(&mut talk.anew) && !all.starts_with(b"</") {
+        // Who does not believe the success ends the stream that there was; so does who ended
+        // it before, and may be in the middle of it.
+        let opens = all.starts_with(b"<") && !all.starts_with(b"</");
+        if core::mem::take(&mut talk.anew) && opens {
             self.written.restart();
         }
         self.written.push(&all, |frame| {
@@ -220,8 +235,9 @@ impl Talk {
                     found.violate("S9", String::from("a request before the session is bound"));
                 }
                 let answer = matches!(kind, Some("result" | "error"));
-                if answer && self.owed.remove(id).is_none() && !again {
-                    found.violate("S11", format!("an answer to no request: {id}"));
+                let to = element.attr("to").unwrap_or_default();
+                if answer && !self.answers(to, id) && !again {
+                    found.violate("S11", format!("an answer to no request: {id} of {to:?}"));
                 }
             }
             name => {
@@ -319,9 +335,11 @@ impl Talk {
         let kind = element.attr("type");
         let id = element.attr("id").unwrap_or_default();
         match name {
-            "iq" if matches!(kind, Some("get" | "set")) => {
-                self.owed.insert(id.into(), Instant::ZERO);
-            }
+            "iq" if matches!(kind, Some("get" | "set")) => self.owed.push(Owed {
+                from: element.attr("from").unwrap_or_default().into(),
+                id: id.into(),
+                since: Instant::ZERO,
+            }),
             "iq" if kind == Some("result") && !self.bound && id == self.bind_id => {
                 self.bound = self.logged_in;
             }
@@ -345,6 +363,9 @@ impl Talk {
         match name {
             "enabled" => {
                 found.count("stream managed");
+                if !matches!(element.attr("resume"), Some("true" | "1")) {
+                    found.count("stream managed, without resumption");
+                }
                 sm.enabled = true;
                 sm.received = 0;
             }
@@ -354,13 +375,17 @@ impl Talk {
                 found.count("resumed");
                 self.bound = self.logged_in;
                 sm.acknowledge(h);
+                // The server takes them for handled, and does not ask again.
+                self.owed.append(&mut sm.owed);
                 self.resent = sm.unacked.clone();
                 if !self.resent.is_empty() {
                     found.count("resent");
                 }
             }
             "failed" => {
-                let path = match (self.resuming, h.is_some()) {
+                // What follows on this link is to be enabled, not resumed.
+                let resuming = core::mem::take(&mut self.resuming);
+                let path = match (resuming, h.is_some()) {
                     (true, true) => "resumption failed, with h",
                     (true, false) => "resumption failed, without h",
                     (false, _) => "stream management refused",
@@ -372,19 +397,38 @@ impl Talk {
         }
     }
 
+    /// An answer was written. Says whether there was a request.
+    fn answers(&mut self, to: &str, id: &str) -> bool {
+        let asked = |owed: &Owed| owed.id == id && owed.from == to;
+        let place = self.owed.iter().position(asked);
+        place.map(|place| self.owed.swap_remove(place)).is_some()
+    }
+
+    /// Whether a request waits for too long; it is said once.
+    pub(super) fn leaves_unanswered(&mut self, late: impl Fn(Instant) -> bool) -> bool {
+        let before = self.owed.len();
+        self.owed
+            .retain(|owed| owed.since == Instant::ZERO || !late(owed.since));
+        self.owed.len() < before
+    }
+
     /// Dates what was just found to be owed.
     pub(super) fn date(&mut self, now: Instant) {
-        for since in self
-            .owed
-            .values_mut()
-            .filter(|since| **since == Instant::ZERO)
-        {
-            *since = now;
+        let fresh = |owed: &&mut Owed| owed.since == Instant::ZERO;
+        for owed in self.owed.iter_mut().filter(fresh) {
+            owed.since = now;
         }
     }
 }
 
 impl Managed {
+    /// The link broke: what was to be answered there still is, if the stream is resumed.
+    pub(super) fn keep_owed(&mut self, owed: Vec<Owed>) {
+        if self.enabled {
+            self.owed.extend(owed);
+        }
+    }
+
     fn acknowledge(&mut self, h: Option<u32>) {
         let Some(h) = h else { return };
         while self.acked != h && self.unacked.pop_front().is_some() {

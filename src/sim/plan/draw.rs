@@ -103,8 +103,13 @@ impl Plan {
         let personality = profile.personality.unwrap_or(drawn);
         let resumption = !random.one_in(3);
         let page_cap = random.pick(&[5, 20, 50]).copied().unwrap_or(50);
+        let mut rare = Random::stream(seed, "plan.rare");
+        // The least that makes progress.
+        let page_cap = if rare.one_in(12) { 1 } else { page_cap };
         let mut hosts: Vec<String> = (0..profile.hosts).map(|n| format!("u{n}")).collect();
-        let habits = habits(&mut Random::stream(seed, "plan.habits"), &mut hosts);
+        let mut habits = habits(&mut Random::stream(seed, "plan.habits"), &mut hosts);
+        habits.tick = rare.one_in(8).then_some(TICK);
+        habits.insist = rare.one_in(12);
         let known = profile.rooms.clamp(1, ROOMS.len());
         let rooms = random.between(1, u64::try_from(known).unwrap_or(1));
         let rooms: Vec<String> = ROOMS
@@ -119,6 +124,7 @@ impl Plan {
             heal_at,
             healed: profile.healed,
             steps: Vec::new(),
+            turn: seed,
         };
         let restarts = profile.faults > 0 && profile.kinds.has(FaultKind::Restart);
         let work = &mut Random::stream(seed, "plan.workload");
@@ -152,6 +158,9 @@ impl Plan {
     }
 }
 
+/// What monotonic clocks of some systems count in.
+const TICK: Duration = Duration::from_millis(15);
+
 /// What the engine may wait after an error that tells it to stay away for a while.
 const SLOW_RETRY: Duration = Duration::from_secs(660);
 
@@ -170,6 +179,8 @@ fn habits(random: &mut Random, hosts: &mut [String]) -> Habits {
     let mut habits = Habits {
         one_nick: random.one_in(8),
         one_resource: false,
+        insist: false,
+        tick: None,
         held: None,
     };
     if let (true, [first, second, ..]) = (random.one_in(8), hosts) {
@@ -189,6 +200,8 @@ pub(super) struct Draft {
     pub(super) heal_at: Instant,
     healed: Duration,
     steps: Vec<Step>,
+    /// Where it stands with what is taken in turn: from seed to seed it begins elsewhere.
+    turn: u64,
 }
 
 impl Draft {
@@ -207,6 +220,14 @@ impl Draft {
 
     pub(super) fn room(&self, random: &mut Random) -> String {
         random.pick(&self.rooms).cloned().unwrap_or_default()
+    }
+
+    /// The next of some that are taken in turn, so that a batch of seeds has them all.
+    pub(super) fn next_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
+        let many = u64::try_from(all.len()).ok()?;
+        let index = usize::try_from(self.turn.checked_rem(many)?).ok()?;
+        self.turn = self.turn.wrapping_add(1);
+        all.get(index).copied()
     }
 
     /// What bots are told to do.
@@ -346,7 +367,9 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds::CONDITIONS;
     use super::*;
+    use crate::sim::server::Operation;
     use alloc::collections::BTreeSet;
 
     #[test]
@@ -364,6 +387,35 @@ mod tests {
             })
             .collect();
         assert_eq!(texts.len(), 200);
+    }
+
+    #[test]
+    fn a_hundred_seeds_have_all_there_is() {
+        let plans: Vec<_> = (0..100)
+            .map(|seed| Plan::draw(seed, &Profile::standard()))
+            .collect();
+        let steps = plans.iter().flat_map(|plan| &plan.steps);
+        let faults: Vec<_> = steps
+            .filter_map(|step| match &step.what {
+                What::Fault(fault) => Some(fault),
+                What::Order(..) => None,
+            })
+            .collect();
+        for kind in FaultKinds::standard().without(FaultKind::Admit).iter() {
+            let drawn = faults.iter().any(|fault| fault.kind() == kind);
+            assert!(drawn, "{}", kind.name());
+        }
+        for condition in CONDITIONS {
+            let ends = |fault: &&Fault| matches!(fault, Fault::Server(Operation::StreamError { condition: drawn, .. }) if drawn == condition);
+            assert!(
+                faults.iter().copied().any(|fault| ends(&fault)),
+                "{condition}"
+            );
+        }
+        assert!(plans.iter().any(|plan| plan.page_cap == 1));
+        assert!(plans.iter().any(|plan| plan.habits.tick.is_some()));
+        let waits = |plan: &Plan| plan.habits.insist && plan.habits.one_nick;
+        assert!(plans.iter().any(waits));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Fault, PlanError};
-use crate::sim::server::{Operation, Personality, Removal};
+use crate::sim::happening::Ending;
+use crate::sim::server::{Mechanisms, Operation, Personality, Removal, Withheld};
 use crate::{SaslCondition, StreamCondition};
 
 /// Writes the kinds with their names.
@@ -37,12 +38,24 @@ kinds! {
     Cut = "cut",
     /// A link ends without a word, and its last bytes arrive later all the same.
     Linger = "linger",
+    /// TLS ends in the middle of a record, or without a word.
+    Truncate = "truncate",
+    /// TLS ends with a fatal alert.
+    Alert = "tls-alert",
+    /// A link carries nothing any more in one direction.
+    HalfOpen = "half-open",
     /// A link carries nothing for a while.
     Stall = "stall",
     /// Connections are refused.
     Refuse = "refuse",
+    /// Connections are neither taken nor refused.
+    NoAnswer = "no-answer",
+    /// The server's name is not found.
+    NoName = "no-name",
     /// A link is slow.
     Throttle = "throttle",
+    /// A link is so slow that next to nothing arrives.
+    Trickle = "trickle",
     /// A TLS handshake fails.
     TlsFails = "tls-fails",
     /// A certificate cannot be trusted.
@@ -81,7 +94,7 @@ kinds! {
     RoomsRestart = "rooms-restart",
     /// The room service restarts without a word.
     RoomsVanish = "rooms-vanish",
-    /// Somebody put out may come in again. Part of a ban, not drawn by itself.
+    /// Somebody put out may come in again. Not drawn: for plans that are written.
     Admit = "admit",
     /// A room is destroyed.
     Destroy = "destroy",
@@ -119,6 +132,20 @@ kinds! {
     Garble = "garble",
     /// Stream management is not offered for a while.
     NoManagement = "no-management",
+    /// Stream management is offered for a while, and refused.
+    ManagementRefused = "management-refused",
+    /// Streams that begin cannot be resumed, but are managed.
+    NoResumption = "no-resumption",
+    /// Fewer mechanisms to log in with are offered, one of them good enough.
+    FewerMechanisms = "fewer-mechanisms",
+    /// None of the mechanisms offered is good enough.
+    WeakMechanisms = "weak-mechanisms",
+    /// Rooms have no archive for a while.
+    NoArchives = "no-archives",
+    /// The messages of a room have other ids than before.
+    Migrate = "migrate",
+    /// Who enters a room is given another nick.
+    RewriteNicks = "rewrite-nicks",
     /// The server takes smaller stanzas than before.
     SmallStanzas = "small-stanzas",
     /// Logins are refused for now.
@@ -133,7 +160,7 @@ kinds! {
     Forge = "forge",
     /// A stanza of the server is doubled, dropped, or sent out of its turn.
     Tamper = "tamper",
-    /// A timer goes off late.
+    /// A timer goes off late, or is asked for early.
     Skew = "skew",
     /// What a host kept is copied. Part of a restore, not drawn by itself.
     Backup = "backup",
@@ -146,6 +173,9 @@ kinds! {
 /// archive does not show for absent. MongooseIM lags two seconds by default.
 pub(in crate::sim) const LAG: Duration = Duration::from_secs(4);
 
+/// So many bytes a second, and next to nothing arrives.
+const TRICKLE: u32 = 10;
+
 impl FaultKind {
     /// The kind of this name.
     #[must_use]
@@ -153,8 +183,29 @@ impl FaultKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    const fn bit(self) -> u64 {
-        1 << (self as u64)
+    /// Whether a plan has it less often than others: so many kinds are there that those
+    /// which find most would be crowded out.
+    pub(super) const fn is_rare(self) -> bool {
+        matches!(
+            self,
+            Self::Truncate
+                | Self::Alert
+                | Self::HalfOpen
+                | Self::NoAnswer
+                | Self::NoName
+                | Self::Trickle
+                | Self::ManagementRefused
+                | Self::NoResumption
+                | Self::FewerMechanisms
+                | Self::WeakMechanisms
+                | Self::NoArchives
+                | Self::Migrate
+                | Self::RewriteNicks
+        )
+    }
+
+    const fn bit(self) -> u128 {
+        1 << (self as u128)
     }
 }
 
@@ -163,12 +214,22 @@ impl Fault {
     #[must_use]
     pub const fn kind(&self) -> FaultKind {
         match self {
-            Self::Cut { linger: None, .. } => FaultKind::Cut,
             Self::Cut {
                 linger: Some(_), ..
             } => FaultKind::Linger,
+            Self::Cut { how, .. } => match how {
+                Ending::Fin | Ending::Reset | Ending::Silence => FaultKind::Cut,
+                Ending::Truncation => FaultKind::Truncate,
+                Ending::Alert => FaultKind::Alert,
+                Ending::HalfOpen => FaultKind::HalfOpen,
+            },
             Self::Stall { .. } => FaultKind::Stall,
             Self::Refuse { .. } => FaultKind::Refuse,
+            Self::NoAnswer { .. } => FaultKind::NoAnswer,
+            Self::NoName { .. } => FaultKind::NoName,
+            Self::Throttle {
+                bytes_per_second, ..
+            } if *bytes_per_second < TRICKLE => FaultKind::Trickle,
             Self::Throttle { .. } => FaultKind::Throttle,
             Self::TlsFails {
                 certificate: false, ..
@@ -179,7 +240,8 @@ impl Fault {
             Self::SmallWrites { .. } => FaultKind::SmallWrites,
             Self::Leap { .. } => FaultKind::Leap,
             Self::Restart { .. } => FaultKind::Restart,
-            Self::Skew { .. } => FaultKind::Skew,
+            Self::Skew { .. } | Self::Early { .. } => FaultKind::Skew,
+            Self::Mishap { what, .. } => what.kind(),
             Self::Backup { .. } => FaultKind::Backup,
             Self::Restore { .. } => FaultKind::Restore,
             Self::Server(operation) => kind_of(operation),
@@ -225,7 +287,18 @@ const fn kind_of(operation: &Operation) -> FaultKind {
         Operation::ClockStep { .. } => FaultKind::ClockStep,
         Operation::FailArchiving { .. } => FaultKind::FailArchiving,
         Operation::Garble(_) => FaultKind::Garble,
-        Operation::WithholdManagement { .. } => FaultKind::NoManagement,
+        Operation::WithholdManagement { what, .. } => match what {
+            Withheld::All => FaultKind::NoManagement,
+            Withheld::Enabling => FaultKind::ManagementRefused,
+            Withheld::Resumption => FaultKind::NoResumption,
+        },
+        Operation::WithholdMechanisms { left, .. } => match left {
+            Mechanisms::Unbound | Mechanisms::Sha1 => FaultKind::FewerMechanisms,
+            Mechanisms::Plain => FaultKind::WeakMechanisms,
+        },
+        Operation::Archives(_) => FaultKind::NoArchives,
+        Operation::Migrate { .. } => FaultKind::Migrate,
+        Operation::RewriteNicks { .. } => FaultKind::RewriteNicks,
         Operation::LimitStanzas(_) => FaultKind::SmallStanzas,
         Operation::RefuseLogins {
             condition: SaslCondition::TemporaryAuthFailure,
@@ -238,6 +311,35 @@ const fn kind_of(operation: &Operation) -> FaultKind {
         Operation::Tamper { .. } => FaultKind::Tamper,
     }
 }
+
+/// All conditions that end a stream: RFC 6120, sections 4.9.3.1 to 4.9.3.25.
+pub(super) const CONDITIONS: &[StreamCondition] = &[
+    StreamCondition::BadFormat,
+    StreamCondition::BadNamespacePrefix,
+    StreamCondition::Conflict,
+    StreamCondition::ConnectionTimeout,
+    StreamCondition::HostGone,
+    StreamCondition::HostUnknown,
+    StreamCondition::ImproperAddressing,
+    StreamCondition::InternalServerError,
+    StreamCondition::InvalidFrom,
+    StreamCondition::InvalidNamespace,
+    StreamCondition::InvalidXml,
+    StreamCondition::NotAuthorized,
+    StreamCondition::NotWellFormed,
+    StreamCondition::PolicyViolation,
+    StreamCondition::RemoteConnectionFailed,
+    StreamCondition::Reset,
+    StreamCondition::ResourceConstraint,
+    StreamCondition::RestrictedXml,
+    StreamCondition::SeeOtherHost,
+    StreamCondition::SystemShutdown,
+    StreamCondition::UndefinedCondition,
+    StreamCondition::UnsupportedEncoding,
+    StreamCondition::UnsupportedFeature,
+    StreamCondition::UnsupportedStanzaType,
+    StreamCondition::UnsupportedVersion,
+];
 
 /// Whether a stream that ended with this may be set up again by itself.
 pub(in crate::sim) const fn passes(condition: StreamCondition) -> bool {
@@ -259,7 +361,7 @@ pub(in crate::sim) const fn passes(condition: StreamCondition) -> bool {
 
 /// A set of kinds of faults. Its text form is a list with commas.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct FaultKinds(u64);
+pub struct FaultKinds(u128);
 
 impl FaultKinds {
     /// None.
@@ -289,7 +391,10 @@ impl FaultKinds {
     ///   ([`Timing::settle`](crate::Timing::settle)). Breaks S4, S6, L3.
     /// - `drop-later`: a page names its first item and its last (XEP-0059); nothing in it
     ///   tells that one between them is missing. Breaks S4.
-    ///
+    /// - `no-archives`: a room has no archive when the client comes in, and has one again
+    ///   while it stays, which nothing tells it. What is said then is told without an id,
+    ///   since a room that does not say that it gives them (XEP-0359, section 4) may not;
+    ///   and told again, as late, once the archive is asked all the same. Breaks S2.
     /// - `tamper`: a stanza is dropped or out of its turn, which a stream does not do to
     ///   it. A result of a page that is dropped is a `drop-later`; results, or messages of
     ///   a room, that are swapped are in the order in which they came, since ids do not
@@ -302,6 +407,7 @@ impl FaultKinds {
         [
             FaultKind::ArchiveLagLong,
             FaultKind::DropLater,
+            FaultKind::NoArchives,
             FaultKind::Tamper,
         ]
         .into_iter()
@@ -408,7 +514,46 @@ impl fmt::Debug for FaultKinds {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
     use super::*;
+
+    /// The second column of the table of faults.
+    fn listed() -> Vec<&'static str> {
+        let rows = include_str!("faults.md").lines();
+        let rows = rows.filter_map(|line| line.strip_prefix('|')?.split('|').nth(1));
+        let names = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        names.collect()
+    }
+
+    #[test]
+    fn every_kind_is_in_the_table_and_every_name_there_is_a_kind() {
+        let listed = listed();
+        for kind in FaultKind::ALL {
+            assert!(listed.contains(&kind.name()), "{kind:?}");
+        }
+        for name in listed {
+            assert!(FaultKind::parse(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_of_a_stream_error_are_listed_and_are_twenty_five() {
+        let names: BTreeSet<_> = CONDITIONS.iter().map(|c| c.as_str()).collect();
+        assert_eq!((names.len(), CONDITIONS.len()), (25, 25));
+        for condition in CONDITIONS {
+            assert_eq!(StreamCondition::from_wire(condition.as_str()), *condition);
+        }
+        let passing = CONDITIONS.iter().filter(|c| passes(**c)).count();
+        assert_eq!(passing, 14, "the others need somebody to look after them");
+    }
+
+    #[test]
+    fn each_kind_has_a_bit_of_its_own() {
+        let bits: BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.bit()).collect();
+        assert_eq!(bits.len(), FaultKind::ALL.len());
+    }
 
     #[test]
     fn lists_of_kinds_read_back() {

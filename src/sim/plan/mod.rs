@@ -9,9 +9,12 @@
 //! let plan = Plan::draw(7, &Profile::standard());
 //! assert_eq!(Plan::parse(&plan.to_string()), Ok(plan));
 //! ```
+//!
+#![doc = include_str!("faults.md")]
 
 mod draw;
 mod kinds;
+mod mishap;
 mod names;
 mod text;
 mod trouble;
@@ -30,6 +33,8 @@ pub use draw::Profile;
 use kinds::LAG;
 pub(in crate::sim) use kinds::passes;
 pub use kinds::{FaultKind, FaultKinds};
+pub(in crate::sim) use mishap::Effect;
+pub use mishap::Mishap;
 pub use text::PlanError;
 
 /// A run, decided in advance.
@@ -66,6 +71,12 @@ pub struct Habits {
     pub one_nick: bool,
     /// All ask for the same resource: hosts of one account put each other out.
     pub one_resource: bool,
+    /// They insist on their nicks ([`Nick::Chosen`](crate::Nick::Chosen)): with
+    /// [`Self::one_nick`] the second waits until the first has gone, and the trace that it
+    /// left.
+    pub insist: bool,
+    /// Their clocks show whole multiples of this.
+    pub tick: Option<Duration>,
     /// So many messages are held back at most
     /// ([`Limits::held_messages`](crate::Limits::held_messages)).
     pub held: Option<u32>,
@@ -175,10 +186,27 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
-    /// The host's link carries only so many bytes a second for a while.
+    /// Connections of the host are not answered for a while: they neither stand nor
+    /// are refused.
+    NoAnswer {
+        /// Whose.
+        host: HostId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The host does not find the server's name for a while.
+    NoName {
+        /// Which.
+        host: HostId,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The host's link carries only so many bytes a second for a while in one direction.
     Throttle {
         /// Whose.
         host: HostId,
+        /// Whose bytes.
+        from: Side,
         /// The bound.
         bytes_per_second: u32,
         /// For how long.
@@ -234,6 +262,25 @@ pub enum Fault {
         after: u32,
         /// How late.
         by: Duration,
+    },
+    /// The host calls [`handle_timeout`](crate::Engine::handle_timeout) before a timer is
+    /// due, which may change nothing.
+    Early {
+        /// Which.
+        host: HostId,
+        /// So many timers are armed before it.
+        after: u32,
+        /// How early; as soon as it is armed, if that is later.
+        by: Duration,
+    },
+    /// One step of the host goes wrong.
+    Mishap {
+        /// Which.
+        host: HostId,
+        /// So many steps of its kind go well before it.
+        after: u32,
+        /// What befalls it.
+        what: Mishap,
     },
     /// What the host keeps is copied, for [`Fault::Restore`].
     Backup {

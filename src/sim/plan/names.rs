@@ -1,6 +1,7 @@
 //! What choices are called in the text form of a plan.
 
-use crate::sim::server::{Garbling, Lie, Removal, Tampering};
+use crate::sim::happening::Ending;
+use crate::sim::server::{Garbling, Lie, Mechanisms, Removal, Tampering, Withheld};
 
 pub(super) const REMOVALS: &[(Removal, &str)] = &[
     (Removal::Kicked, "kicked"),
@@ -29,6 +30,27 @@ pub(super) const LIES: &[(Lie, &str)] = &[
     (Lie::Push, "push"),
 ];
 
+pub(super) const ENDINGS: &[(Ending, &str)] = &[
+    (Ending::Fin, Ending::Fin.name()),
+    (Ending::Reset, Ending::Reset.name()),
+    (Ending::Silence, Ending::Silence.name()),
+    (Ending::Truncation, Ending::Truncation.name()),
+    (Ending::Alert, Ending::Alert.name()),
+    (Ending::HalfOpen, Ending::HalfOpen.name()),
+];
+
+pub(super) const WITHHELD: &[(Withheld, &str)] = &[
+    (Withheld::All, "all"),
+    (Withheld::Enabling, "enabling"),
+    (Withheld::Resumption, "resumption"),
+];
+
+pub(super) const MECHANISMS: &[(Mechanisms, &str)] = &[
+    (Mechanisms::Unbound, "unbound"),
+    (Mechanisms::Sha1, "sha-1"),
+    (Mechanisms::Plain, "plain"),
+];
+
 pub(super) const TAMPERINGS: &[(Tampering, &str)] = &[
     (Tampering::Double, "double"),
     (Tampering::Drop, "drop"),
@@ -49,6 +71,9 @@ mod tests {
     fn every_lie_has_a_name() {
         for lie in Lie::ALL {
             assert!(!name_of(LIES, *lie).is_empty(), "{lie:?}");
+        }
+        for how in Ending::ALL {
+            assert!(!name_of(ENDINGS, *how).is_empty(), "{how:?}");
         }
     }
 }

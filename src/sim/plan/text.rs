@@ -20,12 +20,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
-use super::names::{GARBLINGS, LIES, REMOVALS, TAMPERINGS};
+use super::names::{ENDINGS, GARBLINGS, LIES, MECHANISMS, REMOVALS, TAMPERINGS, WITHHELD};
 use super::words::{Words, Wrong, wrong};
-use super::{Fault, Habits, Order, Plan, Step, Weather, What};
-use crate::sim::happening::{Ending, HostId};
-use crate::sim::server::{Operation, Personality};
+use super::{Fault, Habits, Mishap, Order, Plan, Step, Weather, What};
+use crate::sim::happening::{HostId, Side};
+use crate::sim::server::{Operation, Personality, Withheld};
 use crate::{Instant, SaslCondition, StreamCondition};
 
 /// A text that is no plan.
@@ -182,6 +183,8 @@ impl Fault {
             Self::Cut { host, .. }
             | Self::Stall { host, .. }
             | Self::Refuse { host, .. }
+            | Self::NoAnswer { host, .. }
+            | Self::NoName { host, .. }
             | Self::Throttle { host, .. }
             | Self::TlsFails { host, .. }
             | Self::Freeze { host, .. }
@@ -190,6 +193,8 @@ impl Fault {
             | Self::Leap { host, .. }
             | Self::Restart { host, .. }
             | Self::Skew { host, .. }
+            | Self::Early { host, .. }
+            | Self::Mishap { host, .. }
             | Self::Backup { host }
             | Self::Restore { host, .. } => Some(*host),
             Self::Server(_) => None,
@@ -217,6 +222,12 @@ fn habits(words: &mut Words) -> Result<Habits, Wrong> {
     Ok(Habits {
         one_nick: words.flag("one-nick"),
         one_resource: words.flag("one-resource"),
+        insist: words.flag("insist"),
+        tick: if words.flag("tick") {
+            Some(words.duration()?)
+        } else {
+            None
+        },
         held: if words.flag("held") {
             Some(words.number("how many")?)
         } else {
@@ -245,6 +256,15 @@ fn weather(words: &mut Words) -> Result<Weather, Wrong> {
     })
 }
 
+/// Which timer of whom, and by how much.
+fn skew(words: &mut Words) -> Result<(HostId, u32, Duration), Wrong> {
+    let host = words.host()?;
+    words.keyword("after")?;
+    let after = words.number("how many")?;
+    words.keyword("by")?;
+    Ok((host, after, words.duration()?))
+}
+
 fn what(words: &mut Words) -> Result<What, Wrong> {
     let verb = words.text("what happens")?;
     if verb == "host" {
@@ -258,17 +278,7 @@ fn what(words: &mut Words) -> Result<What, Wrong> {
             words.keyword("after")?;
             let after_bytes = words.number("bytes")?;
             words.keyword("how")?;
-            let how = match words.text("an ending")?.as_str() {
-                "fin" => Ending::Fin,
-                "reset" => Ending::Reset,
-                "silence" => Ending::Silence,
-                other => {
-                    return wrong(
-                        format!("`{other}` is no ending"),
-                        "use fin, reset or silence",
-                    );
-                }
-            };
+            let how = words.one_of(ENDINGS, "way to end")?;
             let linger = if words.flag("linger") {
                 Some(words.duration()?)
             } else {
@@ -291,8 +301,21 @@ fn what(words: &mut Words) -> Result<What, Wrong> {
             host: words.host()?,
             lasts: words.lasts()?,
         },
+        "no-answer" => Fault::NoAnswer {
+            host: words.host()?,
+            lasts: words.lasts()?,
+        },
+        "no-name" => Fault::NoName {
+            host: words.host()?,
+            lasts: words.lasts()?,
+        },
         "throttle" => Fault::Throttle {
             host: words.host()?,
+            from: if words.is_next("from") {
+                words.side()?
+            } else {
+                Side::Host
+            },
             bytes_per_second: {
                 words.keyword("rate")?;
                 words.number("bytes a second")?
@@ -332,16 +355,21 @@ fn what(words: &mut Words) -> Result<What, Wrong> {
                 words.duration()?
             },
         },
-        "skew" => Fault::Skew {
+        "skew" => {
+            let (host, after, by) = skew(words)?;
+            Fault::Skew { host, after, by }
+        }
+        "early" => {
+            let (host, after, by) = skew(words)?;
+            Fault::Early { host, after, by }
+        }
+        "mishap" => Fault::Mishap {
             host: words.host()?,
             after: {
                 words.keyword("after")?;
                 words.number("how many")?
             },
-            by: {
-                words.keyword("by")?;
-                words.duration()?
-            },
+            what: Mishap::read(words)?,
         },
         "backup" => Fault::Backup {
             host: words.host()?,
@@ -376,6 +404,9 @@ fn order(words: &mut Words) -> Result<Order, Wrong> {
         }
     })
 }
+
+/// Whether something is there.
+const SWITCH: &[(bool, &str)] = &[(true, "on"), (false, "off")];
 
 fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
     Ok(match verb {
@@ -459,6 +490,25 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
         },
         "garble" => Operation::Garble(words.one_of(GARBLINGS, "way to spoil a page")?),
         "withhold-management" => Operation::WithholdManagement {
+            what: if words.is_next("lasts") {
+                Withheld::All
+            } else {
+                words.one_of(WITHHELD, "part of stream management")?
+            },
+            lasts: words.lasts()?,
+        },
+        "withhold-mechanisms" => Operation::WithholdMechanisms {
+            left: {
+                words.keyword("left")?;
+                words.one_of(MECHANISMS, "choice of mechanisms")?
+            },
+            lasts: words.lasts()?,
+        },
+        "archives" => Operation::Archives(words.one_of(SWITCH, "state")?),
+        "migrate" => Operation::Migrate {
+            room: words.text("a room")?,
+        },
+        "rewrite-nicks" => Operation::RewriteNicks {
             lasts: words.lasts()?,
         },
         "limit-stanzas" => Operation::LimitStanzas(if words.flag("bytes") {
@@ -493,12 +543,14 @@ fn operation(verb: &str, words: &mut Words) -> Result<Operation, Wrong> {
         other => {
             return wrong(
                 format!("`{other}` is nothing that can happen"),
-                "use host, a fault of a link or host (cut, stall, refuse, throttle, tls-fails, \
-                 freeze, ignore, small-writes, leap, restart, skew, backup, restore) or of the server \
+                "use host, a fault of a link or host (cut, stall, refuse, no-answer, no-name, \
+                 throttle, tls-fails, freeze, ignore, small-writes, leap, restart, skew, early, \
+                 mishap, backup, restore) or of the server \
                  (crash, stop, start, remove, admit, restart-rooms, destroy, archive-lag, \
                  expire, retract, stream-error, rate-limit, forget-streams, change-password, \
                  drop-result, fail-queries, unsettle, clock-step, fail-archiving, garble, \
-                 withhold-management, limit-stanzas, refuse-logins, false-proof, \
+                 withhold-management, withhold-mechanisms, archives, migrate, rewrite-nicks, \
+                 limit-stanzas, refuse-logins, false-proof, \
                  expire-streams, forge, tamper)",
             );
         }

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::draw::Draft;
-use super::{Fault, FaultKind, FaultKinds, LAG, Order, Profile, What};
+use super::kinds::CONDITIONS;
+use super::{Fault, FaultKind, FaultKinds, LAG, Order, Profile, What, passes};
 use crate::sim::happening::{Ending, HostId, Side};
 use crate::sim::random::Random;
 use crate::sim::run;
-use crate::sim::server::{Garbling, Lie, Operation, Removal, Tampering};
+use crate::sim::server::{Garbling, Lie, Mechanisms, Operation, Removal, Tampering, Withheld};
 use crate::{Instant, SaslCondition, StreamCondition};
 
 impl Draft {
@@ -21,7 +22,8 @@ impl Draft {
         kinds: FaultKinds,
     ) -> bool {
         let all: Vec<_> = kinds.iter().collect();
-        let some: Vec<_> = all.iter().copied().filter(|_| random.one_in(2)).collect();
+        let mut enabled = |kind: &FaultKind| random.one_in(if kind.is_rare() { 5 } else { 2 });
+        let some: Vec<_> = all.iter().copied().filter(|kind| enabled(kind)).collect();
         let kinds = if some.is_empty() { all } else { some };
         let troubled = profile.troubled;
         let mut slow = false;
@@ -94,13 +96,33 @@ impl Draft {
                 let cut = self.cut(random, number, false);
                 return self.plain(at, cut);
             }
-            FaultKind::Throttle => {
+            FaultKind::Truncate | FaultKind::Alert | FaultKind::HalfOpen => {
+                let how = match kind {
+                    FaultKind::Truncate => Ending::Truncation,
+                    FaultKind::Alert => Ending::Alert,
+                    _ => Ending::HalfOpen,
+                };
+                let fault = self.cut(random, number, false);
+                return self.plain(at, ending(fault, how));
+            }
+            FaultKind::NoAnswer | FaultKind::NoName => {
+                let fault = if kind == FaultKind::NoName {
+                    Fault::NoName { host, lasts }
+                } else {
+                    Fault::NoAnswer { host, lasts }
+                };
+                self.add(at, What::Fault(fault));
+                return self.plain(at, self.broken(host));
+            }
+            FaultKind::Throttle | FaultKind::Trickle => {
                 let bytes_per_second = random.pick(&[50, 400, 3000]).copied().unwrap_or(400);
+                let trickles = kind == FaultKind::Trickle;
                 return self.plain(
                     at,
                     Fault::Throttle {
                         host,
-                        bytes_per_second,
+                        from: if trickles { from } else { Side::Host },
+                        bytes_per_second: if trickles { 1 } else { bytes_per_second },
                         lasts,
                     },
                 );
@@ -167,17 +189,7 @@ impl Draft {
                 from_end: some.saturating_sub(1),
             },
             FaultKind::StreamError => {
-                let conditions = [
-                    StreamCondition::SystemShutdown,
-                    StreamCondition::InternalServerError,
-                    StreamCondition::ConnectionTimeout,
-                    StreamCondition::UndefinedCondition,
-                    StreamCondition::Reset,
-                    StreamCondition::ResourceConstraint,
-                    StreamCondition::PolicyViolation,
-                ];
-                let condition = random.pick(&conditions).copied();
-                let condition = condition.unwrap_or(StreamCondition::Reset);
+                let condition = self.condition(true);
                 self.add(
                     at,
                     What::Fault(Fault::Server(Operation::StreamError { account, condition })),
@@ -188,13 +200,7 @@ impl Draft {
                 );
             }
             FaultKind::StreamRefused => {
-                let conditions = [
-                    StreamCondition::Conflict,
-                    StreamCondition::HostUnknown,
-                    StreamCondition::NotAuthorized,
-                ];
-                let condition = random.pick(&conditions).copied();
-                let condition = condition.unwrap_or(StreamCondition::Conflict);
+                let condition = self.condition(false);
                 self.recover(random, at, &account);
                 Operation::StreamError { account, condition }
             }
@@ -249,7 +255,27 @@ impl Draft {
                     how: random.pick(&ways).copied().unwrap_or(Tampering::Double),
                 }
             }
+            FaultKind::NoArchives => {
+                self.add(later, What::Fault(Fault::Server(Operation::Archives(true))));
+                if long {
+                    // It is told so when it comes in.
+                    let after = Duration::from_secs(1);
+                    self.add(at, What::Fault(Fault::Restart { host, after }));
+                }
+                Operation::Archives(false)
+            }
+            FaultKind::Migrate => Operation::Migrate { room },
+            FaultKind::RewriteNicks => {
+                // It comes in again.
+                let out = remove(Removal::Technical);
+                self.add(at, What::Fault(Fault::Server(out)));
+                Operation::RewriteNicks { lasts }
+            }
             FaultKind::NoManagement
+            | FaultKind::ManagementRefused
+            | FaultKind::NoResumption
+            | FaultKind::FewerMechanisms
+            | FaultKind::WeakMechanisms
             | FaultKind::SmallStanzas
             | FaultKind::LoginFails
             | FaultKind::Disabled
@@ -272,6 +298,14 @@ impl Draft {
         false
     }
 
+    /// The next condition that may pass, or that does not pass by itself.
+    fn condition(&mut self, passing: bool) -> StreamCondition {
+        let all = CONDITIONS.iter().copied();
+        let fitting: Vec<_> = all.filter(|c| passes(*c) == passing).collect();
+        let next = self.next_of(&fitting);
+        next.unwrap_or(StreamCondition::Reset)
+    }
+
     fn plain(&mut self, at: Instant, fault: Fault) -> bool {
         self.add(at, What::Fault(fault));
         false
@@ -291,8 +325,39 @@ impl Draft {
         let count = u32::try_from(random.between(1, 3)).unwrap_or(1);
         let operation = match kind {
             FaultKind::NoManagement => Operation::WithholdManagement {
+                what: Withheld::All,
                 lasts: random.duration(Duration::from_secs(60)),
             },
+            FaultKind::ManagementRefused | FaultKind::NoResumption => {
+                // A new stream asks for it, not one that is resumed.
+                let forget = Fault::Server(Operation::ForgetStreams);
+                self.add(at, What::Fault(forget));
+                Operation::WithholdManagement {
+                    what: if kind == FaultKind::NoResumption {
+                        Withheld::Resumption
+                    } else {
+                        Withheld::Enabling
+                    },
+                    lasts: random.duration(Duration::from_secs(60)),
+                }
+            }
+            FaultKind::FewerMechanisms => {
+                let ways = [Mechanisms::Unbound, Mechanisms::Sha1];
+                Operation::WithholdMechanisms {
+                    left: random.pick(&ways).copied().unwrap_or(Mechanisms::Sha1),
+                    lasts: random.duration(Duration::from_secs(60)),
+                }
+            }
+            FaultKind::WeakMechanisms => {
+                // It shows at all new streams.
+                for account in self.hosts.clone() {
+                    self.recover(random, at, &account);
+                }
+                Operation::WithholdMechanisms {
+                    left: Mechanisms::Plain,
+                    lasts: random.duration(Duration::from_secs(20)),
+                }
+            }
             FaultKind::SmallStanzas => {
                 // Said while it is away: too much for what comes then.
                 let room = self.room(random);
@@ -365,5 +430,25 @@ impl Draft {
                 }
             }
         }
+    }
+}
+
+/// The same cut, with another ending.
+fn ending(cut: Fault, ending: Ending) -> Fault {
+    match cut {
+        Fault::Cut {
+            host,
+            from,
+            after_bytes,
+            linger,
+            ..
+        } => Fault::Cut {
+            host,
+            from,
+            after_bytes,
+            how: ending,
+            linger,
+        },
+        other => other,
     }
 }

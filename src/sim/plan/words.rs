@@ -83,13 +83,15 @@ impl Words {
         })
     }
 
+    /// Whether the next word is this one.
+    pub(super) fn is_next(&self, word: &str) -> bool {
+        let next = self.words.as_slice().first();
+        next.is_some_and(|next| next == word)
+    }
+
     /// Whether the next word is this one; takes it if so.
     pub(super) fn flag(&mut self, word: &str) -> bool {
-        let is_it = self
-            .words
-            .as_slice()
-            .first()
-            .is_some_and(|next| next == word);
+        let is_it = self.is_next(word);
         if is_it {
             self.words.next();
         }

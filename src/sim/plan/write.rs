@@ -4,11 +4,11 @@ use alloc::format;
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
-use super::names::{GARBLINGS, LIES, REMOVALS, TAMPERINGS, name_of};
+use super::names::{GARBLINGS, LIES, MECHANISMS, REMOVALS, TAMPERINGS, WITHHELD, name_of};
 use super::{Fault, Habits, Order, Plan, Step, What};
 use crate::Instant;
-use crate::sim::happening::{Ending, Side};
-use crate::sim::server::{Operation, Personality};
+use crate::sim::happening::Side;
+use crate::sim::server::{Operation, Personality, Withheld};
 
 /// A time as `1.5s`.
 pub(super) struct Secs(pub(super) Duration);
@@ -108,6 +108,12 @@ impl fmt::Display for Habits {
         if self.one_resource {
             f.write_str(" one-resource")?;
         }
+        if self.insist {
+            f.write_str(" insist")?;
+        }
+        if let Some(tick) = self.tick {
+            write!(f, " tick {}", Secs(tick))?;
+        }
         self.held.map_or(Ok(()), |held| write!(f, " held {held}"))
     }
 }
@@ -160,11 +166,7 @@ impl fmt::Display for Fault {
                 how,
                 linger,
             } => {
-                let how = match how {
-                    Ending::Fin => "fin",
-                    Ending::Reset => "reset",
-                    Ending::Silence => "silence",
-                };
+                let how = how.name();
                 let (host, from) = (host.0, side(*from));
                 write!(
                     f,
@@ -179,15 +181,26 @@ impl fmt::Display for Fault {
             Self::Refuse { host, lasts } => {
                 write!(f, "refuse host {} lasts {}", host.0, Secs(*lasts))
             }
+            Self::NoAnswer { host, lasts } => {
+                write!(f, "no-answer host {} lasts {}", host.0, Secs(*lasts))
+            }
+            Self::NoName { host, lasts } => {
+                write!(f, "no-name host {} lasts {}", host.0, Secs(*lasts))
+            }
             Self::Throttle {
                 host,
+                from,
                 bytes_per_second,
                 lasts,
             } => {
                 let (host, lasts) = (host.0, Secs(*lasts));
+                let from = match from {
+                    Side::Host => "",
+                    Side::Server => " from server",
+                };
                 write!(
                     f,
-                    "throttle host {host} rate {bytes_per_second} lasts {lasts}"
+                    "throttle host {host}{from} rate {bytes_per_second} lasts {lasts}"
                 )
             }
             Self::TlsFails { host, certificate } => {
@@ -209,6 +222,12 @@ impl fmt::Display for Fault {
             }
             Self::Skew { host, after, by } => {
                 write!(f, "skew host {} after {after} by {}", host.0, Secs(*by))
+            }
+            Self::Early { host, after, by } => {
+                write!(f, "early host {} after {after} by {}", host.0, Secs(*by))
+            }
+            Self::Mishap { host, after, what } => {
+                write!(f, "mishap host {} after {after} {what}", host.0)
             }
             Self::Backup { host } => write!(f, "backup host {}", host.0),
             Self::Restore { host, after } => {
@@ -274,8 +293,25 @@ fn write_operation(f: &mut fmt::Formatter<'_>, operation: &Operation) -> fmt::Re
         Operation::ClockStep { back } => write!(f, "clock-step back {}", Secs(*back)),
         Operation::FailArchiving { count } => write!(f, "fail-archiving {count}"),
         Operation::Garble(how) => write!(f, "garble {}", name_of(GARBLINGS, *how)),
-        Operation::WithholdManagement { lasts } => {
-            write!(f, "withhold-management lasts {}", Secs(*lasts))
+        Operation::WithholdManagement { what, lasts } => {
+            f.write_str("withhold-management")?;
+            if *what != Withheld::All {
+                write!(f, " {}", name_of(WITHHELD, *what))?;
+            }
+            write!(f, " lasts {}", Secs(*lasts))
+        }
+        Operation::WithholdMechanisms { left, lasts } => {
+            let left = name_of(MECHANISMS, *left);
+            write!(f, "withhold-mechanisms left {left} lasts {}", Secs(*lasts))
+        }
+        Operation::Archives(there) => f.write_str(if *there {
+            "archives on"
+        } else {
+            "archives off"
+        }),
+        Operation::Migrate { room } => write!(f, "migrate {}", Word(room)),
+        Operation::RewriteNicks { lasts } => {
+            write!(f, "rewrite-nicks lasts {}", Secs(*lasts))
         }
         Operation::LimitStanzas(None) => f.write_str("limit-stanzas"),
         Operation::LimitStanzas(Some(bytes)) => write!(f, "limit-stanzas bytes {bytes}"),

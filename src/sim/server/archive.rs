@@ -94,6 +94,11 @@ impl Archive {
         &self.entries
     }
 
+    /// All messages, to give them other ids.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Stored> {
+        self.entries.iter_mut()
+    }
+
     /// Takes the oldest message out; and whether it showed.
     pub(super) fn pop_oldest(&mut self) -> Option<(Stored, bool)> {
         let oldest = self.entries.pop_front()?;

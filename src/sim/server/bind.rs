@@ -7,7 +7,7 @@ use super::hub::Due;
 use super::model::Model;
 use super::session::{Managed, SessionId};
 use super::stanza::markup;
-use super::{ConnectionId, Note, ns};
+use super::{ConnectionId, Note, Withheld, ns};
 use crate::jid::BareJid;
 use crate::xml::Element;
 use crate::{Condition, StreamCondition};
@@ -132,7 +132,12 @@ impl Model {
         let (Some(time), None) = (time, self.managed(session)) else {
             return self.failed(id, Condition::UnexpectedRequest, None);
         };
+        let withheld = self.hub.withheld();
+        if withheld == Some(Withheld::Enabling) {
+            return self.failed(id, Condition::InternalServerError, None);
+        }
         let resume = matches!(element.attr("resume"), Some("true" | "1"));
+        let resume = resume && withheld != Some(Withheld::Resumption);
         let token = resume.then(|| self.hub.ids.token());
         // Measured: ejabberd heeds a wish for less, Prosody does not.
         let wish = element.attr("max").and_then(|max| max.parse().ok());

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::ServerTransport;
 use super::outbox::Outbox;
 use super::sasl::Scram;
 use super::session::SessionId;
+use super::{Mechanisms, ServerTransport};
 use crate::Security;
 
 /// How far a stream has come.
@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) failures: u8,
     /// Somebody said that a login succeeded who does not know the password.
     pub(super) false_proof: bool,
+    /// The mechanisms that it was offered, if fewer than there are.
+    pub(super) mechanisms: Option<Mechanisms>,
 }
 
 impl Connection {
@@ -63,6 +65,7 @@ impl Connection {
             listed: false,
             failures: 0,
             false_proof: false,
+            mechanisms: None,
         }
     }
 

@@ -12,7 +12,7 @@ use super::connection::{Connection, Stage};
 use super::ids::Ids;
 use super::session::{Session, SessionId};
 use super::tamper::Tamper;
-use super::{ConnectionId, Note, Personality, ServerSetup, ServerTransport, ns};
+use super::{ConnectionId, Note, Personality, ServerSetup, ServerTransport, Withheld, ns};
 use crate::sim::random::Random;
 use crate::xml::Writer;
 use crate::{Instant, Security, StreamCondition};
@@ -53,8 +53,8 @@ pub(super) struct Hub {
     pub(super) delays: Random,
     /// How far the wall clock was set back, in microseconds.
     set_back: u64,
-    /// Until when new streams are not offered stream management.
-    pub(super) unmanaged_until: Instant,
+    /// What of stream management new streams do without, and until when.
+    pub(super) withheld: Option<(Withheld, Instant)>,
     notes: VecDeque<Note>,
     changed: VecDeque<ConnectionId>,
     /// Connections to be given up at the end of this call: nobody reads them.
@@ -78,7 +78,7 @@ impl Hub {
             timers: BTreeSet::new(),
             tampers: BTreeMap::new(),
             set_back: 0,
-            unmanaged_until: now,
+            withheld: None,
             notes: VecDeque::new(),
             changed: VecDeque::new(),
             doomed: Vec::new(),
@@ -105,8 +105,15 @@ impl Hub {
 
     /// For how long streams can be resumed that begin now, if they can.
     pub(super) fn resumption(&self) -> Option<Duration> {
-        let offered = self.now >= self.unmanaged_until;
-        self.setup.resumption.filter(|_| offered)
+        self.setup
+            .resumption
+            .filter(|_| self.withheld() != Some(Withheld::All))
+    }
+
+    /// What of stream management new streams do without just now.
+    pub(super) fn withheld(&self) -> Option<Withheld> {
+        let (what, until) = self.withheld?;
+        (self.now < until).then_some(what)
     }
 
     // ---- notes and timers --------------------------------------------------
@@ -230,9 +237,12 @@ impl Hub {
             let prosody = self.is_prosody();
             self.say(id, |w| {
                 w.start("stream:error");
-                w.start(condition.as_str())
-                    .attr("xmlns", ns::STREAM_ERRORS)
-                    .end();
+                w.start(condition.as_str()).attr("xmlns", ns::STREAM_ERRORS);
+                if condition == StreamCondition::SeeOtherHost {
+                    // RFC 6120 section 4.9.3.19: it says which one.
+                    w.text("elsewhere.invalid:5222");
+                }
+                w.end();
                 if explains(prosody, condition) {
                     w.start("text").attr("xmlns", ns::STREAM_ERRORS);
                     if !prosody {

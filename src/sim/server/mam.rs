@@ -222,6 +222,7 @@ impl Muc {
     ) -> Result<(), Refusal> {
         if self.fail_queries > 0 {
             self.fail_queries = self.fail_queries.saturating_sub(1);
+            hub.note(Note::Garbled { room: jid.into() });
             return Err(Refusal::wait(Condition::InternalServerError));
         }
         self.reveal(hub, jid);
@@ -270,6 +271,9 @@ impl Muc {
             finish(hub, session, jid, iq, &page, false);
         }
         let dropped = self.drop_result.take();
+        if dropped.is_some() {
+            hub.note(Note::Garbled { room: jid.into() });
+        }
         let dropped = dropped.and_then(|index| usize::try_from(index).ok());
         let times = if garbling == Some(Garbling::Twice) {
             2

@@ -48,7 +48,7 @@ use crate::{ChannelBinding, Instant, Security};
 
 pub use forge::{MARK, STRANGER};
 pub use note::Note;
-pub use operation::{Garbling, Lie, Operation, Removal, Tampering};
+pub use operation::{Garbling, Lie, Mechanisms, Operation, Removal, Tampering, Withheld};
 pub use setup::{Personality, ServerSetup};
 
 /// A connection to the server. Never reused within one.

@@ -7,7 +7,7 @@ use super::connection::Stage;
 use super::hub::{Due, Hub};
 use super::muc::Muc;
 use super::session::SessionId;
-use super::{ConnectionId, Note, ServerSetup, ServerTransport, ns};
+use super::{ConnectionId, Mechanisms, Note, ServerSetup, ServerTransport, ns};
 use crate::{ChannelBinding, Instant, SaslCondition, Security, StreamCondition};
 
 /// Ended streams that are remembered.
@@ -32,6 +32,8 @@ pub(super) struct Model {
     /// Logins that will get a false proof, by account: whether it is missing, and how many.
     pub(super) false_proofs: BTreeMap<String, (bool, u32)>,
     pub(super) forger: super::forge::Forger,
+    /// Which mechanisms new streams are offered, if fewer than there are, and until when.
+    pub(super) mechanisms: Option<(Mechanisms, Instant)>,
 }
 
 impl Model {
@@ -47,6 +49,7 @@ impl Model {
             refused_logins: Default::default(),
             false_proofs: Default::default(),
             forger: Default::default(),
+            mechanisms: None,
         }
     }
 

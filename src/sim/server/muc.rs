@@ -33,6 +33,8 @@ pub(super) struct Muc {
     pub(super) fail_archiving: u32,
     /// What is wrong about the next page.
     pub(super) garbling: Option<Garbling>,
+    /// Until when who enters is given another nick.
+    pub(super) renames_until: Instant,
 }
 
 impl Muc {
@@ -135,9 +137,18 @@ impl Muc {
         let Some(room) = self.rooms.get_mut(jid) else {
             return;
         };
+        let inside = room.occupant(session).map(|o| o.nick.clone());
+        // XEP-0045 section 7.2.3: the service may assign another nick than the one asked
+        // for.
+        let renames = hub.now < self.renames_until && joins.is_some() && inside.is_none();
+        let given = if renames {
+            [nick, " (guest)"].concat()
+        } else {
+            nick.into()
+        };
+        let nick = given.as_str();
         let older = room.by_nick(nick);
         let taken = older.is_some_and(|o| o.bare != bare);
-        let inside = room.occupant(session).map(|o| o.nick.clone());
         match inside {
             // XEP-0045 section 7.6: a nick that is in use is a conflict.
             Some(_) if taken => {
@@ -192,7 +203,12 @@ impl Muc {
                     nick: occupant.nick.clone(),
                     jid: occupant.jid.clone(),
                 });
-                let codes: &'static [&'static str] = if created { &["201"] } else { &[] };
+                let codes: &'static [&'static str] = match (created, renames) {
+                    (true, true) => &["201", "210"],
+                    (true, false) => &["201"],
+                    (false, true) => &["210"],
+                    (false, false) => &[],
+                };
                 room.enter(hub, occupant, codes);
                 room.introduce_history(hub, session, joins);
             }

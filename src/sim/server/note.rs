@@ -104,12 +104,20 @@ pub enum Note {
         /// Its place.
         archive_id: String,
     },
+    /// All messages of an archive have other ids from now on, and keep their order.
+    Migrated {
+        /// The room.
+        room: String,
+        /// Their places until now, and from now on.
+        ids: Vec<(String, String)>,
+    },
     /// A page of an archive went out that may still change, and says so.
     Unstable {
         /// The room.
         room: String,
     },
-    /// A page of an archive went out that is not as it should be.
+    /// A page of an archive went out that is not as it should be, or a query of it was made
+    /// to fail.
     Garbled {
         /// The room.
         room: String,

@@ -61,8 +61,16 @@ impl Model {
             Operation::ClockStep { back } => self.hub.step_back(*back),
             Operation::FailArchiving { count } => self.muc.fail_archiving = *count,
             Operation::Garble(garbling) => self.muc.garbling = Some(*garbling),
-            Operation::WithholdManagement { lasts } => {
-                self.hub.unmanaged_until = self.hub.now.plus(*lasts);
+            Operation::WithholdManagement { what, lasts } => {
+                self.hub.withheld = Some((*what, self.hub.now.plus(*lasts)));
+            }
+            Operation::WithholdMechanisms { left, lasts } => {
+                self.mechanisms = Some((*left, self.hub.now.plus(*lasts)));
+            }
+            Operation::Archives(there) => self.archives(*there),
+            Operation::Migrate { room } => self.migrate(room),
+            Operation::RewriteNicks { lasts } => {
+                self.muc.renames_until = self.hub.now.plus(*lasts);
             }
             Operation::LimitStanzas(most) => self.stanza_limit = *most,
             Operation::RefuseLogins {
@@ -101,7 +109,10 @@ impl Model {
         self.muc.unsettled = None;
         self.muc.fail_archiving = 0;
         self.muc.garbling = None;
-        self.hub.unmanaged_until = self.hub.now;
+        self.hub.withheld = None;
+        self.mechanisms = None;
+        self.muc.renames_until = self.hub.now;
+        self.archives(true);
         self.stanza_limit = None;
         self.refused_logins.clear();
         self.false_proofs.clear();
@@ -232,6 +243,28 @@ impl Model {
                 tombstone: true,
             });
         }
+    }
+
+    /// Rooms archive, if the server does at all, or not.
+    fn archives(&mut self, there: bool) {
+        for room in self.muc.rooms.values_mut() {
+            room.archives = there && self.hub.setup.archive;
+        }
+    }
+
+    /// The messages of a room have other ids from now on.
+    fn migrate(&mut self, jid: &str) {
+        let Some(room) = self.muc.rooms.get_mut(jid) else {
+            return;
+        };
+        let now = self.hub.wall_clock();
+        let mut ids = Vec::new();
+        for message in room.archive.entries_mut() {
+            let (id, _) = self.hub.ids.archived(now);
+            ids.push((core::mem::replace(&mut message.id, id.clone()), id));
+        }
+        let room = jid.into();
+        self.hub.note(Note::Migrated { room, ids });
     }
 
     fn expire_streams(&mut self) {

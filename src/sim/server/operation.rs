@@ -126,8 +126,33 @@ pub enum Operation {
     },
     /// The next page of an archive is not as it should be.
     Garble(Garbling),
-    /// For that long new streams are not offered stream management (XEP-0198).
+    /// For that long stream management (XEP-0198) is not what it is set up to be, on new
+    /// streams.
     WithholdManagement {
+        /// What is wanting.
+        what: Withheld,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// For that long new streams are offered fewer mechanisms to log in with.
+    WithholdMechanisms {
+        /// Which are left.
+        left: Mechanisms,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Rooms archive from now on, or no more: what they have is not shown then, nor said
+    /// to be there.
+    Archives(bool),
+    /// The archives of a room are taken over from another server: its messages are the
+    /// same, and all have other ids.
+    Migrate {
+        /// The room.
+        room: String,
+    },
+    /// For that long who enters a room is given another nick than the one asked for
+    /// (status 210; XEP-0045 v1.35.5, section 7.2.3).
+    RewriteNicks {
         /// For how long.
         lasts: Duration,
     },
@@ -174,6 +199,30 @@ pub enum Operation {
         /// What.
         lie: Lie,
     },
+}
+
+/// What is wanting in stream management (XEP-0198 v1.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Withheld {
+    /// It is not offered.
+    All,
+    /// It is offered, and refused to who asks for it (section 3).
+    Enabling,
+    /// It is there, without the right to resume (section 5: no `resume` in `<enabled/>`).
+    Resumption,
+}
+
+/// Which mechanisms are left to log in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Mechanisms {
+    /// Those that are not bound to the channel.
+    Unbound,
+    /// Those of SHA-1.
+    Sha1,
+    /// PLAIN alone.
+    Plain,
 }
 
 /// What is wrong about a page of an archive.

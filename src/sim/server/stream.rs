@@ -10,7 +10,7 @@ use super::connection::Stage;
 use super::keys::{Hash, Keys};
 use super::model::Model;
 use super::sasl::{self, ClientFirst, Mechanism, Scram};
-use super::{ConnectionId, Note, ServerTransport, ns};
+use super::{ConnectionId, Mechanisms, Note, ServerTransport, ns};
 use crate::xml::{Element, Frame};
 use crate::{SaslCondition, Security, StreamCondition};
 
@@ -89,6 +89,10 @@ impl Model {
             return;
         };
         let tls = self.hub.setup.tls && !connection.is_secure();
+        let fewer = self.mechanisms.filter(|(_, until)| self.hub.now < *until);
+        if let Some(connection) = self.hub.connections.get_mut(&id) {
+            connection.mechanisms = fewer.map(|(left, _)| left);
+        }
         let mechanisms = if tls { Vec::new() } else { self.mechanisms(id) };
         let binding = mechanisms
             .iter()
@@ -169,11 +173,19 @@ impl Model {
         let connection = self.hub.connections.get(&id);
         let secure = connection.is_some_and(super::connection::Connection::is_secure);
         let binds = setup.channel_binding && self.exporter(id).is_some();
+        let left = connection.and_then(|connection| connection.mechanisms);
+        let is_left = |mechanism: &Mechanism| match (left, mechanism) {
+            (None, _) | (Some(_), Mechanism::Plain) => true,
+            (Some(Mechanisms::Plain), _) => false,
+            (Some(Mechanisms::Unbound), Mechanism::Scram { plus, .. }) => !plus,
+            (Some(Mechanisms::Sha1), Mechanism::Scram { hash, .. }) => *hash == Hash::Sha1,
+        };
         let offered = |mechanism: &Mechanism| match mechanism {
             Mechanism::Plain => setup.plain && secure,
             Mechanism::Scram { plus, .. } => !plus || binds,
         };
-        Mechanism::ALL.into_iter().filter(offered).collect()
+        let all = Mechanism::ALL.into_iter().filter(offered);
+        all.filter(is_left).collect()
     }
 
     fn exporter(&self, id: ConnectionId) -> Option<&[u8]> {

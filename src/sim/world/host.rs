@@ -12,9 +12,9 @@ use super::eyes::Eyes;
 use super::hands::Hands;
 use crate::sim::bot::Bot;
 use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side};
-use crate::sim::plan::Order;
+use crate::sim::plan::{Effect, Mishap, Order};
 use crate::sim::random::Random;
-use crate::{Config, Engine, Event, Instant, Seed};
+use crate::{Config, Deadline, Engine, Event, Instant, Seed};
 
 /// What a host's transport may be told at a time, and how long it then needs.
 const PACE: Duration = Duration::from_millis(1);
@@ -26,6 +26,8 @@ pub(super) struct Host {
     make: Box<dyn FnMut() -> Box<dyn Bot>>,
     seeds: Random,
     pub(super) direct_tls: bool,
+    /// Its clock shows whole multiples of this.
+    pub(super) tick: Option<Duration>,
     pub(super) process: Option<Process>,
     pub(super) kept: BTreeMap<String, String>,
     /// What was kept when it was copied last.
@@ -54,7 +56,12 @@ pub(super) struct Trouble {
     pub(super) frozen_until: Option<Instant>,
     pub(super) ignores_until: Option<Instant>,
     pub(super) refused_until: Option<Instant>,
-    pub(super) throttle: Option<(u32, Instant)>,
+    /// Its connections are not answered until then.
+    pub(super) unanswered_until: Option<Instant>,
+    /// The server's name is not found until then.
+    pub(super) nameless_until: Option<Instant>,
+    /// Bytes a second that the host writes, and that are for it, and until when.
+    pub(super) throttle: [Option<(u32, Instant)>; 2],
     pub(super) tls_fails: Option<bool>,
     pub(super) small_writes: Option<usize>,
     pub(super) paced_until: Option<Instant>,
@@ -63,6 +70,10 @@ pub(super) struct Trouble {
     pub(super) cuts: Vec<Cut>,
     /// So many timers go off in time, and the next one so late.
     pub(super) skew: Option<(u32, Duration)>,
+    /// The timer that is asked for early.
+    pub(super) early: Option<Early>,
+    /// So many steps of its kind go well, and this befalls the next one.
+    pub(super) mishap: Option<(u32, Mishap)>,
     /// How far its clock is ahead of the world's.
     pub(super) ahead: Duration,
 }
@@ -74,6 +85,53 @@ pub(super) struct Cut {
     pub(super) left: u64,
     pub(super) how: Ending,
     pub(super) linger: Option<Duration>,
+}
+
+/// A timer that waits to be asked for early.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Early {
+    /// So many are armed before it.
+    left: u32,
+    by: Duration,
+    /// The deadline that was seen last.
+    seen: Option<Deadline>,
+    /// That is the one.
+    found: bool,
+}
+
+impl Early {
+    pub(super) const fn new(left: u32, by: Duration) -> Self {
+        Self {
+            left,
+            by,
+            seen: None,
+            found: false,
+        }
+    }
+
+    /// Takes in the engine's deadline. Returns whether it is this timer's hour.
+    fn see(&mut self, deadline: Option<Deadline>, clock: Instant) -> bool {
+        let Some(deadline) = deadline.filter(|deadline| deadline.at > clock) else {
+            return false;
+        };
+        if self.found && self.seen != Some(deadline) {
+            // It was disarmed, or went off, before its hour: no other takes its place.
+            return false;
+        }
+        if self.seen != Some(deadline) {
+            self.seen = Some(deadline);
+            self.found = self.left == 0;
+            self.left = self.left.saturating_sub(1);
+        }
+        self.found && clock.plus(self.by) >= deadline.at
+    }
+
+    /// When its hour is, on the host's clock.
+    fn next(&self) -> Option<Instant> {
+        let seen = self.seen.filter(|_| self.found)?;
+        let by = u64::try_from(self.by.as_micros()).unwrap_or(u64::MAX);
+        Some(Instant::from_micros(seen.at.as_micros().saturating_sub(by)))
+    }
 }
 
 /// Whether an instant lies ahead.
@@ -102,6 +160,26 @@ impl Trouble {
         }
     }
 
+    /// So many bytes a second are carried of what this side writes, if that is bounded.
+    pub(super) fn rate(&self, from: Side, now: Instant) -> Option<u32> {
+        let [host, server] = self.throttle;
+        let throttle = match from {
+            Side::Host => host,
+            Side::Server => server,
+        };
+        throttle
+            .filter(|(_, until)| *until > now)
+            .map(|(rate, _)| rate)
+    }
+
+    pub(super) const fn slow_down(&mut self, from: Side, rate: u32, until: Instant) {
+        let [host, server] = &mut self.throttle;
+        match from {
+            Side::Host => *host = Some((rate, until)),
+            Side::Server => *server = Some((rate, until)),
+        }
+    }
+
     /// How many of `bytes` arrive before the next cut.
     pub(super) fn before_cut(&self, from: Side, bytes: usize) -> usize {
         self.cuts
@@ -123,6 +201,13 @@ impl Trouble {
     pub(super) fn take_cut(&mut self) -> Option<Cut> {
         let at = self.cuts.iter().position(|cut| cut.left == 0)?;
         Some(self.cuts.swap_remove(at))
+    }
+
+    /// The host takes a step: what befalls it, if it is the one that a mishap waits for.
+    pub(super) fn befalls(&mut self, effect: Effect) -> Option<Mishap> {
+        let (left, what) = self.mishap.filter(|(_, what)| what.effect() == effect)?;
+        self.mishap = left.checked_sub(1).map(|left| (left, what));
+        (left == 0).then_some(what)
     }
 
     /// How late the next timer goes off.
@@ -177,6 +262,7 @@ impl Host {
             make,
             seeds: Random::stream(seed, &format!("host {}", id.0)),
             direct_tls: false,
+            tick: None,
             process: None,
             kept: BTreeMap::new(),
             backup: None,
@@ -195,7 +281,14 @@ impl Host {
 
     /// The host's clock.
     pub(super) fn clock(&self, now: Instant) -> Instant {
-        now.plus(self.trouble.ahead)
+        let exact = now.plus(self.trouble.ahead).as_micros();
+        Instant::from_micros(exact.saturating_sub(exact % self.tick()))
+    }
+
+    /// In microseconds.
+    fn tick(&self) -> u64 {
+        let tick = self.tick.map_or(1, |tick| tick.as_micros());
+        u64::try_from(tick).unwrap_or(u64::MAX).max(1)
     }
 
     /// When the host wants to be called next, on the world's clock.
@@ -210,12 +303,17 @@ impl Host {
         };
         let on_worlds_clock = |at: Instant| {
             let ahead = u64::try_from(self.trouble.ahead.as_micros()).unwrap_or(u64::MAX);
-            Instant::from_micros(at.as_micros().saturating_sub(ahead))
+            let shown = at
+                .as_micros()
+                .div_ceil(self.tick())
+                .saturating_mul(self.tick());
+            Instant::from_micros(shown.saturating_sub(ahead))
         };
         let late = self.trouble.late();
         let deadline = process.engine.wants().deadline;
         let deadline = deadline.map(|deadline| deadline.at.plus(late));
-        [deadline, process.wake]
+        let early = self.trouble.early.as_ref().and_then(Early::next);
+        [deadline, early, process.wake]
             .into_iter()
             .flatten()
             .map(on_worlds_clock)
@@ -265,6 +363,29 @@ impl Host {
         // What is to be late is not told early.
         if due || (pulling.early && late.is_zero()) {
             process.engine.handle_timeout(clock);
+        }
+        if let Some(deadline) = deadline.filter(|_| due && !late.is_zero()) {
+            eyes.show(&Happening::Untimely {
+                host: self.id,
+                timer: deadline.why,
+                early: false,
+                by: clock.since(deadline.at),
+            });
+        }
+        let early = self.trouble.early.as_mut();
+        if early.is_some_and(|early| early.see(deadline, clock)) {
+            self.trouble.early = None;
+            if let Some(deadline) = deadline {
+                eyes.show(&Happening::Untimely {
+                    host: self.id,
+                    timer: deadline.why,
+                    early: true,
+                    by: deadline.at.since(clock),
+                });
+            }
+            process.engine.handle_timeout(clock);
+            self.pull_eagerly(now, pulling);
+            moved = true;
         }
         if due {
             self.trouble.went_off();

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::pipe::Pipe;
 use crate::sim::happening::{Ending, LinkId, Side};
-use crate::sim::plan::Weather;
+use crate::sim::plan::{Mishap, Weather};
 use crate::sim::random::Random;
 use crate::sim::server::ConnectionId;
 use crate::{ChannelBinding, Instant};
@@ -35,6 +35,10 @@ pub(super) struct Link {
     pub(super) server_end: End,
     /// When the server's system notices that nobody is there.
     pub(super) given_up_at: Option<Instant>,
+    /// What befalls it while it is opened, or its handshake.
+    pub(super) mishap: Option<Mishap>,
+    /// The host can write nothing until then.
+    pub(super) unwritable_until: Option<Instant>,
     secret: [u8; 32],
 }
 
@@ -45,6 +49,8 @@ pub(super) struct End {
     pub(super) open: bool,
     /// When it learns that the link was reset.
     pub(super) reset_at: Option<Instant>,
+    /// How it ends for its holder, where that is not what its system says by itself.
+    pub(super) ends: Option<Ending>,
     pub(super) tls: Tls,
 }
 
@@ -86,6 +92,8 @@ impl Link {
             host_end: End::new(),
             server_end: End::new(),
             given_up_at: None,
+            mishap: None,
+            unwritable_until: None,
             secret: random.bytes(),
         }
     }
@@ -192,15 +200,21 @@ impl Link {
         weather: &Weather,
     ) {
         match how {
-            Ending::Fin => {
+            Ending::Fin | Ending::Truncation => {
                 self.pipe_from(from).break_off(now);
                 let other = match from {
                     Side::Host => Side::Server,
                     Side::Server => Side::Host,
                 };
                 self.pipe_from(other).finish(now, weather);
+                self.host_end.ends = (how == Ending::Truncation).then_some(how);
             }
-            Ending::Reset => {
+            Ending::HalfOpen => {
+                self.pipe_from(from).silence();
+                self.given_up_at = Some(now.plus(GIVEN_UP));
+            }
+            Ending::Reset | Ending::Alert => {
+                self.host_end.ends = (how == Ending::Alert).then_some(how);
                 self.to_server.silence();
                 self.to_host.silence();
                 self.host_end.reset_at = Some(now);
@@ -228,6 +242,7 @@ impl End {
         Self {
             open: true,
             reset_at: None,
+            ends: None,
             tls: Tls::None,
         }
     }

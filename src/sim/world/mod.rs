@@ -36,9 +36,6 @@ pub use hands::Hands;
 /// So many rounds of calls at one instant are a livelock (rule S14).
 const ROUNDS: u32 = 200_000;
 
-/// How much engines hold is looked at at one in so many instants.
-const GAUGE: u64 = 32;
-
 /// How hosts pull what their engines have. None of it may make a difference to
 /// what happens: that is the engine's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +73,6 @@ pub struct World {
     hosts: Vec<Host>,
     links: Vec<Link>,
     next_link: u32,
-    /// At how many instants something was done.
-    instants: u64,
     eyes: Eyes,
 }
 
@@ -94,7 +89,6 @@ impl World {
             hosts: Vec::new(),
             links: Vec::new(),
             next_link: 0,
-            instants: 0,
             eyes: Eyes::new(),
         }
     }
@@ -128,6 +122,15 @@ impl World {
     pub fn direct_tls(&mut self, host: HostId) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.direct_tls = true;
+        }
+    }
+
+    /// The host's clock shows whole multiples of `tick` from now on: 15 ms, say, as
+    /// monotonic clocks of some systems do. Best before time passes, since it is set back
+    /// by up to a tick.
+    pub fn coarse_clock(&mut self, host: HostId, tick: core::time::Duration) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.tick = Some(tick);
         }
     }
 
@@ -171,10 +174,7 @@ impl World {
         while let Some(next) = self.next().filter(|next| *next <= end) {
             self.at(next);
             self.settle();
-            self.instants = self.instants.wrapping_add(1);
-            if self.instants.is_multiple_of(GAUGE) {
-                self.gauge();
-            }
+            self.gauge();
         }
         self.at(end);
         self.settle();

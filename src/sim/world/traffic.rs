@@ -2,15 +2,20 @@
 //! and closed.
 
 use alloc::string::String;
+use core::time::Duration;
 
 use super::World;
 use super::host::{Host, ahead};
 use super::link::{Flight, Link, Tls};
 use super::pipe::Arrival;
 use crate::sim::happening::{Ending, Happening, LinkId, Side};
-use crate::sim::plan::Weather;
+use crate::sim::plan::{Effect, Mishap, Weather};
 use crate::sim::server::ServerTransport;
 use crate::{ChannelBinding, Instant, Security, Transport, TransportFailure, TransportFailureKind};
+
+/// After so long without an answer the host's system gives up opening a link: what Linux
+/// does by default.
+const UNANSWERED: Duration = Duration::from_secs(127);
 
 impl World {
     /// When something of a link is due, after now.
@@ -24,6 +29,7 @@ impl World {
             link.host_end.reset_at,
             link.server_end.reset_at,
             link.given_up_at,
+            link.unwritable_until,
             arrival(link.to_server.next(), Side::Host),
             arrival(link.to_host.next(), Side::Server),
         ]
@@ -73,7 +79,9 @@ impl World {
         } else {
             clear
         };
-        if link.host_end.open && !ahead(host.trouble.refused_until, now) {
+        let nameless = ahead(host.trouble.nameless_until, now);
+        let refused = ahead(host.trouble.refused_until, now) || link.mishap.is_some();
+        if link.host_end.open && !nameless && !refused {
             link.connection = self.server.accept(now, security.clone());
         }
         let stands = link.connection.is_some();
@@ -97,7 +105,11 @@ impl World {
                 process.engine.transport_opened(clock, security);
             } else {
                 process.link = None;
-                let why = failure(TransportFailureKind::Connect, "refused");
+                let why = match link.mishap {
+                    _ if nameless => failure(TransportFailureKind::Resolve, "no such host"),
+                    Some(Mishap::Unanswered) => failure(TransportFailureKind::Connect, "timed out"),
+                    _ => failure(TransportFailureKind::Connect, "refused"),
+                };
                 process.engine.transport_failed(clock, why);
             }
         }
@@ -130,11 +142,12 @@ impl World {
             link.end_mut(side).open = false;
             let id = link.id;
             let connection = link.connection;
+            let how = link.end(side).ends.unwrap_or(Ending::Reset);
             let host = self.hosts.get_mut(link.host);
             self.eyes.show(&Happening::Ended {
                 link: id,
                 at: side,
-                how: Ending::Reset,
+                how,
             });
             match (side, connection, host) {
                 (Side::Server, Some(connection), _) => {
@@ -142,7 +155,10 @@ impl World {
                     self.take_notes();
                 }
                 (Side::Host, _, Some(host)) => {
-                    let why = failure(TransportFailureKind::Io, "connection reset");
+                    let why = match how {
+                        Ending::Alert => failure(TransportFailureKind::Tls, "fatal alert"),
+                        _ => failure(TransportFailureKind::Io, "connection reset"),
+                    };
                     fail(host, now, id, why);
                     host.pull_eagerly(now, self.pulling);
                 }
@@ -283,12 +299,19 @@ impl World {
                 return false;
             }
             link.to_host.take_end();
+            let how = link.host_end.ends.unwrap_or(Ending::Fin);
             self.eyes.show(&Happening::Ended {
                 link: link.id,
                 at: Side::Host,
-                how: Ending::Fin,
+                how,
             });
-            process.engine.handle_eof(clock);
+            if how == Ending::Truncation {
+                link.drop_end(now, Side::Host, &self.weather);
+                let why = failure(TransportFailureKind::Io, "closed without close_notify");
+                fail(host, now, link.id, why);
+            } else {
+                process.engine.handle_eof(clock);
+            }
             host.pull_eagerly(now, self.pulling);
             return true;
         };
@@ -398,7 +421,14 @@ impl World {
         host.links = host.links.saturating_add(1);
         let mut link = Link::new(id, index, self.seed, host.links);
         let there_and_back = self.weather.latency.saturating_mul(2);
-        link.opens_at = Some(self.now.plus(there_and_back));
+        let opens_at = self.now.plus(there_and_back);
+        // Its system asks again until it is answered.
+        let unanswered = host.trouble.unanswered_until.unwrap_or(opens_at);
+        link.opens_at = Some(opens_at.max(unanswered));
+        link.mishap = host.trouble.befalls(Effect::Connect);
+        if link.mishap == Some(Mishap::Unanswered) {
+            link.opens_at = Some(self.now.plus(UNANSWERED));
+        }
         if let Some(process) = &mut host.process {
             process.link = Some(id);
         }
@@ -406,6 +436,10 @@ impl World {
             link: id,
             host: host.id,
         });
+        if let Some(what) = link.mishap {
+            let host = host.id;
+            self.eyes.show(&Happening::Mishap { host, what });
+        }
         self.links.push(link);
     }
 
@@ -417,11 +451,7 @@ impl World {
         };
         let clock = host.clock(now);
         let allowance = host.write_allowance(now);
-        let throttle = host
-            .trouble
-            .throttle
-            .filter(|(_, until)| *until > now)
-            .map(|(rate, _)| rate);
+        let throttle = host.trouble.rate(Side::Host, now);
         let Some(process) = &mut host.process else {
             return false;
         };
@@ -429,7 +459,35 @@ impl World {
             return false;
         }
         let write = process.engine.wants().write;
-        let write = write.get(..allowance).unwrap_or(write);
+        let mut write = write.get(..allowance).unwrap_or(write);
+        if write.is_empty() || link.to_server.room() == 0 {
+            return false;
+        }
+        if ahead(link.unwritable_until, now) {
+            return false;
+        }
+        if let Some(what) = host.trouble.befalls(Effect::Write) {
+            let host_id = host.id;
+            self.eyes.show(&Happening::Mishap {
+                host: host_id,
+                what,
+            });
+            match what {
+                Mishap::Unwritable(lasts) => {
+                    link.unwritable_until = Some(now.plus(lasts));
+                    return false;
+                }
+                Mishap::Broken => {
+                    link.cut(now, Side::Host, Ending::Reset, None, &self.weather);
+                    // Its end learns of it in the next round, at this same instant.
+                    return true;
+                }
+                _ => {
+                    host.trouble.small_writes = Some(1);
+                    write = write.get(..1).unwrap_or(write);
+                }
+            }
+        }
         let weather = Weather {
             bandwidth: throttle.or(self.weather.bandwidth),
             ..self.weather.clone()
@@ -466,6 +524,14 @@ impl World {
         match wants.transport {
             Transport::StartTls if link.host_end.tls == Tls::None => {
                 link.begin_tls(now, &self.weather);
+                link.mishap = host.trouble.befalls(Effect::Handshake);
+                if let Some(what) = link.mishap {
+                    let host = host.id;
+                    self.eyes.show(&Happening::Mishap { host, what });
+                }
+                if link.mishap == Some(Mishap::Stalled) {
+                    link.to_host.silence();
+                }
                 true
             }
             Transport::Shutdown => {
@@ -490,7 +556,13 @@ impl World {
             };
             let wants = self.server.wants(connection);
             let transport = wants.transport;
-            let n = link.to_host.write(now, wants.write, &self.weather);
+            let trouble = self.hosts.get(link.host).map(|host| &host.trouble);
+            let throttle = trouble.and_then(|trouble| trouble.rate(Side::Server, now));
+            let weather = Weather {
+                bandwidth: throttle.or(self.weather.bandwidth),
+                ..self.weather.clone()
+            };
+            let n = link.to_host.write(now, wants.write, &weather);
             if n > 0 {
                 self.eyes.show(&Happening::Written {
                     link: link.id,
@@ -541,7 +613,11 @@ impl World {
 /// The server's flight of the TLS handshake is there: the host is content, or not.
 fn end_handshake(host: &mut Host, link: &mut Link, now: Instant, weather: &Weather) {
     let clock = host.clock(now);
-    let fails = host.trouble.tls_fails.take();
+    let fails = match link.mishap {
+        Some(Mishap::Alert) => Some(false),
+        Some(Mishap::Certificate) => Some(true),
+        _ => host.trouble.tls_fails.take(),
+    };
     let Some(process) = &mut host.process else {
         return;
     };

@@ -1,7 +1,7 @@
 //! What goes wrong in a world, and its end.
 
 use super::World;
-use super::host::Cut;
+use super::host::{Cut, Early};
 use crate::sim::happening::{Ending, Happening, HostId, Side};
 use crate::sim::plan::Fault;
 #[cfg(doc)]
@@ -41,12 +41,23 @@ impl World {
             &Fault::Refuse { host, lasts } => {
                 self.with_host(host, |host| host.trouble.refused_until = Some(until(lasts)));
             }
+            &Fault::NoAnswer { host, lasts } => {
+                self.with_host(host, |host| {
+                    host.trouble.unanswered_until = Some(until(lasts));
+                });
+            }
+            &Fault::NoName { host, lasts } => {
+                self.with_host(host, |host| {
+                    host.trouble.nameless_until = Some(until(lasts));
+                });
+            }
             &Fault::Throttle {
                 host,
+                from,
                 bytes_per_second,
                 lasts,
             } => self.with_host(host, |host| {
-                host.trouble.throttle = Some((bytes_per_second, until(lasts)));
+                host.trouble.slow_down(from, bytes_per_second, until(lasts));
             }),
             &Fault::TlsFails { host, certificate } => {
                 self.with_host(host, |host| host.trouble.tls_fails = Some(certificate));
@@ -66,6 +77,14 @@ impl World {
             &Fault::Restart { host, after } => self.kill(host, after),
             &Fault::Skew { host, after, by } => {
                 self.with_host(host, |host| host.trouble.skew = Some((after, by)));
+            }
+            &Fault::Early { host, after, by } => {
+                self.with_host(host, |host| {
+                    host.trouble.early = Some(Early::new(after, by))
+                });
+            }
+            &Fault::Mishap { host, after, what } => {
+                self.with_host(host, |host| host.trouble.mishap = Some((after, what)));
             }
             &Fault::Backup { host } => {
                 self.with_host(host, |host| host.backup = Some(host.kept.clone()));
@@ -89,6 +108,9 @@ impl World {
         self.eyes.show(&Happening::Healed);
         for host in &mut self.hosts {
             host.trouble.heal();
+        }
+        for link in &mut self.links {
+            link.unwritable_until = None;
         }
         self.server.heal(self.now);
         self.take_notes();

@@ -5,7 +5,10 @@
 //! queue: a host that does not read slows the subscriptions down, which then
 //! read from the archive later what they did not take.
 
+mod calls;
 mod followers;
+mod live;
+mod outcome;
 mod params;
 mod rpc;
 mod session;
@@ -20,8 +23,9 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::outcome::{Outcome, Pending};
 use self::rpc::{Call, Incoming, Reply};
-use self::session::{Outcome, Session};
+use self::session::Session;
 use crate::args::{self, Common};
 use crate::doubts::Memory;
 use crate::exit::Failure;
@@ -171,7 +175,7 @@ impl Work {
 }
 
 /// A request begun, or the answer to what was none.
-type Started = Result<(Option<Value>, session::Pending), Reply>;
+type Started = Result<(Option<Value>, Pending), Reply>;
 
 fn begin(session: &Arc<Session>, incoming: Incoming) -> Work {
     let start = |call: Result<Call, Reply>| {
@@ -202,14 +206,14 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
                 replies.push(None);
                 let mut given_up = given_up.clone();
                 running.spawn(async move {
-                    let session::Pending {
+                    let Pending {
                         work, handed_over, ..
                     } = pending;
                     let outcome = tokio::select! {
                         biased;
                         outcome = work => outcome,
                         _ = given_up.wait_for(|given_up| *given_up) => {
-                            Err(session::given_up(&handed_over)).into()
+                            Err(outcome::given_up(&handed_over)).into()
                         }
                     };
                     (at, outcome)

@@ -139,6 +139,11 @@ impl Error {
         }
     }
 
+    /// Of a request that needs a connection, where there is none.
+    pub(crate) fn not_connected() -> Self {
+        Self::new(Kind::NotConnected, "not connected").with("remedy", "send `connect` first")
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
     }

@@ -52,19 +52,7 @@ pub(crate) async fn run(common: &Common, args: &args::Demo) -> Result<(), Failur
     } else {
         print(show::text(&account, &outcome).trim_end_matches('\n'))?;
     }
-    if !account.adds_up() {
-        return Err(Failure::new(
-            Exit::PromiseBroken,
-            format!(
-                "the account does not add up: {} wrong",
-                account.faults.len()
-            ),
-            format!(
-                "please report it, with all of the output and the seed, {}",
-                args.seed
-            ),
-        ));
-    }
+    judge(&account, args.seed)?;
     if !common.json {
         print(&go_on())?;
     }
@@ -73,6 +61,19 @@ pub(crate) async fn run(common: &Common, args: &args::Demo) -> Result<(), Failur
     }
     server.close().await;
     Ok(())
+}
+
+/// An account that does not add up is a failure of the program, whatever else it said.
+fn judge(account: &Account, seed: u64) -> Result<(), Failure> {
+    if account.adds_up() {
+        return Ok(());
+    }
+    let wrong = account.faults.len();
+    Err(Failure::new(
+        Exit::PromiseBroken,
+        format!("the account does not add up: {wrong} wrong"),
+        format!("please report it, with all of the output and the seed, {seed}"),
+    ))
 }
 
 async fn start() -> Result<EmbeddedServer, Failure> {
@@ -133,5 +134,55 @@ fn print(text: &str) -> Result<(), Failure> {
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) => from_write(&error).map_or(Ok(()), Err),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::account::{Evidence, Heard, Posted, Said, Told};
+    use super::*;
+    use crate::exit::Exit;
+
+    /// One post, which the follower was given.
+    fn right() -> Evidence {
+        let said = Said {
+            id: "id-1".into(),
+            nick: "ana".into(),
+            body: "ana 1".into(),
+        };
+        Evidence {
+            archive: vec![said.clone()],
+            posts: vec![Posted {
+                nick: "ana".into(),
+                number: 1,
+                body: "ana 1".into(),
+                told: vec![Told::Committed(Some("id-1".into()))],
+            }],
+            heard: vec![Heard::Message(said.clone())],
+            fetched: Some(vec![said]),
+        }
+    }
+
+    #[test]
+    fn an_account_that_does_not_add_up_is_a_failure() {
+        assert!(judge(&Account::of(&right()), 1).is_ok());
+        type Change = fn(&mut Evidence);
+        let wrong: [Change; 5] = [
+            |e| e.posts[0].told.clear(),
+            |e| e.posts[0].told = vec![Told::NotSent],
+            |e| e.heard.clear(),
+            |e| e.heard.push(e.heard[0].clone()),
+            |e| e.fetched = None,
+        ];
+        for change in wrong {
+            let mut evidence = right();
+            change(&mut evidence);
+            let account = Account::of(&evidence);
+            let failure = judge(&account, 41).expect_err("it does not add up");
+            assert_eq!(failure.exit, Exit::PromiseBroken, "{account:?}");
+            assert!(failure.remedy.contains("41"), "{}", failure.remedy);
+            let told = failure.render(true);
+            assert!(told.contains("\"exit\":7"), "{told}");
+        }
     }
 }

@@ -223,6 +223,9 @@ fn link_json(json: &mut Json, id: u32, link: &Link) {
                 Ending::Fin => "FIN",
                 Ending::Reset => "reset",
                 Ending::Silence => "silence",
+                Ending::Truncation => "end of TLS without a word",
+                Ending::Alert => "TLS alert",
+                Ending::HalfOpen => "silence one way",
             }));
         }
     });

@@ -29,6 +29,9 @@ pub(super) const fn ending(how: Ending) -> &'static str {
         Ending::Fin => "FIN",
         Ending::Reset => "reset",
         Ending::Silence => "silence",
+        Ending::Truncation => "end of TLS without a word",
+        Ending::Alert => "TLS alert",
+        Ending::HalfOpen => "silence one way",
     }
 }
 

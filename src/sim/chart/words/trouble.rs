@@ -51,12 +51,24 @@ pub(in crate::sim::chart) fn fault(fault: &Fault) -> Harm {
             format!("connections refused for {lasts:?}"),
             Some(lasts),
         ),
+        Fault::NoAnswer { host, lasts } => harm(
+            host,
+            format!("connections not answered for {lasts:?}"),
+            Some(lasts),
+        ),
+        Fault::NoName { host, lasts } => harm(
+            host,
+            format!("the server's name is not found for {lasts:?}"),
+            Some(lasts),
+        ),
         Fault::Throttle {
             host,
+            from,
             bytes_per_second,
             lasts,
         } => {
-            let label = format!("throttled to {bytes_per_second} bytes/s for {lasts:?}");
+            let way = direction(*from);
+            let label = format!("{bytes_per_second} bytes/s {way} for {lasts:?}");
             harm(host, label, Some(lasts))
         }
         Fault::TlsFails { host, certificate } => {

@@ -1,0 +1,308 @@
+//! What hosts are told: rules S1 to S8, S10, S12 and S13.
+
+use super::*;
+
+#[test]
+fn what_is_right_is_left_alone() {
+    let mut hand = from_beginning();
+    for (id, body) in SAID {
+        hand.give(id, body);
+    }
+    let at = ArchiveId::new("c").map(Cursor::After);
+    hand.entry(Entry::CaughtUp { at });
+    assert_eq!(hand.rules(), [""; 0]);
+}
+
+#[test]
+fn s1_what_nobody_said() {
+    let mut hand = from_beginning();
+    hand.give("a", "another");
+    assert_eq!(hand.rules(), ["S1"]);
+}
+
+#[test]
+fn s2_twice() {
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.give("a", "one");
+    assert_eq!(hand.rules(), ["S2"]);
+}
+
+#[test]
+fn s3_and_s5_out_of_order() {
+    let mut hand = from_beginning();
+    hand.give("b", "two");
+    hand.give("a", "one");
+    assert_eq!(hand.rules(), ["S5", "S3"]);
+}
+
+#[test]
+fn s4_a_hole_and_what_excuses_it() {
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.give("c", "three");
+    assert_eq!(hand.rules(), ["S4"]);
+
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.entry(Entry::Gap {
+        after: None,
+        reason: crate::GapReason::Overflow,
+    });
+    hand.give("c", "three");
+    assert_eq!(hand.rules(), [""; 0]);
+
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.see(&Happening::Noted(&Note::Unarchived {
+        room: "red@muc.x".into(),
+        archive_id: "b".into(),
+        tombstone: false,
+    }));
+    hand.give("c", "three");
+    assert_eq!(hand.rules(), [""; 0]);
+}
+
+#[test]
+fn s5_a_cursor_that_lies_behind_what_was_not_given() {
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    let at = ArchiveId::new("c").map(Cursor::After);
+    hand.entry(Entry::CaughtUp { at });
+    assert_eq!(hand.rules(), ["S4"]);
+
+    let mut hand = from_beginning();
+    for (id, body) in SAID {
+        hand.give(id, body);
+    }
+    let at = ArchiveId::new("a").map(Cursor::After);
+    hand.entry(Entry::CaughtUp { at });
+    assert_eq!(hand.rules(), ["S5"]);
+}
+
+#[test]
+fn s5_a_cursor_that_the_archive_let_go_of() {
+    let fetch = Fetch::since(ArchiveId::new("a").map(Cursor::After).unwrap(), 9);
+    let id = QueryId(7);
+    let done = FetchEvent::Done {
+        next: ArchiveId::new("c").map(Cursor::After).unwrap(),
+        complete: true,
+    };
+    let expired = || FetchEvent::Failed(RequestError::CursorExpired { oldest: None });
+    let rules = |tombstone, event| {
+        let mut hand = from_beginning();
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "a".into(),
+            tombstone,
+        }));
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "b".into(),
+            tombstone: false,
+        }));
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "c".into(),
+            tombstone: true,
+        }));
+        hand.ask(Request::Fetch(ROOM, &fetch, id));
+        hand.tell(&Event::Fetch { id, event });
+        hand.rules()
+    };
+    assert_eq!(rules(false, done.clone()), ["S5"]);
+    assert_eq!(rules(true, done), [""; 0]);
+    assert_eq!(rules(false, expired()), [""; 0]);
+    assert_eq!(rules(true, expired()), ["S5"]);
+
+    // The same of a subscription, unless it says so.
+    for told in [false, true] {
+        let mut hand = from_beginning();
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "a".into(),
+            tombstone: false,
+        }));
+        let cursor = ArchiveId::new("a").map(Cursor::After);
+        let start = Start::Cursor(cursor.clone().unwrap());
+        hand.ask(Request::Subscribe(ROOM, &start, FOLLOW));
+        if told {
+            hand.entry(Entry::Gap {
+                after: cursor,
+                reason: crate::GapReason::CursorExpired,
+            });
+        }
+        hand.give("b", "two");
+        assert_eq!(hand.rules(), ["S5"][usize::from(told)..]);
+    }
+}
+
+#[test]
+fn s6_and_s7_posts() {
+    let committed = |id| PostOutcome::Committed {
+        id: ArchiveId::new(id),
+        via: Via::Reflection,
+    };
+    let outcome = |outcome| Event::Post {
+        id: PostId(1000),
+        outcome,
+    };
+    let mut hand = from_beginning();
+    hand.accept("d", "one");
+    assert_eq!(hand.rules(), ["S6"]);
+
+    let mut hand = from_beginning();
+    hand.tell(&outcome(committed("a")));
+    hand.tell(&outcome(committed("a")));
+    assert_eq!(hand.rules(), ["S8"]);
+
+    let mut hand = from_beginning();
+    hand.tell(&outcome(committed("b")));
+    assert_eq!(hand.rules(), ["S7"]);
+
+    let mut hand = from_beginning();
+    hand.tell(&outcome(PostOutcome::NotSent(crate::NotSent::Offline)));
+    assert_eq!(hand.rules(), ["S7"]);
+}
+
+#[test]
+fn s8_offline_twice() {
+    let mut hand = from_beginning();
+    let offline = Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: Retry::At(Instant::ZERO),
+    };
+    hand.see(&Happening::Opening {
+        link: LinkId(0),
+        host: HOST,
+    });
+    hand.tell(&offline);
+    hand.tell(&offline);
+    assert_eq!(hand.rules(), ["S8"]);
+}
+
+/// What was said before the host came in, of which the archive shows the second only
+/// after that; then something is said that it hears.
+fn lagging() -> Hand {
+    let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
+    hand.online("ana@x/h0");
+    for (number, (_, body)) in (0..).zip(SAID) {
+        hand.ask(Request::Post(ROOM, &Post::new(body), PostId(number)));
+    }
+    hand.accept("a", "one");
+    hand.accept_only("b", "two");
+    hand.enter("ana@x/h0");
+    hand.give("a", "one");
+    hand.entry(Entry::CaughtUp {
+        at: ArchiveId::new("a").map(Cursor::After),
+    });
+    hand.accept_only("c", "three");
+    hand.give("c", "three");
+    hand.show("b");
+    hand.show("c");
+    hand
+}
+
+#[test]
+fn s4_what_the_archive_showed_too_late_comes_late() {
+    let mut hand = lagging();
+    hand.give_late("b", "two");
+    assert_eq!(hand.rules(), [""; 0]);
+    // Without being said to be late, it is out of order.
+    let mut hand = lagging();
+    hand.give("b", "two");
+    assert_eq!(hand.rules(), ["S3"]);
+    // Not at all, although it stood at the end for long enough to find it.
+    let mut hand = lagging();
+    hand.at = hand.at.plus(Duration::from_secs(61));
+    hand.tell(&Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: Retry::Never,
+    });
+    let rules = hand.rules();
+    assert!(rules.contains(&"S4"), "{rules:?}");
+}
+
+#[test]
+fn s4_only_who_could_not_see_it_may_be_late() {
+    // Another came in too late to see it, and that is no excuse for this one.
+    let mut hand = from_beginning();
+    hand.online("ana@x/h0");
+    hand.enter("ana@x/h0");
+    hand.accept_only("d", "four");
+    hand.enter("bo@x/h1");
+    for (id, body) in SAID {
+        hand.give(id, body);
+    }
+    hand.accept_only("e", "five");
+    hand.give("e", "five");
+    let rules = hand.rules();
+    assert_eq!(rules, ["S6", "S6", "S4"]);
+}
+
+#[test]
+fn s3_said_to_be_late_before_its_turn() {
+    let mut hand = from_beginning();
+    hand.give("a", "one");
+    hand.give_late("b", "two");
+    assert_eq!(hand.rules(), ["S3"]);
+}
+
+#[test]
+fn s10_a_login_without_a_valid_signature() {
+    let account = "ana".to_string();
+    let connection = ConnectionId(1);
+    let mut hand = from_beginning();
+    hand.open(0);
+    let (link, by) = (LinkId(0), Side::Server);
+    let bytes = b"<auth/>";
+    hand.see(&Happening::Read { link, by, bytes });
+    let note = Note::FalseProof {
+        connection,
+        account: account.clone(),
+    };
+    hand.oracle.see(hand.at, &Happening::Noted(&note));
+    hand.online("ana@x/h0");
+    assert_eq!(hand.rules(), ["S10"]);
+    // The next link is another matter.
+    let mut hand = from_beginning();
+    hand.see(&Happening::Noted(&Note::FalseProof {
+        connection,
+        account: account.clone(),
+    }));
+    hand.open(0);
+    hand.online("ana@x/h0");
+    assert_eq!(hand.rules(), [""; 0]);
+    let mut hand = from_beginning();
+    hand.see(&Happening::Noted(&Note::Trusted {
+        connection,
+        account,
+    }));
+    assert_eq!(hand.rules(), ["S10"]);
+}
+
+#[test]
+fn s12_a_lie_is_told() {
+    let mut hand = from_beginning();
+    hand.tell(&Event::Room {
+        room: ROOM,
+        event: crate::RoomEvent::Subject {
+            text: "forged:7".into(),
+            by: None,
+        },
+    });
+    assert_eq!(hand.rules(), ["S12"]);
+}
+
+#[test]
+fn s13_more_than_anything_needs_is_held() {
+    let held = |bytes, most| {
+        let mut hand = from_beginning();
+        let host = HOST;
+        hand.see(&Happening::Held { host, bytes, most });
+        hand.rules()
+    };
+    assert_eq!(held(1000, 1000), [""; 0]);
+    assert_eq!(held(1001, 1000), ["S13"]);
+    assert_eq!(held(1 << 30, u64::MAX), ["S13"]);
+}

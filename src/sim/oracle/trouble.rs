@@ -1,0 +1,113 @@
+//! What befalls a host, and until when it excuses that something comes late or not at
+//! all. Each lasts as long as it can be felt, and no longer.
+
+use core::time::Duration;
+
+use crate::Instant;
+use crate::sim::plan::Fault;
+
+/// What a link holds at most: a throttled one may take that long to let go of it.
+const WINDOW: u32 = 64 * 1024;
+
+/// What comes at the very end of a disturbance was made within it.
+const BEHIND: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    /// How far its clock is ahead of the world's.
+    pub(super) ahead: Duration,
+    /// Until when it, or its bot, stands still.
+    still_until: Instant,
+    /// How late timers may go off until the heal; which of them, nobody tells.
+    skew: Duration,
+    /// When its clock leapt last, with all its timers.
+    leapt: Option<Instant>,
+    /// Until when its link carries next to nothing, and how long what was written by then
+    /// may stay under way.
+    slow_until: Instant,
+    backlog: Duration,
+}
+
+impl Trouble {
+    /// Whether this disturbs its comparing what it gave with archives.
+    pub(super) const fn is_in(fault: &Fault) -> bool {
+        matches!(
+            fault,
+            Fault::Freeze { .. }
+                | Fault::Ignore { .. }
+                | Fault::Skew { .. }
+                | Fault::Leap { .. }
+                | Fault::Throttle { .. }
+                | Fault::SmallWrites { .. }
+        )
+    }
+
+    /// Something goes wrong with it.
+    pub(super) fn befalls(&mut self, fault: &Fault, now: Instant) {
+        match fault {
+            Fault::Freeze { lasts, .. } | Fault::Ignore { lasts, .. } => {
+                self.still_until = self.still_until.max(now.plus(*lasts));
+            }
+            Fault::Skew { by, .. } => self.skew = self.skew.max(*by),
+            Fault::Leap { by, .. } => {
+                self.ahead = self.ahead.saturating_add(*by);
+                self.leapt = Some(now);
+            }
+            Fault::Throttle {
+                bytes_per_second,
+                lasts,
+                ..
+            } => {
+                self.slow_until = self.slow_until.max(now.plus(*lasts));
+                let backlog = Duration::from_secs(u64::from(WINDOW / (*bytes_per_second).max(1)));
+                self.backlog = self.backlog.max(backlog);
+            }
+            Fault::SmallWrites { .. } => self.slow_until = Instant::from_micros(u64::MAX),
+            _ => {}
+        }
+    }
+
+    /// All of it ends, but that a clock which leapt stays ahead.
+    pub(super) fn healed(&mut self, now: Instant) {
+        if !self.skew.is_zero() {
+            // What is overdue by now goes off now.
+            self.skew = Duration::ZERO;
+            self.still_until = now;
+        }
+        self.still_until = self.still_until.min(now);
+        self.slow_until = self.slow_until.min(now);
+    }
+
+    /// A new link is opened: nothing is under way there.
+    pub(super) fn opens(&mut self, now: Instant) {
+        if self.slow_until <= now {
+            self.backlog = Duration::ZERO;
+        }
+    }
+
+    /// By when a timer has gone off that was to go off then, and its bot has been told.
+    pub(super) fn excused(&self, due: Instant) -> Instant {
+        due.plus(self.skew).max(self.still_until)
+    }
+
+    /// By when it has written what it was to write by then.
+    pub(super) fn excused_over_link(&self, due: Instant) -> Instant {
+        self.excused(due).max(self.slow_until.plus(self.backlog))
+    }
+
+    /// Since when it has been left in peace; in the future while it is not.
+    pub(super) fn peace(&self) -> Instant {
+        if !self.skew.is_zero() {
+            return Instant::from_micros(u64::MAX);
+        }
+        let leapt = self.leapt.unwrap_or_default();
+        let still = self.still_until.max(leapt);
+        let slow = self.slow_until.plus(self.backlog);
+        still.max(slow).plus(BEHIND)
+    }
+
+    /// Whether its timers can be told by the world's clock now.
+    pub(super) fn is_disturbed(&self, now: Instant) -> bool {
+        self.peace() > now
+    }
+}
