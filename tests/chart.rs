@@ -320,6 +320,7 @@ fn large(posts: u64) -> Script {
                 1 => Fault::Freeze { host: id, lasts },
                 _ => Fault::Throttle {
                     host: id,
+                    from: Side::Host,
                     bytes_per_second: 300,
                     lasts,
                 },

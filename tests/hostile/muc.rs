@@ -776,17 +776,29 @@ fn m22_a_private_message_is_not_the_rooms_and_is_not_answered() {
 fn m23_nobody_leads_us_into_a_room() {
     let (mut peer, _) = followed(ROOM_FEATURES);
     let x = |inner: &str| format!("<x xmlns='http://jabber.org/protocol/muc#user'>{inner}</x>");
+    let changed = x("<status code='104'/><status code='170'/><status code='172'/>");
     for inner in [
         x(
-            "<invite from='mallory@parley.local'><reason>come</reason></invite><password>p</password>",
+            "<invite from='mallory@parley.local'><reason>come</reason></invite>\
+             <password>p</password>",
         ),
         x("<decline from='mallory@parley.local'/>"),
-        x("<status code='104'/><status code='170'/><status code='172'/>"),
         "<x xmlns='jabber:x:conference' jid='trap@muc.evil.example' password='p'/>".to_owned(),
         "<x xmlns='jabber:x:data' type='form'><field var='muc#role'/></x>".to_owned(),
+        changed.clone(),
     ] {
-        for from in [ROOM, "trap@muc.evil.example", "mallory@parley.local/x"] {
+        let bob = format!("{ROOM}/bob");
+        for from in [
+            ROOM,
+            &bob,
+            "trap@muc.evil.example",
+            "mallory@parley.local/x",
+        ] {
             for kind in ["", " type='groupchat'"] {
+                if inner == changed && from == ROOM {
+                    // The room itself may say so: below.
+                    continue;
+                }
                 peer.say(&format!(
                     "<message from='{from}'{kind} id='1'>{inner}</message>"
                 ));
@@ -794,6 +806,12 @@ fn m23_nobody_leads_us_into_a_room() {
         }
     }
     assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
+    // Its configuration is the room's to tell; nothing is asked or done about it.
+    peer.say(&format!(
+        "<message from='{ROOM}' type='groupchat' id='1'>{changed}</message>"
+    ));
+    assert!(bodies(&peer.events()).is_empty());
+    assert_eq!(peer.heard(), "");
 }
 
 #[test]
