@@ -62,7 +62,7 @@ impl Machine {
             let outbox = &mut room.outbox;
             outbox.session_began(&mut self.core.cx(), us.as_str(), limit);
         }
-        let parting = self.partings.contains_key(room.jid().as_str());
+        let parting = self.waits_for_parting(&mut room);
         if matches!(self.link, Link::Online) && !parting {
             room.enter(&mut self.core.cx());
         }
@@ -78,11 +78,7 @@ impl Machine {
 
     pub(super) fn leave(&mut self, id: RoomId) {
         if let Some(entry) = self.rooms.get_mut(&id) {
-            let parting = entry.room.leave(&mut self.core.cx());
-            if let Some(nick) = parting {
-                let address = entry.room.jid().as_str().into();
-                self.await_parting(address, nick);
-            }
+            entry.room.leave(&mut self.core.cx());
             self.forget_room(id, &RequestError::NoSuchRoom);
         }
     }

@@ -78,6 +78,19 @@ pub(super) struct RoomEntry {
     pub(super) logs: BTreeMap<SubscriptionId, Log>,
 }
 
+/// A room that was told that we go, and has not said that we are gone.
+#[derive(Debug)]
+pub(super) struct Parting {
+    /// Our nick there.
+    pub(super) nick: String,
+    /// How often it is to say so: for each that came and left before it was heard.
+    pub(super) times: u32,
+    /// The number of the timer that waits for it.
+    pub(super) serial: u64,
+    /// It took too long to say so: nobody who joins it anew waits for that any more.
+    pub(super) overdue: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) core: Core,
@@ -106,8 +119,8 @@ pub(super) struct Machine {
     paused: Option<Instant>,
     pub(super) rooms: BTreeMap<RoomId, RoomEntry>,
     pub(super) by_address: BTreeMap<Box<str>, RoomId>,
-    /// Rooms left that have not said so yet: our nick there, and their timer's number.
-    pub(super) partings: BTreeMap<Box<str>, (String, u64)>,
+    /// Rooms left that have not said so yet.
+    pub(super) partings: BTreeMap<Box<str>, Parting>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, RoomId>,
     pub(super) fetches: BTreeMap<QueryId, Fetching>,
     pub(super) discos: BTreeSet<QueryId>,
@@ -320,7 +333,7 @@ impl Machine {
             Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
                 self.room_timer(key);
             }
-            Timer::Parting => self.parting_expired(key.owner),
+            Timer::Parting => self.parted(key.owner),
             Timer::LogRetry | Timer::LogSettle | Timer::LogAudit => self.log_timer(key),
             Timer::FetchWait | Timer::FetchRecheck | Timer::FetchStalled => self.fetch_timer(key),
             Timer::Session => self.end_lost_session(),

@@ -9,7 +9,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::link::Link;
-use super::machine::{Machine, RoomEntry};
+use super::machine::{Machine, Parting, RoomEntry};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
@@ -19,7 +19,7 @@ use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
 use crate::planted::{Bug, planted};
-use crate::room::{Log, RoomOutput};
+use crate::room::{Log, Room, RoomOutput};
 use crate::stanza::iq::{self, Iq, Kind};
 use crate::stanza::{self, RawJid, presence};
 use crate::time::{Timer, TimerKey};
@@ -112,61 +112,77 @@ impl Machine {
     /// Whether a stanza is about a room that we left and that has not said so yet.
     /// What it says until then is not for who joins it anew.
     fn is_parting(&mut self, from: RawJid<'_>, presence: Option<Element<'_>>) -> bool {
-        let Some((nick, serial)) = self.partings.get(from.bare) else {
+        let Some(parting) = self.partings.get_mut(from.bare) else {
             return false;
         };
         let gone = presence.is_some_and(|presence| match presence::kind(presence) {
-            // The room may have given us another nick than the one we know of.
+            // The room may have given us another nick than the one we know of. Its own
+            // farewell, which ejabberd sends besides, is not that of an occupant.
             presence::Kind::Unavailable => {
-                from.resource.is_none_or(|resource| resource == nick)
+                from.resource
+                    .is_some_and(|resource| resource == parting.nick)
                     || OccupantPresence::read(presence).status.own
             }
             presence::Kind::Error => true,
             presence::Kind::Available | presence::Kind::Other => false,
         });
         if gone {
-            let serial = *serial;
-            self.parted(serial, true);
+            parting.times = parting.times.saturating_sub(1);
+            if parting.times == 0 {
+                let serial = parting.serial;
+                self.parted(serial);
+            }
         }
         true
     }
 
-    /// A room that was told that we go has not said so yet.
-    pub(super) fn await_parting(&mut self, address: Box<str>, nick: String) {
-        if !matches!(self.link, Link::Online) {
-            return;
-        }
-        let serial = self.ids.next();
-        self.partings.insert(address, (nick, serial));
-        let patience = self.core.config.timing.request;
-        self.core.cx().arm(Timer::Parting, serial, patience);
-    }
-
-    /// A room that we left takes too long to say that it is done with us.
-    pub(super) fn parting_expired(&mut self, serial: u64) {
-        self.parted(serial, false);
-    }
-
     /// A room that we left is done with us, or takes too long to say so: who
     /// joined it anew may go in.
-    fn parted(&mut self, serial: u64, answered: bool) {
+    pub(super) fn parted(&mut self, serial: u64) {
         self.core.cx().disarm(Timer::Parting, serial);
         let address = self
             .partings
             .iter()
-            .find(|(_, (_, number))| *number == serial)
+            .find(|(_, parting)| parting.serial == serial)
             .map(|(address, _)| address.clone());
         let Some(address) = address else { return };
-        self.partings.remove(&address);
-        if let Some(entry) = self
-            .by_address
-            .get(&address)
-            .and_then(|id| self.rooms.get_mut(id))
+        let id = self.by_address.get(&address).copied();
+        let room = id.and_then(|id| self.rooms.get_mut(&id));
+        if let Some(parting) = self.partings.get_mut(&address)
+            && room.is_none()
+            && parting.times > 0
+            && !parting.overdue
+        {
+            // Who joins it now is to know.
+            parting.overdue = true;
+            let patience = self.core.config.timing.request;
+            self.core.cx().arm(Timer::Parting, serial, patience);
+            return;
+        }
+        let parting = self.partings.remove(&address);
+        if let Some(entry) = room
             && matches!(self.link, Link::Online)
         {
             entry.room.enter(&mut self.core.cx());
-            if !answered {
-                entry.room.still_parting(&self.core.cx());
+            // What it has not said by now it may say yet.
+            let times = parting.map_or(0, |parting| parting.times);
+            entry.room.still_parting(&self.core.cx(), times);
+        }
+    }
+
+    /// Whether who joins a room is to wait until it has said that we are gone. It is told of
+    /// what is overdue.
+    pub(super) fn waits_for_parting(&mut self, room: &mut Room) -> bool {
+        let address = room.jid().as_str();
+        match self.partings.get(address) {
+            None => false,
+            Some(parting) if !parting.overdue => true,
+            Some(_) => {
+                if let Some(parting) = self.partings.remove(address) {
+                    self.core.cx().disarm(Timer::Parting, parting.serial);
+                    room.still_parting(&self.core.cx(), parting.times);
+                }
+                false
             }
         }
     }
@@ -235,10 +251,20 @@ impl Machine {
             return;
         };
         self.by_address.remove(entry.room.jid().as_str());
-        // It was told that we go, in the middle of letting us in: what it says of that is
-        // not for who joins it anew.
-        if let Some(nick) = entry.room.unanswered_parting() {
-            self.await_parting(entry.room.jid().as_str().into(), nick.into());
+        // What it says of our going is not for who joins it anew.
+        if let Some((nick, times)) = entry.room.unanswered_partings() {
+            let parting = Parting {
+                nick: nick.into(),
+                times,
+                serial: self.ids.next(),
+                overdue: false,
+            };
+            let patience = self.core.config.timing.request;
+            self.core.cx().arm(Timer::Parting, parting.serial, patience);
+            let address = entry.room.jid().as_str().into();
+            if let Some(earlier) = self.partings.insert(address, parting) {
+                self.core.cx().disarm(Timer::Parting, earlier.serial);
+            }
         }
         for (subscription, log) in &mut entry.logs {
             self.subscriptions.remove(subscription);
@@ -250,8 +276,8 @@ impl Machine {
 
     /// The session is over, for now or for good.
     pub(super) fn rooms_offline(&mut self, retry: Retry, doubtful: u64) {
-        for (_, serial) in core::mem::take(&mut self.partings).into_values() {
-            self.core.cx().disarm(Timer::Parting, serial);
+        for parting in core::mem::take(&mut self.partings).into_values() {
+            self.core.cx().disarm(Timer::Parting, parting.serial);
         }
         let mut dead = Vec::new();
         for (id, entry) in &mut self.rooms {

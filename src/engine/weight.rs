@@ -18,7 +18,8 @@ impl Machine {
             logs.fold(entry.room.held(), usize::saturating_add)
         });
         let partings = self.partings.iter();
-        let partings = partings.map(|(room, (nick, _))| room.len().saturating_add(nick.len()));
+        let partings =
+            partings.map(|(room, parting)| room.len().saturating_add(parting.nick.len()));
         let small = [
             self.by_address.len(),
             self.partings.len(),

@@ -247,14 +247,14 @@ impl Log {
                     let [from, _] = self.audit.compared.clone();
                     let other = self.audit.restart(&cursor);
                     let [now_from, _] = &self.audit.compared;
+                    if other {
+                        return self.begin_audit(cx, at);
+                    }
                     if from != *now_from {
-                        // What it was late to show in between is not to be found any more.
+                        // What it was late to show since is not to be found any more.
                         let reason = GapReason::Unsettled;
                         let after = from;
                         self.tell(cx, Entry::Gap { after, reason });
-                    }
-                    if other {
-                        return self.begin_audit(cx, at);
                     }
                 }
                 return self.next_audit(cx);

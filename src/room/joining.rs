@@ -34,9 +34,9 @@ use crate::time::{Instant, Timer};
 /// So many other nicks are tried at once; then each after a pause.
 const CONFLICTS: u32 = 4;
 
-/// So often a chosen nick that we had is asked for again while somebody has it,
-/// ever more slowly: some minutes in all.
-const GHOSTS: u32 = 12;
+/// For so long a chosen nick that we had is asked for again while somebody has it, ever more
+/// slowly.
+const GHOST: Duration = Duration::from_secs(300);
 
 /// For so long a room is locked to us before we take its creator for lost. Whoever fills in
 /// its form has that long, if the account is the same: programs take no time for it.
@@ -64,6 +64,7 @@ impl Room {
         self.failures = 0;
         // The stream that broke may have left a ghost, whatever became of earlier ones.
         self.conflicts = 0;
+        self.haunted = None;
         self.arrived = None;
         // A kick outlives the stream.
         match self.grounded.filter(|until| *until > cx.now) {
@@ -155,6 +156,10 @@ impl Room {
         match policy::refusal(&error, self.entered) {
             Refusal::Nick => {
                 self.conflicts = self.conflicts.saturating_add(1);
+                // Who has our nick may be what is left of a stream of ours, and its server
+                // has not had the time to notice that it is gone.
+                let since = *self.haunted.get_or_insert(cx.now);
+                let ghost = self.entered && cx.now.since(since) < GHOST;
                 match &self.nick {
                     Nickname::Suggested(nick) => {
                         let tail = cx.ids.token(Label::Nick);
@@ -167,7 +172,7 @@ impl Room {
                     }
                     // Our own ghost, for as long as its server takes to notice that
                     // the stream is gone; not for ever.
-                    Nickname::Chosen(_) if self.entered && self.conflicts <= GHOSTS => {}
+                    Nickname::Chosen(_) if ghost => {}
                     Nickname::Chosen(_) => {
                         self.fail(cx, JoinFailure::NickConflict);
                         return RoomOutput::Out(true);
@@ -219,7 +224,7 @@ impl Room {
     /// Tells the room that we go, before we try again.
     fn give_up(&mut self, cx: &mut Cx<'_>) {
         if self.part(cx) {
-            self.parted = Some(cx.now);
+            self.parted.add(cx.now, 1);
         }
     }
 
@@ -380,6 +385,7 @@ impl Room {
         self.arrived = Some(cx.now);
         self.grounded = None;
         self.conflicts = 0;
+        self.haunted = None;
         self.last_refusal = None;
         self.disarm(cx);
         if self.recreated {

@@ -5,7 +5,6 @@
 //! [`joining`](super::joining).
 
 use alloc::format;
-use alloc::string::String;
 use core::time::Duration;
 
 use super::{Room, RoomOutput, Standing};
@@ -14,7 +13,35 @@ use crate::error::StanzaError;
 use crate::event::{JoinFailure, LeaveCause, NotSent, Retry, RoomEvent};
 use crate::muc;
 use crate::stanza::iq::Kind;
-use crate::time::Timer;
+use crate::time::{Instant, Timer};
+
+/// What a room was told and has not answered: that we go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Partings {
+    times: u32,
+    /// When it was told so last.
+    at: Instant,
+}
+
+impl Partings {
+    pub(super) fn add(&mut self, now: Instant, times: u32) {
+        self.times = self.times.saturating_add(times);
+        self.at = now;
+    }
+
+    /// One was answered, if one was to be.
+    pub(super) fn answered(&mut self) {
+        self.times = self.times.saturating_sub(1);
+    }
+
+    /// Takes what the room says for an answer, if one is to be, and not for long enough to
+    /// have been forgotten.
+    pub(super) fn take_answer(&mut self, cx: &Cx<'_>) -> bool {
+        let expected = self.times > 0 && cx.now.since(self.at) <= cx.timing.request;
+        self.answered();
+        expected
+    }
+}
 
 impl Room {
     /// Asks the room to destroy itself; it answers with our removal, or refuses.
@@ -32,12 +59,12 @@ impl Room {
         self.tell(cx, RoomEvent::DestroyRefused(error));
     }
 
-    /// Leaves for good. Returns the nick under which the room will say so, if it
-    /// has anything to say.
-    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) -> Option<String> {
-        let parting = self.part(cx).then(|| self.current.clone());
+    /// Leaves for good.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) {
+        if self.part(cx) {
+            self.parted.add(cx.now, 1);
+        }
         self.out(cx, LeaveCause::Asked);
-        parting
     }
 
     /// Tells the room that we go, if it may take us for an occupant.
@@ -53,24 +80,22 @@ impl Room {
         known
     }
 
-    /// The nick under which the room will say that we are gone, if it was told so while it
-    /// let us in, and has not said it.
-    pub(crate) fn unanswered_parting(&self) -> Option<&str> {
-        self.parted.map(|_| &*self.current)
+    /// The nick under which the room will say that we are gone, and how often, if it was told
+    /// that we go and has not said it.
+    pub(crate) fn unanswered_partings(&self) -> Option<(&str, u32)> {
+        (self.parted.times > 0).then_some((&self.current, self.parted.times))
     }
 
     /// The room was left before, under another handle, and has not said so: when it does,
     /// that is not about us.
-    pub(crate) fn still_parting(&mut self, cx: &Cx<'_>) {
-        self.parted = Some(cx.now);
+    pub(crate) fn still_parting(&mut self, cx: &Cx<'_>, times: u32) {
+        self.parted.add(cx.now, times);
     }
 
     /// The stream was resumed: what the room was asked while nothing came through, it
     /// answers from now on.
     pub(crate) fn resumed(&mut self, cx: &Cx<'_>) {
-        if self.parted.is_some() {
-            self.parted = Some(cx.now);
-        }
+        self.parted.at = cx.now;
     }
 
     /// The session ended, no stanza from the number `doubtful` on having been
@@ -84,7 +109,7 @@ impl Room {
         let was_in = self.is_in();
         self.standing = Standing::Out;
         self.question = None;
-        self.parted = None;
+        self.parted = Partings::default();
         self.early.clear();
         self.occupants.clear();
         if retry == Retry::Never {

@@ -32,6 +32,7 @@ use crate::limits::Limits;
 use crate::time::Instant;
 use crate::token::PostToken;
 use early::Early;
+use leaving::Partings;
 pub(crate) use log::Log;
 use neighbours::Neighbours;
 use outbox::Outbox;
@@ -72,9 +73,9 @@ pub(crate) struct Room {
     entered: bool,
     /// It did not exist any more when we came back; those who follow it are to know.
     recreated: bool,
-    /// When we last gave up getting in and told the room that we go, and it has not
-    /// answered that yet: it may do so after it let us in again.
-    parted: Option<Instant>,
+    /// How often the room was told that we go, and has not said that we are gone: it may do
+    /// so after it let us in again.
+    parted: Partings,
     /// When we came in last.
     arrived: Option<Instant>,
     /// We were kicked, and do not come back before that.
@@ -93,6 +94,8 @@ pub(crate) struct Room {
     failures: u32,
     /// Nicks that were taken, since we last came in.
     conflicts: u32,
+    /// Since when somebody has had our nick, who may be our own ghost.
+    haunted: Option<Instant>,
     /// Why we were not let in, last time.
     last_refusal: Option<StanzaError>,
     /// Hints at what lies next to what in its archive.
@@ -189,7 +192,7 @@ impl Room {
             knocked: false,
             entered: false,
             recreated: false,
-            parted: None,
+            parted: Partings::default(),
             arrived: None,
             grounded: None,
             kicks: Kicks::new(limits.kicks),
@@ -201,6 +204,7 @@ impl Room {
             subject_told: false,
             failures: 0,
             conflicts: 0,
+            haunted: None,
             last_refusal: None,
             neighbours: Neighbours::default(),
         }

@@ -34,7 +34,7 @@ impl Room {
             // that of an earlier attempt says nothing about this one.
             let id = element.attr("id");
             if id == Some(muc::LEAVE) {
-                self.parted = None;
+                self.parted.answered();
             }
             let this = id.is_none_or(|id| id == self.join_id);
             return if self.standing == Standing::Joining && this {
@@ -135,7 +135,7 @@ impl Room {
         ) {
             // The parting of an older stream of ours, while we join anew, or of an attempt
             // that was given up.
-            self.parted = None;
+            self.parted.answered();
             return RoomOutput::Nothing;
         }
         if said.status.new_nick
@@ -151,7 +151,7 @@ impl Room {
             // The answer to our own leave of a while ago: the room was slow, and we gave
             // up a first attempt to get in. What was asked for after that holds, and what
             // was read since then was asked for later still.
-            LeaveCause::Asked if self.was_given_up(cx) => return RoomOutput::Nothing,
+            LeaveCause::Asked if self.parted.take_answer(cx) => return RoomOutput::Nothing,
             LeaveCause::Asked => LeaveCause::Unexplained,
             cause => cause,
         };
@@ -173,13 +173,6 @@ impl Room {
             },
             Removal::Final => self.out(cx, cause),
         }
-    }
-
-    /// Whether an attempt to get in was given up so lately that the room may answer that
-    /// now; only once, for each.
-    fn was_given_up(&mut self, cx: &Cx<'_>) -> bool {
-        let parted = self.parted.take();
-        parted.is_some_and(|at| cx.now.since(at) <= cx.timing.request)
     }
 
     fn occupant_came(&mut self, cx: &mut Cx<'_>, nick: &str) {

@@ -416,6 +416,8 @@ impl Room {
                 origin_id: item.origin_id.clone(),
                 body: item.body.clone(),
                 shown: item.shown.map(|_| at),
+                // Who came in meanwhile could not read it yet under its old id either.
+                unsettled: item.unsettled || item.shown.is_none(),
                 copy_of: Some(index),
                 ..*item
             };
