@@ -74,15 +74,17 @@ fn b01_another_resource_is_ours_and_another_account_is_not() {
 
 #[test]
 fn b02_a_refusal_stops_us_or_slows_us_down() {
-    for (condition, slowly) in [
-        ("conflict", false),
-        ("not-allowed", false),
-        ("bad-request", false),
-        ("resource-constraint", true),
+    for (condition, kind, slowly) in [
+        ("conflict", "cancel", false),
+        ("not-allowed", "cancel", false),
+        ("bad-request", "modify", false),
+        ("resource-constraint", "cancel", true),
+        // Who says "wait" is believed.
+        ("not-allowed", "wait", true),
     ] {
         let (mut peer, id) = binding(BIND);
         peer.say(&format!(
-            "<iq type='error' id='{id}'><error type='cancel'>\
+            "<iq type='error' id='{id}'><error type='{kind}'>\
              <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
         ));
         match &peer.events()[..] {
