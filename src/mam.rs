@@ -132,6 +132,8 @@ pub(crate) struct Pager {
     mark: Option<ArchiveId>,
     pages_since_mark: u64,
     pages_to_next_mark: u64,
+    /// How often it came where it had been.
+    laps: u8,
 }
 
 #[derive(Debug)]
@@ -205,6 +207,9 @@ impl WholePage {
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
 
+/// How often pages may lead back to where they led before.
+const LAPS: u8 = 2;
+
 /// How often an archive may not know the position and show it all the same.
 const REFUSALS: u8 = 2;
 
@@ -223,6 +228,7 @@ impl Pager {
             mark: None,
             pages_since_mark: 0,
             pages_to_next_mark: 1,
+            laps: 0,
         }
     }
 
@@ -474,9 +480,11 @@ impl Pager {
         };
         match edge {
             Some(edge) if self.position.as_ref() == Some(&edge.id) => {
+                self.laps = self.laps.saturating_add(1);
                 Err("the page after an item ends with that item")
             }
             Some(edge) if self.mark.as_ref() == Some(&edge.id) => {
+                self.laps = self.laps.saturating_add(1);
                 Err("the pages go round in a circle")
             }
             Some(edge) => {
@@ -526,6 +534,11 @@ impl Pager {
             Some(_) => Ok(WholePage::doubtful()),
             None => Err(error),
         }
+    }
+
+    /// Whether to ask again would only lead round once more.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.laps > LAPS
     }
 
     /// Marks the position after 1, 2, 4, 8, ... pages.

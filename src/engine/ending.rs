@@ -204,6 +204,7 @@ pub(super) const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondi
         OfflineCause::Internal(_) => Some(StreamCondition::UndefinedCondition),
         OfflineCause::Transport(_)
         | OfflineCause::PeerClosed
+        | OfflineCause::Truncated
         | OfflineCause::StreamError { .. }
         | OfflineCause::Auth(_)
         | OfflineCause::Bind(_)
@@ -219,6 +220,7 @@ pub(super) const fn may_resume(cause: &OfflineCause) -> bool {
         OfflineCause::Transport(_)
         | OfflineCause::TimedOut(_)
         | OfflineCause::PeerClosed
+        | OfflineCause::Truncated
         | OfflineCause::Auth(_) => true,
         OfflineCause::StreamError { condition, .. } => match condition {
             // What the server did not like would be sent again, for ever.

@@ -201,7 +201,9 @@ impl Fetching {
         self.asked = None;
         let page = match self.pager.close(answer) {
             Ok(page) => page,
-            Err(RequestError::Inconsistent(_)) if self.inconsistencies < INCONSISTENCIES => {
+            Err(RequestError::Inconsistent(_))
+                if self.inconsistencies < INCONSISTENCIES && !self.pager.is_lost() =>
+            {
                 self.inconsistencies += 1;
                 return self.ask(cx, room);
             }

@@ -112,10 +112,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn eof(&mut self) {
+    /// The byte stream ended; `whole`: not in the middle of anything.
+    pub(super) fn eof(&mut self, whole: bool) {
         match self.link {
             Link::Negotiating(_) | Link::Online => {
-                self.end_stream(OfflineCause::PeerClosed, Ending::Dead);
+                let cause = if whole {
+                    OfflineCause::PeerClosed
+                } else {
+                    // XML 1.0, section 2.1: what is left open is no document.
+                    OfflineCause::Truncated
+                };
+                self.end_stream(cause, Ending::Dead);
             }
             Link::Parting | Link::Draining => self.transport_gone(),
             Link::Connecting | Link::Resting | Link::Closed => {}

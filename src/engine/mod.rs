@@ -266,7 +266,8 @@ impl Engine {
     /// The peer ended the byte stream, or the [`Transport::Shutdown`] that was
     /// wanted is done.
     pub fn handle_eof(&mut self, now: Instant) {
-        self.with(now, Machine::eof);
+        let whole = self.framer.is_between_frames();
+        self.with(now, |machine| machine.eof(whole));
     }
 
     /// Does what is due. Spurious calls change nothing.

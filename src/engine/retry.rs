@@ -56,7 +56,9 @@ const fn class(cause: &OfflineCause) -> Class {
             | TransportFailureKind::Tls
             | TransportFailureKind::Io => Class::Transient,
         },
-        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed => Class::Transient,
+        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed | OfflineCause::Truncated => {
+            Class::Transient
+        }
         OfflineCause::StreamError { condition, .. } => of_stream(*condition),
         OfflineCause::Auth(failure) => match failure {
             AuthFailure::Rejected { condition, .. } => match condition {

@@ -356,6 +356,12 @@ impl Machine {
     /// Answers a request: a ping from anybody, since a room's self-ping comes
     /// back to us as one (XEP-0410 v1.1.0, section 3); nothing else.
     fn on_request(&mut self, iq: &Iq<'_>) {
+        // RFC 6120 section 8.2.3: it "MUST contain exactly one child element, which
+        // specifies the semantics of the particular request".
+        if iq.element.children().count() != 1 {
+            self.core.out.stanza(|w| iq::write_malformed(w, iq.element));
+            return;
+        }
         let is_ping = iq.kind == Kind::Get
             && iq
                 .payload()

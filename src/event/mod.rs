@@ -121,6 +121,9 @@ pub enum OfflineCause {
     TimedOut(Timer),
     /// The peer closed the stream in good order, or the connection without a word.
     PeerClosed,
+    /// The connection was closed in the middle of a stanza, or of other markup: the peer
+    /// did not get to say all that it wanted to.
+    Truncated,
     /// The peer ended the stream with an error.
     StreamError {
         /// Which.
@@ -413,7 +416,8 @@ pub struct Message {
     pub origin_id: Option<String>,
     /// The archive id of the message this answers (XEP-0461).
     pub reply_to: Option<String>,
-    /// When the archive says it was said (XEP-0082); `None` on a live message.
+    /// When the archive says it was said (XEP-0082); `None` on a live message, and where
+    /// it says what is no time. To be shown, not to be relied on.
     pub stamp: Option<String>,
     /// Whether this engine posted it. Known by id, never by nick.
     pub own: bool,

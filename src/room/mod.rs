@@ -88,6 +88,8 @@ pub(crate) struct Room {
     occupant_id: Option<String>,
     /// Said after we came in and before we know what the room's ids are worth.
     early: Early,
+    /// The room told its subject since we came: all that follows is said now.
+    subject_told: bool,
     /// Attempts to get in, since we last were in for a while.
     failures: u32,
     /// Nicks that were taken, since we last came in.
@@ -199,6 +201,7 @@ impl Room {
             own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
             early: Early::default(),
+            subject_told: false,
             failures: 0,
             conflicts: 0,
             haunted: None,

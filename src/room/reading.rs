@@ -14,7 +14,7 @@ use crate::ids::ArchiveId;
 use crate::mam::Archived;
 use crate::muc::Configuration;
 use crate::ns;
-use crate::stanza::{self, message};
+use crate::stanza::{self, delay, message};
 use crate::xml::Element;
 
 /// Whether the ids that a room gives are places in an archive. XEP-0313 v1.1.3 section
@@ -64,6 +64,7 @@ impl Room {
                 by: nick.map(Into::into),
             };
             self.tell(cx, event);
+            self.subject_told = true;
             // It ends what a room says to those who enter.
             return self.presume(cx);
         }
@@ -72,9 +73,12 @@ impl Room {
             Standing::In | Standing::Examining | Standing::Unlocking
         );
         match nick {
-            Some(nick) if inside => self.on_said(cx, element, nick, followed),
+            Some(nick) if inside && !self.is_history(element) => {
+                self.on_said(cx, element, nick, followed)
+            }
             Some(nick) => {
-                // A room that we took for having dropped us, and that did not.
+                // A room that we took for having dropped us, and that did not; or what was
+                // said before we came, which is for the archive to tell in its order.
                 self.reflection(cx, element, nick);
                 RoomOutput::Nothing
             }
@@ -103,6 +107,19 @@ impl Room {
         if self.is_in() && other {
             self.tell(cx, RoomEvent::ConfigChanged);
         }
+    }
+
+    /// Whether a message was said before we came, although none such was asked for.
+    ///
+    /// XEP-0045 section 7.2.13: "Discussion history messages MUST be stamped with Delayed
+    /// Delivery", the 'from' of which "MUST be set to the JID of the room itself", and all of
+    /// them come "before delivering the room subject and any "live" messages". After the
+    /// subject such a stamp is somebody's own, and hides nothing.
+    fn is_history(&self, element: Element<'_>) -> bool {
+        let room = self.jid.as_str();
+        let mut delays = element.children().filter(|c| c.is("delay", ns::DELAY));
+        !self.subject_told
+            && delays.any(|delay| delay.attr("from").is_some_and(|by| same_address(room, by)))
     }
 
     /// Settles the post that a message is the reflection of, if it is one. Returns the
@@ -162,7 +179,7 @@ impl Room {
         let nick = archived.nick_in(|bare| same_address(room, bare))?;
         let element = archived.message?;
         let mut message = message::read(element, nick, Source::Archive)?;
-        message.stamp = archived.stamp.and_then(stanza::prose);
+        message.stamp = archived.stamp.and_then(delay::stamp).map(Into::into);
         message.own = self.is_own(&message, element);
         Some(message)
     }

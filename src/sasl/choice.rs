@@ -28,8 +28,9 @@
 //! the order above. Somebody with a valid certificate who cuts the announcement
 //! out can thus prevent channel binding, unless the server speaks XEP-0474.
 //!
-//! Not done: no mechanism is remembered from one login to the next. Whoever
-//! allows PLAIN gives up that protection knowingly.
+//! Once an engine has logged in with SCRAM it does not use PLAIN any more, whatever the
+//! server offers then. Not done: nothing of that is remembered from one engine to the
+//! next. Whoever allows PLAIN gives up that protection knowingly.
 
 use alloc::string::String;
 use alloc::vec::Vec;

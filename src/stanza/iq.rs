@@ -65,7 +65,8 @@ pub(crate) fn write_unavailable(w: &mut Writer<'_>, to: Option<&str>, id: &str) 
     write_refusal(w, to, id, ErrorType::Cancel, Condition::ServiceUnavailable);
 }
 
-/// Refuses what is neither a request nor an answer, or has no id. RFC 6120 section
+/// Refuses what is neither a request nor an answer, has no id, or does not ask for
+/// exactly one thing. RFC 6120 section
 /// 8.2.3: the value of 'type' "MUST be one of the following; if not, the recipient or an
 /// intermediate router MUST return a `<bad-request/>` stanza error".
 pub(crate) fn write_malformed(w: &mut Writer<'_>, iq: Element<'_>) {

@@ -3,6 +3,7 @@
 //! Parsing gives views that borrow from the framer; only what leaves the engine
 //! is copied. Building writes straight into the output.
 
+pub(crate) mod delay;
 pub(crate) mod error;
 pub(crate) mod iq;
 pub(crate) mod message;

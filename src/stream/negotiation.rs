@@ -337,7 +337,10 @@ fn authenticate(
     };
     let policy = sasl::Policy {
         secure: permit.secure,
-        allow_plain: setting.config.allow_plain,
+        // XEP-0474 v0.5.0, Business Rules: "Clients MUST pin the fact that they did use some
+        // sort of SCRAM mechanism [...] rather than PLAIN once and MUST NOT fall back to
+        // PLAIN in future authentications". Keys are what SCRAM leaves behind.
+        allow_plain: setting.config.allow_plain && setting.keys.is_none(),
     };
     let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
     login.mechanism = choice.mechanism();

@@ -222,6 +222,9 @@ impl fmt::Display for Cause<'_> {
                 write!(f, "the server did not answer in time ({timer:?})")
             }
             OfflineCause::PeerClosed => f.write_str("the server closed the connection"),
+            OfflineCause::Truncated => {
+                f.write_str("the connection ended in the middle of a stanza")
+            }
             OfflineCause::StreamError {
                 condition,
                 text: Some(text),

@@ -465,4 +465,116 @@ mod tests {
         assert!(server_name("[::1]").is_ok());
         assert!(server_name("a b").is_err());
     }
+
+    /// Who a server says that it is, and until when.
+    struct Shown {
+        names: &'static [&'static str],
+        until: i32,
+        /// Signed by the authority that the client trusts, and not by itself.
+        signed: bool,
+    }
+
+    /// What comes of a handshake, in memory, with a server that shows this, under the name
+    /// `expected`.
+    fn handshake(shown: &Shown, expected: &str) -> Result<(), Error> {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut roots = RootCertStore::empty();
+        let trusted = authority.self_signed(&authority_key).unwrap();
+        roots.add(trusted.der().clone()).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = shown.names.iter().map(|name| String::from(*name)).collect();
+        let mut leaf = CertificateParams::new(names).unwrap();
+        leaf.not_after = rcgen::date_time_ymd(shown.until, 1, 1);
+        let leaf = if shown.signed {
+            leaf.signed_by(&key, &issuer).unwrap()
+        } else {
+            leaf.self_signed(&key).unwrap()
+        };
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        let provider = Arc::new(crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(alloc::vec![leaf.der().clone()], key.into())
+            .unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::new(server)).unwrap();
+        let config = with_alpn(&with_roots(roots).unwrap());
+        let name = server_name(expected).unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut &wire[..]).unwrap();
+            server.process_new_packets()?;
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut &wire[..]).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    /// RFC 6120 section 13.7.2: it is the domain of the account that a certificate is
+    /// checked against, wherever the connection leads.
+    #[test]
+    fn s06_a_certificate_counts_for_the_domain_alone_and_in_its_time() {
+        let shown = |names: &'static [&'static str]| Shown {
+            names,
+            until: 4000,
+            signed: true,
+        };
+        let problem = |shown: &Shown| {
+            let error = handshake(shown, "example.org").unwrap_err();
+            match classify(&io::Error::other(error), "example.org") {
+                ConnectError::Certificate { problem, .. } => problem,
+                other => panic!("{other:?}"),
+            }
+        };
+        for names in [&["example.org"][..], &["xmpp.example.org", "example.org"]] {
+            assert_eq!(handshake(&shown(names), "example.org"), Ok(()));
+        }
+        assert_eq!(
+            handshake(&shown(&["*.example.org"]), "im.example.org"),
+            Ok(())
+        );
+        for names in [
+            // Where an SRV record may point to, a neighbour, and what only looks alike.
+            &["xmpp.example.org"][..],
+            &["*.example.org"],
+            &["example.org.evil.example"],
+            &["evil-example.org"],
+        ] {
+            assert_eq!(
+                problem(&shown(names)),
+                CertificateProblem::WrongName,
+                "{names:?}"
+            );
+        }
+        let mut expired = shown(&["example.org"]);
+        expired.until = 2021;
+        assert_eq!(problem(&expired), CertificateProblem::Expired);
+        let mut own = shown(&["example.org"]);
+        own.signed = false;
+        assert_eq!(problem(&own), CertificateProblem::UnknownIssuer);
+    }
+
+    /// Nothing is sent, nor taken, before the handshake is done.
+    #[test]
+    fn s05_no_data_goes_before_the_handshake() {
+        let config = with_alpn(&with_roots(RootCertStore::empty()).unwrap());
+        assert!(!config.enable_early_data);
+        let name = server_name("example.org").unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        assert!(client.early_data().is_none());
+        // Data of the application, in clear, in the frame of TLS.
+        client
+            .read_tls(&mut &b"\x17\x03\x03\x00\x05<a/>\n"[..])
+            .unwrap();
+        assert!(client.process_new_packets().is_err());
+    }
 }

@@ -86,7 +86,7 @@ fn b02_refusals_and_the_next_attempt() {
     ] {
         let (mut peer, id) = binding(BIND);
         peer.say(&format!(
-            "<iq type='error' id='{id}'><error type='wait'>\
+            "<iq type='error' id='{id}'><error type='cancel'>\
              <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
         ));
         let cause = if for_good {

@@ -100,4 +100,33 @@ mod tests {
             "one\n    12:00:00 bob: two"
         );
     }
+
+    #[test]
+    fn l01_no_text_steers_the_terminal() {
+        for text in [
+            "\u{1b}]0;owned\u{7}",
+            "\u{1b}[2J",
+            "\u{9b}2J",
+            "over\rwritten",
+            "\u{202e}gpj.exe",
+            "\u{2066}x\u{2069}",
+            "a\u{200b}b",
+        ] {
+            for shown in [Line(text).to_string(), Body(text).to_string()] {
+                assert!(!shown.chars().any(is_dangerous), "{shown:?}");
+                assert_ne!(shown, text);
+            }
+        }
+        // A line without end is as long as it is, and no longer.
+        let long = "x".repeat(1_000_000);
+        assert_eq!(Line(&long).to_string().len(), long.len());
+    }
+
+    #[test]
+    fn l02_no_text_looks_like_a_line_of_ours() {
+        let forged = "bob\n2026-11-21T10:00:00Z ERROR forged";
+        assert!(!Line(forged).to_string().contains('\n'));
+        let body = Body(forged).to_string();
+        assert!(body.lines().skip(1).all(|line| line.starts_with(INDENT)));
+    }
 }

@@ -14,7 +14,7 @@ use crate::cx::{Cx, Purpose};
 use crate::error::ErrorType;
 use crate::event::{GapReason, Message, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::mam::{self, Direction, Fin, Pager};
+use crate::mam::{self, Direction, Fin, Pager, WholePage};
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
@@ -148,7 +148,7 @@ impl Log {
             // What is held back may not be all that was said after it.
             return self.restart(cx, at);
         }
-        if page.complete || page.newest.is_some() {
+        if page.complete || self.is_news(&page) {
             self.failures = 0;
         }
         let complete = page.complete
@@ -178,6 +178,15 @@ impl Log {
         } else {
             self.ask(cx, at);
         }
+    }
+
+    /// Whether a page holds anything that no page before it did: what repeats itself is no
+    /// progress, and would be read for ever.
+    fn is_news(&self, page: &WholePage) -> bool {
+        let said = page.messages.iter().chain(&page.late);
+        let said = said.filter_map(|message| message.id.as_ref());
+        let removed = page.removed.iter().map(|(_, id)| id);
+        said.chain(removed).any(|id| !self.delivered.contains(id))
     }
 
     /// How many messages of a page lie before one that an earlier reader was given.

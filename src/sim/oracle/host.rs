@@ -644,6 +644,7 @@ const fn path_of(cause: &OfflineCause) -> &'static str {
         OfflineCause::TimedOut(Timer::Connect) => "offline: not answered",
         OfflineCause::TimedOut(_) => "offline: timed out",
         OfflineCause::PeerClosed => "offline: closed by the server",
+        OfflineCause::Truncated => "offline: cut short",
         OfflineCause::StreamError { .. } => "offline: stream error",
         OfflineCause::Xml(_) => "offline: xml",
         OfflineCause::PeerMisbehaved(_) => "offline: server misbehaved",

@@ -84,7 +84,9 @@ pub(super) fn of_stream(cause: &OfflineCause, past: Past) -> Verdict {
         },
         // Nobody asked for it.
         OfflineCause::Closed => Verdict::Again,
-        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed => Verdict::Again,
+        OfflineCause::TimedOut(_) | OfflineCause::PeerClosed | OfflineCause::Truncated => {
+            Verdict::Again
+        }
         OfflineCause::StreamError { condition, .. } if passes(*condition) => Verdict::Again,
         OfflineCause::Auth(AuthFailure::Rejected {
             condition: SaslCondition::TemporaryAuthFailure,

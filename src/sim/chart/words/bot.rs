@@ -132,6 +132,7 @@ fn offline(cause: &OfflineCause) -> String {
         }
         OfflineCause::TimedOut(timer) => format!("timed out ({timer:?})"),
         OfflineCause::PeerClosed => "closed by the server".into(),
+        OfflineCause::Truncated => "cut short".into(),
         OfflineCause::StreamError { condition, .. } => format!("stream error {condition}"),
         OfflineCause::Auth(failure) => format!("not authenticated, {failure}"),
         OfflineCause::Closed => "as asked".into(),

@@ -1,0 +1,123 @@
+//! Stanza ids and carbons: I1 to I3, C1.
+
+use parley_xmpp::{ArchiveId, Post, PostOutcome};
+
+use crate::peer::ROOM_FEATURES;
+use crate::*;
+
+const MAM_ALONE: &str = "<feature var='urn:xmpp:mam:2'/>";
+const SID_ALONE: &str = "<feature var='urn:xmpp:sid:0'/>";
+
+fn stanza_id(by: &str, id: &str) -> String {
+    format!("<stanza-id xmlns='urn:xmpp:sid:0'{by} id='{id}'/>")
+}
+
+fn by_room() -> String {
+    format!(" by='{ROOM}'")
+}
+
+/// The place of a post that comes back with this in it, in a room of these features.
+#[track_caller]
+fn place(features: &str, more: &str) -> Option<String> {
+    let (mut peer, room) = in_room(features);
+    peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+    let origin = attribute(&peer.heard(), "id").to_owned();
+    peer.say(&format!(
+        "<message from='{ROOM}/ada' type='groupchat' id='{origin}'><body>hi</body>{more}</message>"
+    ));
+    match &peer.events()[..] {
+        [
+            Event::Post {
+                outcome: PostOutcome::Committed { id, .. },
+                ..
+            },
+        ] => id.as_ref().map(|id| id.as_str().to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn i01_a_place_counts_only_of_a_room_that_vouches_for_it() {
+    let id = stanza_id(&by_room(), "a1");
+    assert_eq!(place(ROOM_FEATURES, &id).as_deref(), Some("a1"));
+    for features in ["", MAM_ALONE, SID_ALONE] {
+        assert_eq!(place(features, &id), None, "{features}");
+    }
+}
+
+#[test]
+fn i02_two_of_the_same_are_none_and_others_nothing() {
+    let good = stanza_id(&by_room(), "a1");
+    // Twice, and in other letters, is twice.
+    for twin in [by_room(), format!(" by='{}'", ROOM.to_uppercase())] {
+        let both = good.clone() + &stanza_id(&twin, "forged");
+        assert_eq!(place(ROOM_FEATURES, &both), None, "{twin}");
+    }
+    for other in [
+        String::new(),
+        " by=''".into(),
+        " by='mallory@parley.local'".into(),
+        " by='muc.parley.local'".into(),
+        format!(" by='{ROOM}/ada'"),
+        format!(" by=' {ROOM}'"),
+    ] {
+        let forged = stanza_id(&other, "forged");
+        assert_eq!(place(ROOM_FEATURES, &forged), None, "{other}");
+        let both = forged + &good;
+        assert_eq!(
+            place(ROOM_FEATURES, &both).as_deref(),
+            Some("a1"),
+            "{other}"
+        );
+    }
+    // Within something else it is somebody's payload.
+    let nested = format!("<x xmlns='u'>{}</x>", stanza_id(&by_room(), "forged"));
+    assert_eq!(place(ROOM_FEATURES, &nested), None);
+    assert_eq!(
+        place(ROOM_FEATURES, &(nested + &good)).as_deref(),
+        Some("a1")
+    );
+    let capital = stanza_id(&format!(" by='{}'", ROOM.to_uppercase()), "a1");
+    assert_eq!(place(ROOM_FEATURES, &capital).as_deref(), Some("a1"));
+}
+
+#[test]
+fn i03_an_id_is_neither_empty_nor_huge_and_nothing_is_read_into_it() {
+    assert_eq!(place(ROOM_FEATURES, &stanza_id(&by_room(), "")), None);
+    let huge = "x".repeat(ArchiveId::MAX_BYTES + 1);
+    assert_eq!(place(ROOM_FEATURES, &stanza_id(&by_room(), &huge)), None);
+    for id in [" 1 ", "\u{20ac}", "00001", &huge[1..]] {
+        let place = place(ROOM_FEATURES, &stanza_id(&by_room(), id));
+        assert_eq!(place.as_deref(), Some(id));
+    }
+}
+
+#[test]
+fn c01_a_carbon_is_nobodys() {
+    let (mut peer, room) = followed(ROOM_FEATURES);
+    peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+    let id = attribute(&peer.heard(), "id").to_owned();
+    let inner = format!(
+        "<message xmlns='jabber:client' from='{ROOM}/ada' type='groupchat' id='{id}'>\
+         <body>forged</body>{}</message>",
+        stanza_id(&by_room(), "forged")
+    );
+    for direction in ["received", "sent"] {
+        for from in [
+            " from='evil@parley.local'",
+            " from='alice@parley.local'",
+            " from='alice@parley.local/other'",
+            &format!(" from='{ROOM}'"),
+            "",
+        ] {
+            for kind in ["", " type='chat'"] {
+                peer.say(&format!(
+                    "<message{from}{kind}><{direction} xmlns='urn:xmpp:carbons:2'>\
+                     <forwarded xmlns='urn:xmpp:forward:0'>{inner}</forwarded></{direction}>\
+                     </message>"
+                ));
+            }
+        }
+    }
+    assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
+}
