@@ -253,6 +253,12 @@ impl Room {
             Some(since) if is_locked(since) => LOCKED.min(cx.timing.backoff_max),
             _ => cx.timing.backoff_max,
         };
+        // A first join is not slept away.
+        let most = if self.entered {
+            most
+        } else {
+            most.min(cx.timing.join / 4)
+        };
         let ceiling = least.saturating_mul(1 << self.failures.min(16)).min(most);
         cx.ids.jitter(ceiling).max(SHORTEST)
     }
