@@ -79,6 +79,10 @@ pub enum Bug {
     /// A post has twice its time once the clock stands above 2^31 microseconds: in worlds
     /// that end before, on hosts whose clock leapt there.
     DeadlineWraps,
+    /// A fetch that is under way when the stream breaks is dropped without an outcome.
+    FetchForgotten,
+    /// After a link that broke the next attempt waits as long as after a refusal.
+    SlowAfterABreak,
 }
 
 #[cfg(not(parley_planted))]
@@ -96,7 +100,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 30] = [
+        pub const ALL: [Self; 32] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -127,6 +131,8 @@ mod selector {
             Self::TemporaryFailureIsFinal,
             Self::StreamErrorIsFinal,
             Self::DeadlineWraps,
+            Self::FetchForgotten,
+            Self::SlowAfterABreak,
         ];
     }
 

@@ -25,6 +25,11 @@ fn profile(bug: Option<Bug>) -> Profile {
         profile.kinds = [FaultKind::Cut, FaultKind::Expire].into_iter().collect();
         profile.faults = 150;
     }
+    if bug == Some(Bug::FetchForgotten) {
+        // A stream has to break in the moment in which an archive is read.
+        profile.kinds = [FaultKind::Cut, FaultKind::Throttle].into_iter().collect();
+        profile.faults = 150;
+    }
     if bug == Some(Bug::DeadlineWraps) {
         // A clock has to leap far, and then a post's time has to run out.
         profile.kinds = [FaultKind::Leap, FaultKind::Refuse].into_iter().collect();
@@ -47,7 +52,12 @@ fn broken(seed: u64, profile: &Profile) -> Option<&'static str> {
 fn every_planted_bug_is_found() {
     plant(None);
     for seed in 0..WORLDS {
-        for bug in [None, Some(Bug::ExpiredIsAbsent), Some(Bug::DeadlineWraps)] {
+        for bug in [
+            None,
+            Some(Bug::ExpiredIsAbsent),
+            Some(Bug::FetchForgotten),
+            Some(Bug::DeadlineWraps),
+        ] {
             let found = broken(seed, &profile(bug));
             assert_eq!(found, None, "seed {seed} fails with nothing planted");
         }

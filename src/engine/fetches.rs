@@ -5,6 +5,7 @@ use super::machine::Machine;
 use crate::event::{Event, RequestError, Retry};
 use crate::ids::{QueryId, RoomId};
 use crate::mam::Fin;
+use crate::planted::{Bug, planted};
 use crate::time::{Timer, TimerKey};
 
 impl Machine {
@@ -63,6 +64,9 @@ impl Machine {
 
     /// The stream broke and may be resumed.
     pub(super) fn fetches_suspended(&mut self) {
+        if planted(Bug::FetchForgotten) {
+            self.fetches.clear();
+        }
         for fetching in self.fetches.values_mut() {
             fetching.suspend(&mut self.core.cx());
         }
@@ -87,6 +91,9 @@ impl Machine {
 
     /// The session ended: for now, and fetches wait; or for good.
     pub(super) fn fetches_offline(&mut self, retry: Retry) {
+        if planted(Bug::FetchForgotten) {
+            self.fetches.clear();
+        }
         for id in core::mem::take(&mut self.discos) {
             let result = Err(RequestError::Offline);
             self.core.cx().disarm(Timer::FetchStalled, id.0);

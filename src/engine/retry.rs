@@ -175,7 +175,7 @@ impl Pacing {
             return None;
         }
         let slow = match class(cause) {
-            Class::Transient => false,
+            Class::Transient => planted(Bug::SlowAfterABreak),
             Class::Slow => true,
             Class::Breach => {
                 self.breaches.retain(|at| now.since(*at) < HOUR);

@@ -15,8 +15,9 @@ use super::wire::{Learnt, Managed};
 use super::{ATTEMPTS, BYTES_AT_ONCE, CLOSING, TOLD_AT_ONCE};
 use crate::sim::happening::{LinkId, Request};
 use crate::{
-    Event, Instant, JoinFailure, LeaveCause, Limits, Nick, OfflineCause, PostId, PostOutcome,
-    QueryId, Retry, RoomEvent, RoomId, SubscriptionId, Timer, TransportFailureKind,
+    Entry, Event, FetchEvent, Instant, JoinFailure, LeaveCause, Limits, Message, Nick,
+    OfflineCause, PostId, PostOutcome, QueryId, Retry, RoomEvent, RoomId, SubscriptionId, Timer,
+    TransportFailureKind,
 };
 
 #[derive(Debug, Default)]
@@ -80,6 +81,8 @@ pub(super) struct Membership {
     nick: String,
     pub(super) truth: usize,
     pub(super) asked: Instant,
+    /// How far its host's clock was ahead then.
+    ahead: Duration,
     pub(super) joined: bool,
     entries: u32,
     /// The nick was not only suggested.
@@ -224,6 +227,7 @@ impl Host {
                     },
                     truth: truth.room(join.room.as_str()),
                     asked: found.now,
+                    ahead: self.trouble.ahead,
                     joined: false,
                     entries: 0,
                     chosen: matches!(join.nick, Nick::Chosen(_)),
@@ -333,21 +337,26 @@ impl Host {
                 subscription,
                 entry,
             } => {
-                let Some(follow) = self.follows.get_mut(subscription) else {
+                if !self.follows.contains_key(subscription) {
                     return found.violate("S8", String::from("an entry of no subscription"));
-                };
-                if let crate::Entry::Message(message) = entry
-                    && message.own
-                    && !self.posts.values().any(|post| post.body == message.body)
-                {
-                    found.violate("S1", format!("not its own: {:?}", message.body));
                 }
+                if let Entry::Message(message) | Entry::Late(message) = entry {
+                    self.claims(message, found);
+                }
+                let Some(follow) = self.follows.get_mut(subscription) else {
+                    return;
+                };
                 if let Some(archive) = truth.at(follow.room) {
                     follow.entry(archive, entry, &self.jid, found);
                 }
             }
             Event::Post { id, outcome } => self.outcome(*id, outcome, truth, found),
             Event::Fetch { id, event } => {
+                if let FetchEvent::Page(messages) = event {
+                    for message in messages {
+                        self.claims(message, found);
+                    }
+                }
                 let Some(reading) = self.fetches.get_mut(id) else {
                     return found.violate("S8", String::from("an answer to no fetch"));
                 };
@@ -363,7 +372,26 @@ impl Host {
                     let body = &post.body;
                     found.violate("S8", format!("the end comes before an outcome: {body:?}"));
                 }
+                if self.fetches.values().any(|fetch| !fetch.over) {
+                    let what = "the end comes before the outcome of a fetch";
+                    found.violate("S8", String::from(what));
+                }
             }
+        }
+    }
+
+    /// It was told that it said something itself, or not.
+    fn claims(&self, message: &Message, found: &mut Found) {
+        if message.own && !self.posts.values().any(|post| post.body == message.body) {
+            found.violate("S1", format!("not its own: {:?}", message.body));
+        }
+    }
+
+    /// A fetch of a room that it is in, or none, has had an outcome by now.
+    pub(super) fn fetched(&self, patience: Duration, found: &mut Found) {
+        let open = |fetch: &&Reading| !fetch.over && found.now.since(fetch.asked) > patience;
+        if self.fetches.values().any(|fetch| open(&fetch)) {
+            found.violate("S8", String::from("a fetch has no outcome"));
         }
     }
 
@@ -462,7 +490,7 @@ impl Host {
                 let wait = at.since(found.now.plus(self.trouble.ahead));
                 self.next_attempt = Some(found.now.plus(wait));
                 self.refused |= refused;
-                if wait > Duration::from_secs(700) {
+                if wait > verdicts::patience(cause) {
                     found.violate("L1", format!("waits for {wait:?} after {cause:?}"));
                 }
             }
@@ -537,7 +565,9 @@ impl Host {
                 });
             }
             RoomEvent::JoinFailed { error, retry } => {
-                let trying = now.since(self.began.max(room.asked));
+                // By its own clock, which may have leapt since.
+                let leapt = self.trouble.ahead.saturating_sub(room.ahead);
+                let trying = now.since(self.began.max(room.asked)).saturating_add(leapt);
                 let standing = room.standing(trying, over, disturbed);
                 let verdict = verdicts::of_refusal(error, standing);
                 if let Some((rule, what)) = verdict.broken_by(*retry) {

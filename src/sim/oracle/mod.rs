@@ -84,6 +84,8 @@ use wire::Wire;
 pub const RECOVERY: Duration = Duration::from_secs(200);
 /// What was said so long before the end has to be delivered.
 pub const DELIVERY: Duration = Duration::from_secs(60);
+/// How long a fetch may take, where all is well, with what it waits for.
+const FETCHED: Duration = Duration::from_secs(300);
 /// How long closing may take: two patient waits of the engine, and the way.
 pub const CLOSING: Duration = Duration::from_secs(15);
 /// How long a request of the server may wait for its answer.
@@ -280,6 +282,9 @@ impl Oracle {
                 host.disturb(None, &self.truth, &mut self.found);
             }
             host.trouble.befalls(fault, self.found.now);
+            if matches!(fault, Fault::Leap { .. }) {
+                self.truth.leapt(&host.account);
+            }
         }
         if let Fault::Server(Operation::ChangePassword { account, password }) = fault {
             let right = *password == crate::sim::run::password(account);
@@ -333,6 +338,7 @@ fn converged(host: &Host, name: &str, truth: &Truth, healed: Instant, found: &mu
             found.violate("L1", format!("{name} is not in {}", room.name));
         }
     }
+    host.fetched(FETCHED, found);
     // Who is not let in, for its nick is taken, cannot follow either.
     let is_in = |room: usize| host.rooms.values().any(|r| r.joined && r.truth == room);
     let follows = host.follows.values();

@@ -136,6 +136,19 @@ impl Truth {
         index
     }
 
+    /// An account's clock leapt: what it said and is not shown yet looks as if it never came
+    /// there, once the time for that is over.
+    pub(super) fn leapt(&mut self, account: &str) {
+        for room in &mut self.rooms {
+            let unseen = |item: &&Item| item.shown.is_none() && !item.gone;
+            let of_it = |item: &&Item| item.account.split('@').next() == Some(account);
+            for item in room.items.iter().filter(unseen).filter(of_it) {
+                let said = room.accounts.entry(item.body.clone()).or_default();
+                said.lost = said.lost.saturating_add(1);
+            }
+        }
+    }
+
     /// Whether archives are made to say what is not so.
     pub(super) const fn is_lied_about_by(operation: &Operation) -> bool {
         matches!(
@@ -423,6 +436,13 @@ impl Room {
             self.by_id.insert(new.clone(), self.items.len());
             self.items.push(again);
         }
+    }
+
+    /// Whether a message has another place since its archive was taken over.
+    pub(super) fn was_taken_over(&self, place: usize) -> bool {
+        let is_original = |item: &Item| item.copy_of == Some(place);
+        self.items.get(place).is_some_and(|item| item.unplaced)
+            && self.items.iter().skip(place).any(is_original)
     }
 
     /// The place of a message that was given to somebody, if there is one like it.

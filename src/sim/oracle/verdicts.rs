@@ -21,7 +21,7 @@ use crate::sim::plan::passes;
 use crate::sim::server::Removal;
 use crate::{
     AuthFailure, Condition, ErrorType, Instant, JoinFailure, LeaveCause, OfflineCause, Retry,
-    SaslCondition, TransportFailureKind,
+    SaslCondition, StreamCondition, TransportFailureKind,
 };
 
 /// So many breaches of XML or protocol within [`HOUR`] are taken for all there is to come.
@@ -114,6 +114,29 @@ pub(super) fn of_stream(cause: &OfflineCause, past: Past) -> Verdict {
         // Its own mistake: that there is one is what is wrong.
         OfflineCause::Internal(_) => Verdict::Either,
     }
+}
+
+/// How long it may wait before it comes again: a minute, or ten where the server is to be left
+/// in peace; an attempt that the hour has no room for waits for less.
+pub(super) fn patience(cause: &OfflineCause) -> Duration {
+    let slow = match cause {
+        OfflineCause::StreamError { condition, .. } => matches!(
+            condition,
+            StreamCondition::PolicyViolation | StreamCondition::ResourceConstraint
+        ),
+        OfflineCause::Auth(_)
+        | OfflineCause::Bind(_)
+        | OfflineCause::Xml(_)
+        | OfflineCause::PeerMisbehaved(_)
+        | OfflineCause::PeerIncompatible(_)
+        | OfflineCause::Internal(_) => true,
+        OfflineCause::Transport(_)
+        | OfflineCause::TimedOut(_)
+        | OfflineCause::PeerClosed
+        | OfflineCause::Truncated
+        | OfflineCause::Closed => false,
+    };
+    Duration::from_secs(if slow { 601 } else { 61 })
 }
 
 /// Whether the server did not take the password. RFC 6120 section 6.5: who does not
