@@ -13,7 +13,7 @@ use parley_xmpp::planted::{Bug, plant};
 use parley_xmpp::sim::plan::{FaultKind, Plan, Profile};
 use parley_xmpp::sim::{Pulling, run};
 
-/// So many worlds are enough for each; twelve were when this was written.
+/// So many worlds are enough for each.
 const WORLDS: u64 = 25;
 
 /// The worlds to look for a bug in.
