@@ -3,14 +3,14 @@
 //!
 //! | rule | what holds | how it is checked |
 //! |---|---|---|
-//! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own`, of what comes in its turn, only on what this process posted |
+//! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
 //! | S2 | nothing twice | by subscription and by fetch |
 //! | S3 | in order | in the order in which the room accepted, but for what has no place in the archive; what is said to be late comes after what follows it, unless what the reader stands on is gone, or a gap was told there |
 //! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting. Judged at once and for each host: only what was said before a host came in, or began to follow, and was shown by the archive after that, may come late. It has to be said to be late, and has come before a reader has stood at the end for a minute, however the host fares afterwards (where no query was made to fail) |
 //! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given; a subscription or fetch from a cursor that the archive had let go of says so, and only then |
 //! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive, or that went with their room, not counted |
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
-//! | S8 | one outcome | of each post; none of a fetch after its first (that it has one is not judged); one `Offline` for each transport, nothing after `Closed` or the end of a room |
+//! | S8 | one outcome | of each post and fetch, one `Offline` for each transport, nothing after `Closed` or the end of a room |
 //! | S9 | nothing in clear, nothing early | from the bytes written: only STARTTLS before TLS, no stanza before the session is bound |
 //! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read; and not after one that [was noted](Note::FalseProof) to have been let in by somebody who does not know the password |
 //! | S11 | no errors for messages | nor for presences; each request, by its id and whose it is, is answered once, within half a minute, over the link that it came by or one that resumes it |
@@ -22,7 +22,7 @@
 //! | S18 | no wall clock | the engine is given none: there is nothing to check |
 //! | S19 | no secrets | in all of every event, and in the bytes written, where SASL has them in base64 only |
 //! | S20 | one join at a time | from the bytes written, and `Joined` only when out |
-//! | L1 | back | everybody online and in all rooms at the end, but for who says when it comes again, in 700 s at most; and at once: nothing is given up that may pass, and nobody is said to be kicked, banned, no member or out of a destroyed room to whom that was not done |
+//! | L1 | back | everybody online and in all rooms at the end, but for who waits, a minute at most, or ten where the server is to be left in peace; and at once: nothing is given up that may pass, and nobody is said to be kicked, banned, no member or out of a destroyed room to whom that was not done |
 //! | L2, L3 | all is delivered | what was said after the heal, and before |
 //! | L4 | posts resolve | by their deadline, heal or not, and before a process dies |
 //! | L5 | what is for good stops | no attempt after `Retry::Never`, and that after whatever stays, of a stream or of a room |
