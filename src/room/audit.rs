@@ -44,9 +44,9 @@ pub(super) struct Audit {
     /// How much was delivered since the first: no more than is remembered can be
     /// compared.
     since: [usize; 2],
-    /// Where reading to the end of the archive began last, and how much was delivered
-    /// since: what was compared before that may be gone from the archive meanwhile, and
-    /// what it was late to show lies behind this.
+    /// Where reading to the end of the archive began when all that was delivered had been
+    /// compared, and how much was delivered since: what was compared before that may be
+    /// gone from the archive meanwhile, and what it was late to show lies behind this.
     began: Option<Cursor>,
     since_began: usize,
     /// How much was delivered since the comparison under way began.
@@ -124,6 +124,11 @@ impl Audit {
 
     /// Reading to the end of the archive begins there.
     pub(super) fn begins(&mut self, cursor: &Cursor) {
+        let [_, uncompared] = self.since;
+        if uncompared > 0 {
+            // What the archive was late to show may lie before this place.
+            return;
+        }
         self.began = Some(cursor.clone());
         self.since_began = 0;
     }
