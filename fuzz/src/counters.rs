@@ -56,7 +56,10 @@ impl Server {
                 let room = self.session.room;
                 let text = format!("post {number}");
                 // It may have as many as it can take.
-                let _ = self.session.engine.post(self.session.now, room, Post::new(&text));
+                let _ = self
+                    .session
+                    .engine
+                    .post(self.session.now, room, Post::new(&text));
             }
             2 => {
                 // What it may have handled: any number of what is not acknowledged.
@@ -131,7 +134,8 @@ impl Server {
 
     fn acknowledge(&mut self, h: u32) {
         self.handled(h);
-        self.session.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+        self.session
+            .say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
     }
 
     /// Says that it handled more than there was, or less than before: XEP-0198 section 6.
@@ -142,7 +146,8 @@ impl Server {
         } else {
             self.acked.wrapping_sub(by)
         };
-        self.session.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+        self.session
+            .say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
         self.refused();
     }
 
@@ -181,21 +186,31 @@ impl Server {
         let of = self.got.wrapping_sub(self.acked);
         if number > 250 {
             let h = self.got.wrapping_add(1);
-            self.session
-                .say(&format!("<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='{h}'/>"));
+            self.session.say(&format!(
+                "<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='{h}'/>"
+            ));
             return self.refused();
         }
         let h = self.acked.wrapping_add(u32::from(number) % (of + 1));
         self.handled(h);
-        self.session
-            .say(&format!("<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='{h}'/>"));
+        self.session.say(&format!(
+            "<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='{h}'/>"
+        ));
         // What comes again was counted already.
         let again: Vec<_> = core::mem::take(&mut self.unacked).into();
         self.got = self.acked;
-        self.session
-            .told()
-            .iter()
-            .for_each(|event| assert!(!matches!(event, Event::Post { outcome: PostOutcome::NotSent(_), .. }), "{event:?}"));
+        self.session.told().iter().for_each(|event| {
+            assert!(
+                !matches!(
+                    event,
+                    Event::Post {
+                        outcome: PostOutcome::NotSent(_),
+                        ..
+                    }
+                ),
+                "{event:?}"
+            )
+        });
         let sent = self.session.sent();
         self.count(&sent);
         let came: Vec<_> = self.unacked.iter().take(again.len()).cloned().collect();

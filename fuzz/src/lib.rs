@@ -5,17 +5,22 @@
 //! such bytes; `cargo test` in this directory replays the corpora with any
 //! toolchain. What a fuzzer finds becomes a named test and a file of the corpus.
 
+mod counters;
 mod engine;
+mod paging;
 #[path = "../../tests/peer/scram.rs"]
 mod scram;
 #[path = "../../tests/support/script.rs"]
 mod script;
+mod session;
 #[path = "../../tests/support/watch.rs"]
 mod watch;
 #[path = "../../tests/support/xml.rs"]
 mod xml;
 
+pub use counters::sm_counters;
 pub use engine::{engine_bytes, engine_script, jid, scram};
+pub use paging::mam_paging;
 use parley_xmpp::XmlLimits;
 use xml::{HEAD, Op};
 
@@ -28,6 +33,8 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("engine_script", engine_script),
     ("jid", jid),
     ("scram", scram),
+    ("sm_counters", sm_counters),
+    ("mam_paging", mam_paging),
 ];
 
 /// Makes a program of a target.

@@ -5,8 +5,8 @@ use core::time::Duration;
 use parley_xmpp::jid::BareJid;
 use parley_xmpp::xml::{Element, Frame, Framer};
 use parley_xmpp::{
-    ChannelBinding, Config, Engine, Event, Instant, JoinRoom, Nick, Plaintext, RoomEvent, RoomId,
-    Security, Seed, Transport, XmlLimits,
+    ChannelBinding, Config, Engine, Event, Instant, JoinRoom, Nick, Plaintext, RoomId, Security,
+    Seed, Transport, XmlLimits,
 };
 
 pub(crate) const ROOM: &str = "ops@muc.parley.local";
@@ -114,7 +114,11 @@ impl Session {
     }
 
     fn bound(&mut self, managed: bool) -> String {
-        let sm = if managed { "<sm xmlns='urn:xmpp:sm:3'/>" } else { "" };
+        let sm = if managed {
+            "<sm xmlns='urn:xmpp:sm:3'/>"
+        } else {
+            ""
+        };
         self.say(&format!(
             "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{sm}</stream:features>"
         ));
@@ -198,19 +202,6 @@ impl Session {
     /// What it told since it was asked last.
     pub(crate) fn told(&mut self) -> Vec<Event> {
         core::iter::from_fn(|| self.engine.poll_event()).collect()
-    }
-
-    /// Whether it is in the room, by what it told.
-    pub(crate) fn is_in(told: &[Event]) -> bool {
-        told.iter().any(|event| {
-            matches!(
-                event,
-                Event::Room {
-                    event: RoomEvent::Joined(_),
-                    ..
-                }
-            )
-        })
     }
 }
 
