@@ -323,7 +323,10 @@ impl Machine {
             | Timer::Write => {
                 self.silent_for_too_long(key.why);
             }
-            Timer::Reconnect => self.connect(),
+            Timer::Reconnect => {
+                self.pacing.begun();
+                self.connect();
+            }
             Timer::Close => self.drain(),
             Timer::Keepalive => self.keepalive(),
             Timer::Stable => self.pacing.stable(),

@@ -129,6 +129,8 @@ pub(super) struct Pacing {
     refused: bool,
     /// When the budget would be as good as new, on the host's clock.
     spent_until: Instant,
+    /// The same without the attempt that is planned and not made yet.
+    spent_before: Option<Instant>,
 }
 
 impl Pacing {
@@ -136,6 +138,7 @@ impl Pacing {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         let mut pacing = Self::default();
         pacing.spend(now, Duration::ZERO, limits.attempts_per_hour);
+        pacing.begun();
         pacing
     }
 
@@ -150,11 +153,20 @@ impl Pacing {
         self.refused = false;
     }
 
+    /// The attempt that was planned is made.
+    pub(super) const fn begun(&mut self) {
+        self.spent_before = None;
+    }
+
     /// The host wants a stream: whatever was is forgiven. The budget is not, but is
-    /// no matter to attempts that the host asks for.
+    /// no matter to attempts that the host asks for: what was taken out of it for the
+    /// attempt that is not made now is given back.
     pub(super) fn asked(&mut self) {
         self.failures = 0;
         self.breaches.clear();
+        if let Some(before) = self.spent_before.take() {
+            self.spent_until = before;
+        }
     }
 
     /// A stream ended: the pause before the next attempt, if there is one.
@@ -225,6 +237,7 @@ impl Pacing {
         let ahead = u64::try_from(ahead.as_micros()).unwrap_or(u64::MAX);
         let soonest = self.spent_until.as_micros().saturating_sub(ahead);
         let at = now.plus(pause).max(Instant::from_micros(soonest));
+        self.spent_before = Some(self.spent_until);
         self.spent_until = self.spent_until.max(at).plus(interval);
         at.since(now)
     }
@@ -234,6 +247,21 @@ impl Pacing {
 mod tests {
     use super::*;
     use crate::ids::Seed;
+
+    /// World 116710.
+    #[test]
+    fn impatient_hosts_do_not_spend_the_budget() {
+        let (limits, timing) = (Limits::default(), Timing::default());
+        let mut ids = IdSource::new(Seed::new([5; 32]));
+        let mut now = Instant::ZERO;
+        let mut pacing = Pacing::new(now, &limits);
+        for _ in 0..500 {
+            let pause = pacing.after(&OfflineCause::PeerClosed, now, &limits, &timing, &mut ids);
+            assert!(pause.unwrap() <= timing.backoff_max, "waits for {pause:?}");
+            now = now.plus(Duration::from_millis(100));
+            pacing.asked();
+        }
+    }
 
     /// The most attempts in any hour of a day in which each fails at once.
     fn most_in_an_hour(per_hour: u32, timing: &Timing) -> usize {
@@ -251,6 +279,7 @@ mod tests {
             let cause = OfflineCause::PeerClosed;
             let pause = pacing.after(&cause, now, &limits, timing, &mut ids);
             now = now.plus(pause.unwrap());
+            pacing.begun();
             at.push(now);
         }
         let (mut most, mut first) = (0, 0);
