@@ -7,12 +7,15 @@
 
 mod counters;
 mod engine;
+#[path = "../../src/bin/parley-xmpp/escape.rs"]
+mod escape;
 mod paging;
 #[path = "../../tests/peer/scram.rs"]
 mod scram;
 #[path = "../../tests/support/script.rs"]
 mod script;
 mod session;
+mod stanza;
 #[path = "../../tests/support/watch.rs"]
 mod watch;
 #[path = "../../tests/support/xml.rs"]
@@ -22,6 +25,7 @@ pub use counters::sm_counters;
 pub use engine::{engine_bytes, engine_script, jid, scram};
 pub use paging::mam_paging;
 use parley_xmpp::XmlLimits;
+pub use stanza::stanza;
 use xml::{HEAD, Op};
 
 /// Each target by its name, which is also that of its corpus.
@@ -34,6 +38,8 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("jid", jid),
     ("scram", scram),
     ("sm_counters", sm_counters),
+    ("stanza", stanza),
+    ("cli_escape", cli_escape),
     ("mam_paging", mam_paging),
 ];
 
@@ -103,4 +109,28 @@ pub fn writer_round_trip(data: &[u8]) {
         });
     }
     xml::check_writer(&ops);
+}
+
+/// Nothing that a peer says steers a terminal, or passes for a line of ours; what is
+/// harmless stays as it is.
+pub fn cli_escape(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let line = escape::Line(&text).to_string();
+    let body = escape::Body(&text).to_string();
+    for c in line.chars().chain(body.chars().filter(|c| *c != '\n')) {
+        assert!(
+            !c.is_control() && !escape::is_dangerous(c),
+            "{c:?} of {text:?}"
+        );
+    }
+    let mut lines = body.split('\n').skip(1);
+    assert!(
+        lines.all(|line| line.starts_with(escape::INDENT)),
+        "{body:?}"
+    );
+    if !text.contains(|c: char| c.is_control() || escape::is_dangerous(c)) {
+        assert!(line == text && body == text, "{text:?} is harmless");
+    }
+    // An escape is at most as long as `\u{e0fff}`.
+    assert!(line.len() <= 9 * text.len() && body.len() <= 9 * text.len());
 }

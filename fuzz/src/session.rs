@@ -12,7 +12,7 @@ use parley_xmpp::{
 pub(crate) const ROOM: &str = "ops@muc.parley.local";
 
 /// What the server says first on each stream.
-const HEADER: &str = "<?xml version='1.0'?><stream:stream id='s' version='1.0' \
+pub(crate) const HEADER: &str = "<?xml version='1.0'?><stream:stream id='s' version='1.0' \
     from='parley.local' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// An engine and the server's end of its stream.
@@ -145,7 +145,11 @@ impl Session {
 
     /// The server says this, all at once.
     pub(crate) fn say(&mut self, text: &str) {
-        let mut rest = text.as_bytes();
+        self.say_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
         while !rest.is_empty() && self.engine.wants().read {
             let taken = self.engine.handle_input(self.now, rest);
             rest = &rest[taken..];

@@ -1,0 +1,2 @@
+#![cfg_attr(fuzzing, no_main)]
+parley_xmpp_fuzz::fuzz!(cli_escape);
