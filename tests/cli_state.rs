@@ -1,4 +1,4 @@
-//! What outlives the process: `tail --state` and `post --state`, killed again and again.
+//! What outlives the process: `tail`, `post` and `bridge` with `--state`, killed again and again.
 //! Every program here is a process of its own, and is killed as by `kill -9`: no line of it
 //! runs after that. Against the server of `serve`, and real ones where they are found (see
 //! `support`).
@@ -385,6 +385,156 @@ fn posts_that_a_killed_process_left_in_doubt_are_resolved_by_the_next() {
         // Each was told as posted, or found by the next: none is there that nobody knows of.
         assert_eq!(known, archive, "{}", target.name);
         assert_eq!(read(&file)["posts"], serde_json::json!([]));
+        let _ = std::fs::remove_file(&file);
+    }
+}
+
+/// One run of a bridge that follows a topic and posts to it, told apart.
+#[derive(Default)]
+struct Bridged {
+    /// What it pushed of the topic, in its order.
+    messages: Vec<Value>,
+    /// Ids of posts that were answered, or found by the next run.
+    posted: BTreeSet<String>,
+    answers: usize,
+    /// Posts that the run before left in doubt, and that are not in the room.
+    absent: usize,
+}
+
+impl Bridged {
+    fn take(&mut self, line: &Value) {
+        let params = &line["params"];
+        match line["method"].as_str() {
+            Some("message") => self.messages.push(params.clone()),
+            Some("gap") => panic!("{line}"),
+            Some("resolved") if params["outcome"] == "found" => {
+                self.posted.insert(id(params));
+            }
+            Some("resolved") => {
+                assert_eq!(params["outcome"], "absent-so-far", "{line}");
+                self.absent += 1;
+            }
+            Some(_) => {}
+            None => {
+                assert!(line.get("error").is_none(), "{line}");
+                if line["result"].get("backendMsgId").is_some() {
+                    self.posted.insert(id(&line["result"]));
+                    self.answers += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A bridge that is asked to connect, to follow `t` and to post that many lines to it.
+fn bridge(target: &Target, state: &str, said: &mut usize, posts: usize) -> Running {
+    let mut bridge = Running::start(&mut target.command("alice", &["bridge", "--state", state]));
+    let mut ask = |id: usize, method: &str, params: Value| {
+        let call = serde_json::json!({
+            "jsonrpc": "2.0", "id": id, "method": method, "params": params
+        });
+        bridge.say(&call.to_string());
+    };
+    ask(0, "connect", serde_json::json!({}));
+    ask(1, "subscribe", serde_json::json!({ "topic": "t" }));
+    for id in 2..posts + 2 {
+        let content = format!("b{said}");
+        *said += 1;
+        ask(
+            id,
+            "post",
+            serde_json::json!({ "topic": "t", "content": content }),
+        );
+    }
+    bridge
+}
+
+#[test]
+fn a_bridge_that_is_killed_tells_the_next_of_its_posts_and_its_place() {
+    for target in Target::all() {
+        let file = temporary("bridge.json");
+        let state = file.to_str().unwrap();
+        let mut dice = Dice(13);
+        let mut begin = Running::start(&mut target.command("bob", &["post", "t"]));
+        begin.say("begin");
+        begin.finish();
+        let mut said = 0;
+        // Once the file knows the place, nothing can be missed.
+        let first = bridge(&target, state, &mut said, 0);
+        let began = Instant::now();
+        while read(&file)["bookmarks"]["t"].is_null() {
+            assert!(began.elapsed() < PATIENCE, "no place");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        first.kill();
+        let mut runs: Vec<Bridged> = Vec::new();
+        let mut states = vec![std::fs::read(&file).unwrap()];
+        for round in 0..8 {
+            let running = bridge(&target, state, &mut said, 40);
+            let mut run = Bridged::default();
+            let wanted = 1 + dice.roll(38);
+            while u64::try_from(run.answers).unwrap() < wanted {
+                run.take(&running.next());
+            }
+            if round % 3 == 0 {
+                std::thread::sleep(Duration::from_millis(dice.roll(600)));
+            }
+            running.kill().iter().for_each(|line| run.take(line));
+            runs.push(run);
+            states.push(std::fs::read(&file).unwrap());
+        }
+        // The last run is left alone until it has said what the others left.
+        let mut running = bridge(&target, state, &mut said, 1);
+        let mut run = Bridged::default();
+        let began = Instant::now();
+        while run.answers == 0 || !read(&file)["posts"].as_array().unwrap().is_empty() {
+            assert!(began.elapsed() < PATIENCE, "posts stay in doubt");
+            if let Ok(line) = running.lines.recv_timeout(Duration::from_millis(50)) {
+                run.take(&serde_json::from_str(&line).expect(&line));
+            }
+        }
+        let archive: Vec<_> = target.archive("t").into_iter().skip(1).collect();
+        let last = &archive.last().unwrap().0;
+        while !run.messages.iter().any(|message| id(message) == *last) {
+            run.take(&running.next());
+        }
+        drop(running.input.take());
+        running.finish().iter().for_each(|line| run.take(line));
+        runs.push(run);
+
+        let ids: Vec<String> = archive.iter().map(|(id, _)| id.clone()).collect();
+        let (mut all, mut repeated, mut absent) = (Vec::new(), 0, 0);
+        let mut posted = BTreeSet::new();
+        for (run, state) in runs.iter().zip(&states) {
+            std::fs::write(&file, state).unwrap();
+            let before = dealt_with(&file, "t", &ids);
+            let mut mine = BTreeSet::new();
+            for message in &run.messages {
+                let id = id(message);
+                assert!(!before.contains(&id), "{}: twice: {message}", target.name);
+                assert!(mine.insert(id.clone()), "{}: twice: {message}", target.name);
+                if all.contains(&id) {
+                    repeated += 1;
+                } else {
+                    all.push(id);
+                }
+            }
+            posted.extend(run.posted.iter().cloned());
+            absent += run.absent;
+        }
+        println!(
+            "{}: {said} said, {} in the room, {absent} absent, {repeated} repeated",
+            target.name,
+            ids.len()
+        );
+        assert_eq!(
+            all, ids,
+            "{}: no gap, and in the archive's order",
+            target.name
+        );
+        let there: BTreeSet<String> = ids.into_iter().collect();
+        // Each was answered, or found by the next: none is there that nobody knows of.
+        assert_eq!(posted, there, "{}", target.name);
         let _ = std::fs::remove_file(&file);
     }
 }

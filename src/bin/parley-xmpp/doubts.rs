@@ -47,25 +47,38 @@ impl Memory {
         Ok(token)
     }
 
-    /// What became of a post is known now, or not. The file is saved with the next change:
-    /// who is killed before finds the post in doubt, and in the room.
-    pub(crate) fn settle(&self, token: &PostToken, fate: &Result<Posted, PostFailure>) {
+    /// What became of a post is known now, or not. Gives what is to be [settled](Self::told)
+    /// once that was told: who is killed before finds the post in doubt, and in the room.
+    pub(crate) fn known(
+        &self,
+        token: PostToken,
+        fate: &Result<Posted, PostFailure>,
+    ) -> Option<PostToken> {
         match fate {
             // As it was sent in the end.
-            Err(PostFailure::Unknown { token }) => self.with(|file| file.doubt(token)),
+            Err(PostFailure::Unknown { token }) => {
+                self.with(|file| file.doubt(token));
+                None
+            }
             // Nobody waited for it.
-            Err(PostFailure::Closed) => {}
-            _ => self.with(|file| file.settle(token)),
+            Err(PostFailure::Closed) => None,
+            _ => Some(token),
         }
+    }
+
+    /// What became of a post was told. The file is saved with the next change.
+    pub(crate) fn told(&self, token: &PostToken) {
+        self.with(|file| file.settle(token));
     }
 }
 
-/// Finds out what became of the posts that a run before left in doubt, and tells each.
-/// What cannot be told for now is kept for the next run.
+/// Finds out what became of the posts that a run before left in doubt, and has each told,
+/// with what is then to be given to [`Memory::told`]: nothing where it could not be found
+/// out for now, which is kept for the next run.
 pub(crate) async fn resolve<F: Future<Output = ()>>(
     client: &Client,
     memory: &Memory,
-    tell: impl Fn(Value) -> F,
+    tell: impl Fn(Value, Option<PostToken>) -> F,
 ) -> Result<(), Failure> {
     for token in memory.with(|file| file.posts()) {
         let resolution = match look(client, &token).await {
@@ -79,10 +92,8 @@ pub(crate) async fn resolve<F: Future<Output = ()>>(
             resolution,
             Resolution::CannotTell(CannotTell::Failed(_) | CannotTell::Unstable)
         );
-        tell(object(&token, &resolution)).await;
-        if !open {
-            memory.with(|file| file.settle(&token));
-        }
+        let found = object(&token, &resolution);
+        tell(found, (!open).then_some(token)).await;
         memory.save()?;
     }
     Ok(())

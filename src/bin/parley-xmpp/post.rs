@@ -45,8 +45,10 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     let (client, _) = connect::connect(common).await?;
     let result = async {
         if let Some(memory) = &poster.memory {
-            let tell = |found| {
-                poster.resolved(&found);
+            let tell = |found, settles: Option<PostToken>| {
+                if poster.resolved(&found) {
+                    poster.told(settles.as_ref());
+                }
                 core::future::ready(())
             };
             doubts::resolve(&client, memory, tell).await?;
@@ -108,8 +110,19 @@ struct Poster<'a> {
 impl Poster<'_> {
     async fn one(&self, room: &Room, text: String) -> Result<(), Failure> {
         let sending = self.sending(room, self.post(text)).await?;
-        let posted = sending.await.map_err(Problem::from)?;
-        self.print(None, &posted)
+        let Ended { fate, settles } = sending.await;
+        match fate {
+            Ok(posted) => {
+                self.print(None, &posted)?;
+                self.told(settles.as_ref());
+                Ok(())
+            }
+            Err(failure) => {
+                // It is told as the program ends.
+                self.told(settles.as_ref());
+                Err(Problem::from(failure).into())
+            }
+        }
     }
 
     /// A post that goes its way as soon as this is polled; with a state file it is written
@@ -117,23 +130,32 @@ impl Poster<'_> {
     async fn sending(&self, room: &Room, post: Post) -> Result<Sending, Problem> {
         let room = room.clone();
         let Some(memory) = self.memory.clone() else {
-            return Ok(Box::pin(async move { room.send(post).await }));
+            return Ok(Box::pin(async move {
+                let (fate, settles) = (room.send(post).await, None);
+                Ended { fate, settles }
+            }));
         };
         let token = memory.prepare(&room).await?;
         let post = post.under(&token);
         Ok(Box::pin(async move {
             let fate = room.send(post).await;
-            memory.settle(&token, &fate);
-            fate
+            let settles = memory.known(token, &fate);
+            Ended { fate, settles }
         }))
     }
 
-    /// Tells of a post that a run before left in doubt.
-    fn resolved(&self, found: &serde_json::Value) {
+    /// What became of a post was told.
+    fn told(&self, settles: Option<&PostToken>) {
+        if let (Some(memory), Some(token)) = (&self.memory, settles) {
+            memory.told(token);
+        }
+    }
+
+    /// Tells of a post that a run before left in doubt. Returns whether somebody was there
+    /// to be told; if not, that is noticed with what the reader waits for.
+    fn resolved(&self, found: &serde_json::Value) -> bool {
         if self.json {
-            // A reader that has gone is noticed with what it waits for.
-            let _ = print(&to_json(&json!({ "resolved": found })));
-            return;
+            return print(&to_json(&json!({ "resolved": found }))).is_ok();
         }
         let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
         let fate = match found["outcome"].as_str() {
@@ -143,6 +165,7 @@ impl Poster<'_> {
         };
         let words = format!("a post to {} that was in doubt {fate}", text("room"));
         crate::say(&Line(&words).to_string());
+        true
     }
 
     async fn whole(&self) -> Result<String, Failure> {
@@ -172,14 +195,16 @@ impl Poster<'_> {
         while reading || !pipeline.is_empty() {
             tokio::select! {
                 biased;
-                (at, outcome) = pipeline.next(), if !pipeline.is_empty() => {
-                    match outcome {
+                (at, ended) = pipeline.next(), if !pipeline.is_empty() => {
+                    let mut unheard = false;
+                    match ended.fate {
                         Ok(outcome) => {
                             posted += 1;
                             if at > failed_at && !self.json {
                                 let id = outcome.id.as_ref().map_or("-", ArchiveId::as_str);
                                 crate::say(&format!("line {at} was posted all the same: {}", Line(id)));
                             } else if let Err(error) = self.print(Some(at), &outcome) {
+                                unheard = true;
                                 failure.get_or_insert(error);
                             }
                         }
@@ -192,6 +217,9 @@ impl Poster<'_> {
                                 crate::say(&Failure::from(error).render(self.json));
                             }
                         }
+                    }
+                    if !unheard {
+                        self.told(ended.settles.as_ref());
                     }
                     reading = reading && failure.is_none();
                 }
@@ -353,12 +381,19 @@ const fn is_xml(c: char) -> bool {
 }
 
 type Fate = Result<Posted, PostFailure>;
-type Sending = Pin<Box<dyn Future<Output = Fate> + Send>>;
+type Sending = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// A post whose fate is known.
+struct Ended {
+    fate: Fate,
+    /// What is settled once that was told.
+    settles: Option<PostToken>,
+}
 
 /// Posts on their way, handed over and answered in the order of their lines.
 #[derive(Default)]
 struct Pipeline {
-    posts: VecDeque<(u64, Sending, Option<Fate>)>,
+    posts: VecDeque<(u64, Sending, Option<Ended>)>,
 }
 
 impl Pipeline {
@@ -376,7 +411,7 @@ impl Pipeline {
 
     /// The outcome of the oldest. A post is handed over when first polled, so
     /// all are, the oldest first. Can be dropped at any time.
-    async fn next(&mut self) -> (u64, Fate) {
+    async fn next(&mut self) -> (u64, Ended) {
         core::future::poll_fn(|cx| {
             for (_, sending, outcome) in &mut self.posts {
                 if outcome.is_none()

@@ -49,6 +49,7 @@ pub(super) async fn subscribe(
             after: Some(Box::new(move || {
                 live.follow(topic, generation, subscription);
             })),
+            settles: None,
         },
         Err(problem) => {
             live.followers.give_back(&topic, generation);
@@ -58,13 +59,19 @@ pub(super) async fn subscribe(
 }
 
 pub(super) async fn post(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
-    post_in_turn(&live, params, turn).await.into()
+    let mut settles = None;
+    let result = post_in_turn(&live, params, turn, &mut settles).await;
+    Outcome {
+        settles,
+        ..result.into()
+    }
 }
 
 async fn post_in_turn(
     live: &Arc<Live>,
     params: PostParams,
     mut turn: Turn,
+    settles: &mut Option<PostToken>,
 ) -> Result<Value, Error> {
     let room = live.room(&params.topic).await?;
     let nick = room.nick();
@@ -100,8 +107,8 @@ async fn post_in_turn(
         Poll::Ready(result) => result,
         Poll::Pending => sending.await,
     };
-    if let (Some(memory), Some(token)) = (&live.memory, &token) {
-        memory.settle(token, &posted);
+    if let (Some(memory), Some(token)) = (&live.memory, token) {
+        *settles = memory.known(token, &posted);
     }
     let posted = posted.map_err(Problem::from)?;
     let id = posted.id.as_ref().map(ArchiveId::as_str);

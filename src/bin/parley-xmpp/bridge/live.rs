@@ -123,10 +123,11 @@ impl Live {
         };
         let (client, out) = (self.client.clone(), self.out.clone());
         let resolver = tokio::spawn(async move {
-            let told = doubts::resolve(&client, &memory, |found| {
+            let told = doubts::resolve(&client, &memory, |found, settles| {
                 let out = out.clone();
                 async move {
-                    out.line(notification("resolved", &found)).await;
+                    let line = notification("resolved", &found);
+                    out.settling(line, settles.into_iter().collect()).await;
                 }
             });
             if let Err(failure) = told.await {

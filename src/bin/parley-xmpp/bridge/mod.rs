@@ -17,13 +17,13 @@ mod turns;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parley_xmpp::Entry;
+use parley_xmpp::{Entry, PostToken};
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use self::outcome::{Outcome, Pending};
+use self::outcome::Pending;
 use self::rpc::{Call, Incoming, Reply};
 use self::session::Session;
 use crate::args::{self, Common};
@@ -56,6 +56,8 @@ const REMEMBER_AFTER: Duration = Duration::from_millis(250);
 struct Outgoing {
     line: String,
     shows: Option<(Arc<str>, Entry)>,
+    /// Posts whose fate it tells.
+    settles: Vec<PostToken>,
 }
 
 /// Where lines go out. Cloning gives another handle to the same.
@@ -65,13 +67,30 @@ struct Out(mpsc::Sender<Outgoing>);
 impl Out {
     /// Queues a line; waits while too many do. `false`: nobody reads any more.
     async fn line(&self, line: String) -> bool {
-        self.0.send(Outgoing { line, shows: None }).await.is_ok()
+        self.settling(line, Vec::new()).await
+    }
+
+    /// Queues a line that tells what became of these posts, likewise. An empty one is none.
+    async fn settling(&self, line: String, settles: Vec<PostToken>) -> bool {
+        let shows = None;
+        let outgoing = Outgoing {
+            line,
+            shows,
+            settles,
+        };
+        self.0.send(outgoing).await.is_ok()
     }
 
     /// Queues a line that shows an entry of a topic, likewise. An empty one is none.
     async fn entry(&self, line: String, topic: &Arc<str>, entry: Entry) -> bool {
         let shows = Some((Arc::clone(topic), entry));
-        self.0.send(Outgoing { line, shows }).await.is_ok()
+        let settles = Vec::new();
+        let outgoing = Outgoing {
+            line,
+            shows,
+            settles,
+        };
+        self.0.send(outgoing).await.is_ok()
     }
 }
 
@@ -199,6 +218,7 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
     let mut replies: Vec<Option<Reply>> = Vec::with_capacity(started.len());
     let mut ids = Vec::with_capacity(started.len());
     let mut afters = Vec::new();
+    let mut settles = Vec::new();
     for (at, started) in started.into_iter().enumerate() {
         match started {
             Ok((id, pending)) => {
@@ -226,10 +246,12 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
         }
     }
     while let Some(joined) = running.join_next().await {
-        let Ok((at, Outcome { result, after })) = joined else {
+        let Ok((at, outcome)) = joined else {
             continue;
         };
-        afters.extend(after);
+        let result = outcome.result;
+        afters.extend(outcome.after);
+        settles.extend(outcome.settles);
         if let (Some(id), Some(reply)) =
             (ids.get_mut(at).and_then(Option::take), replies.get_mut(at))
         {
@@ -251,8 +273,9 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
         (false, Some(reply)) => Some(to_json(reply)),
         (true, Some(_)) => Some(to_json(&replies)),
     };
-    if let Some(line) = line {
-        out.line(line).await;
+    // A notification has no answer, and nobody to be told.
+    if line.is_some() || !settles.is_empty() {
+        out.settling(line.unwrap_or_default(), settles).await;
     }
     for after in afters {
         after();
@@ -263,7 +286,7 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
 /// senders are gone, or nobody reads.
 async fn write(mut lines: mpsc::Receiver<Outgoing>, memory: Option<Memory>) {
     let mut out = tokio::io::stdout();
-    let mut shown = Vec::new();
+    let mut shown = Shown::default();
     let mut remember_at: Option<tokio::time::Instant> = None;
     loop {
         let due = async {
@@ -282,15 +305,21 @@ async fn write(mut lines: mpsc::Receiver<Outgoing>, memory: Option<Memory>) {
                 continue;
             }
         };
-        let Some(Outgoing { mut line, shows }) = next else {
+        let Some(outgoing) = next else {
             break;
         };
+        let Outgoing {
+            mut line,
+            shows,
+            settles,
+        } = outgoing;
         let mut written = Ok(());
         if !line.is_empty() {
             line.push('\n');
             written = out.write_all(line.as_bytes()).await;
         }
-        shown.extend(shows);
+        shown.entries.extend(shows);
+        shown.settles.extend(settles);
         if written.is_ok() && lines.is_empty() {
             written = out.flush().await;
         }
@@ -310,18 +339,29 @@ async fn write(mut lines: mpsc::Receiver<Outgoing>, memory: Option<Memory>) {
     }
 }
 
+/// What was written out, or will be with the next flush.
+#[derive(Debug, Default)]
+struct Shown {
+    entries: Vec<(Arc<str>, Entry)>,
+    settles: Vec<PostToken>,
+}
+
 /// What was shown is remembered, and the file saved before long.
 fn remember(
     memory: Option<&Memory>,
-    shown: &mut Vec<(Arc<str>, Entry)>,
+    shown: &mut Shown,
     remember_at: &mut Option<tokio::time::Instant>,
 ) {
+    let Shown { entries, settles } = core::mem::take(shown);
     let Some(memory) = memory else {
-        return shown.clear();
+        return;
     };
     let changed = memory.with(|file| {
-        for (topic, entry) in shown.drain(..) {
+        for (topic, entry) in entries {
             file.written(&topic, &entry);
+        }
+        for token in &settles {
+            file.settle(token);
         }
         file.is_changed()
     });

@@ -3,6 +3,7 @@
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
 
+use parley_xmpp::PostToken;
 use serde_json::Value;
 
 use super::rpc::Error;
@@ -13,6 +14,8 @@ use crate::problem::Kind;
 pub(super) struct Outcome {
     pub(super) result: Result<Value, Error>,
     pub(super) after: Option<Box<dyn FnOnce() + Send>>,
+    /// A post whose fate this is: settled once it was written out.
+    pub(super) settles: Option<PostToken>,
 }
 
 impl From<Result<Value, Error>> for Outcome {
@@ -20,6 +23,7 @@ impl From<Result<Value, Error>> for Outcome {
         Self {
             result,
             after: None,
+            settles: None,
         }
     }
 }

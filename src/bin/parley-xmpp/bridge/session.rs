@@ -263,6 +263,7 @@ impl Session {
                 live.resolve_doubts();
                 live.report_states();
             })),
+            settles: None,
         }
     }
 
