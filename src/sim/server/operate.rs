@@ -106,6 +106,9 @@ impl Model {
     pub(super) fn heal(&mut self) {
         self.up = true;
         self.muc.lag = Duration::ZERO;
+        self.muc.limit = None;
+        self.muc.drop_result = None;
+        self.muc.fail_queries = 0;
         self.muc.unsettled = None;
         self.muc.fail_archiving = 0;
         self.muc.garbling = None;
