@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use super::found::Found;
 use super::reading::{Follow, Reading};
+use super::requests::{Requests, Talked};
 use super::scan::Looked;
 use super::trouble::Trouble;
 use super::truth::Truth;
@@ -76,6 +77,7 @@ pub(super) struct Host {
     /// Its password was changed.
     pub(super) locked_out: bool,
     pub(super) sm: Managed,
+    pub(super) requests: Requests,
     /// What it did at one instant.
     at_once: (Instant, u32, usize),
 }
@@ -95,6 +97,20 @@ impl Host {
             locked_out: self.locked_out,
             ..Self::default()
         };
+    }
+
+    /// Something was said between it and its rooms.
+    pub(super) fn talked(&mut self, talked: Talked, found: &mut Found) {
+        let reads = |room: &str| {
+            let rooms = self.rooms.values().filter(|joined| joined.name == room);
+            let mut places = rooms.map(|joined| joined.truth);
+            places.any(|place| {
+                let mut follows = self.follows.values();
+                follows.any(|follow| follow.room == place && !follow.is_caught_up())
+            })
+        };
+        let clock = found.now.plus(self.trouble.ahead);
+        self.requests.take(talked, clock, reads, found);
     }
 
     /// Notes work of one instant (S13, S14).

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::Host;
 use crate::sim::oracle::found::Found;
 use crate::sim::oracle::truth::{Account, Truth};
-use crate::{Instant, Post, PostId, PostOutcome};
+use crate::{Instant, Post, PostId, PostOutcome, Via};
 
 /// A post of a host.
 #[derive(Debug)]
@@ -80,9 +80,12 @@ impl Host {
             return;
         };
         let count = |count: &mut u32| *count = count.saturating_add(1);
-        found.count(match outcome {
-            PostOutcome::Committed { .. } => {
+        let path = match outcome {
+            PostOutcome::Committed { via, .. } => {
                 count(&mut account.committed);
+                if *via == Via::Archive {
+                    found.count("post found in the archive");
+                }
                 "post committed"
             }
             PostOutcome::Rejected(_) => {
@@ -98,7 +101,8 @@ impl Host {
                 "post not sent"
             }
             PostOutcome::Unknown { .. } => "post unknown",
-        });
+        };
+        found.count(path);
         accuse(account, &post.body, found);
     }
 
