@@ -2,6 +2,9 @@
 //! clients, 200 posts, 30 faults each, ten minutes of trouble and seven of recovery, watched
 //! by the oracle. Exit code 1 if a world broke a rule.
 //!
+//! It holds no floor: a machine's worlds a minute depend on what else it does. It prints
+//! them, to be compared with the figure that was stated for that machine.
+//!
 //! `cargo bench --all-features --bench worlds`
 
 #![allow(

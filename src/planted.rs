@@ -83,6 +83,16 @@ pub enum Bug {
     FetchForgotten,
     /// After a link that broke the next attempt waits as long as after a refusal.
     SlowAfterABreak,
+    /// A room is asked to let us in again at once, always.
+    RejoinWithoutPause,
+    /// A room that said that we are in is asked again at once.
+    PingWithoutPause,
+    /// An archive that lags is looked at again at once.
+    LookWithoutPause,
+    /// A server that does not close its side is waited for, however long.
+    CloseWaits,
+    /// What the transport took stays in the buffer until the stream ends.
+    WrittenIsKept,
 }
 
 #[cfg(not(parley_planted))]
@@ -100,7 +110,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 32] = [
+        pub const ALL: [Self; 37] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -133,6 +143,11 @@ mod selector {
             Self::DeadlineWraps,
             Self::FetchForgotten,
             Self::SlowAfterABreak,
+            Self::RejoinWithoutPause,
+            Self::PingWithoutPause,
+            Self::LookWithoutPause,
+            Self::CloseWaits,
+            Self::WrittenIsKept,
         ];
     }
 

@@ -151,7 +151,9 @@ impl Machine {
         };
         stream::write_end(&mut self.core.cx(), condition, detail);
         let patience = self.core.config.timing.close;
-        self.core.cx().arm(Timer::Close, 0, patience);
+        if cause != OfflineCause::Closed || !planted(Bug::CloseWaits) {
+            self.core.cx().arm(Timer::Close, 0, patience);
+        }
         self.link = if cause == OfflineCause::Closed {
             Link::Parting
         } else {

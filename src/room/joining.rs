@@ -260,6 +260,9 @@ impl Room {
             most.min(cx.timing.join / 4)
         };
         let ceiling = least.saturating_mul(1 << self.failures.min(16)).min(most);
+        if planted(Bug::RejoinWithoutPause) {
+            return SHORTEST;
+        }
         cx.ids.jitter(ceiling).max(SHORTEST)
     }
 

@@ -19,6 +19,7 @@ use crate::error::Condition;
 use crate::event::{LeaveCause, RequestError};
 use crate::ids::Label;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer, TimerKey};
 
@@ -257,6 +258,10 @@ impl Room {
         vigil.odd = 0;
         vigil.nickless = false;
         vigil.heard = cx.now;
+        if planted(Bug::PingWithoutPause) {
+            vigil.pressing = true;
+            return self.ask_in(cx, SOON, SOON);
+        }
         self.rest(cx);
     }
 

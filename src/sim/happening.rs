@@ -156,7 +156,7 @@ pub enum Happening<'a> {
         /// What.
         event: &'a Event,
     },
-    /// An engine says how much memory it holds. After each instant; how many there are depends on
+    /// An engine says how much memory it holds, and whether it reads. After each instant; how many there are depends on
     /// how the world is run, so that it is no part of [`World::hash`](crate::sim::World::hash).
     Held {
         /// Which host.
@@ -165,6 +165,9 @@ pub enum Happening<'a> {
         bytes: u64,
         /// [`Limits::worst_case_bytes`](crate::Limits::worst_case_bytes).
         most: u64,
+        /// Whether it takes more from its transport: [`Wants::read`](crate::Wants::read). It
+        /// does not while its host has too much to take from it, or it too much to write.
+        reads: bool,
     },
     /// A bot wrote something where it survives the process.
     Kept {

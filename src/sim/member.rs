@@ -1,7 +1,7 @@
 //! The standard bot: an occupant that follows its rooms, says what it is told to,
 //! and goes on where it stood after whatever happens. Also an example of a bot.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::fmt::Write as _;
@@ -12,8 +12,8 @@ use crate::sim::bot::Bot;
 use crate::sim::plan::Order;
 use crate::sim::world::Hands;
 use crate::{
-    Bookmark, Entry, Event, Fetch, JoinFailure, JoinRoom, LeaveCause, Nick, Post, Retry, RoomEvent,
-    RoomId, Start, SubscriptionId,
+    Bookmark, Entry, Event, Fetch, JoinFailure, JoinRoom, LeaveCause, Nick, Post, PostError, Retry,
+    RoomEvent, RoomId, Start, SubscriptionId,
 };
 
 /// How many messages it takes before it grants more.
@@ -21,6 +21,9 @@ const PORTION: u32 = 16;
 
 /// How long it stays away from a room that put it out.
 const SULK: Duration = Duration::from_secs(5);
+
+/// So many posts wait until it is in their room; more are not made.
+const WAITING: usize = 64;
 
 /// The name under which the list of its rooms is kept.
 const ROOMS: &str = "rooms";
@@ -30,7 +33,9 @@ const ROOMS: &str = "rooms";
 /// It does what it is [ordered](Order) to. What survives its process is the list of its
 /// rooms and, for each that it follows, the [`Bookmark`] of what it was given; a new
 /// process joins the rooms again and follows from there. It rejoins rooms that put
-/// it out, unless they refuse it, and grants messages in portions.
+/// it out, unless they refuse it, and grants messages in portions. What it is to post
+/// where it is not in waits until it is, if it does not wait for too much by then; a
+/// process that dies takes that with it.
 ///
 /// ```
 /// use parley_xmpp::sim::{Bot, Member};
@@ -43,6 +48,8 @@ pub struct Member {
     /// It goes by that nick and by no other.
     insists: bool,
     rooms: BTreeMap<String, Membership>,
+    /// What it is to post in rooms that it is not in.
+    waiting: VecDeque<(String, String)>,
     /// It was told to end.
     closed: bool,
 }
@@ -68,6 +75,7 @@ impl Member {
             nick: nick.into(),
             insists: false,
             rooms: BTreeMap::new(),
+            waiting: VecDeque::new(),
             closed: false,
         }
     }
@@ -113,6 +121,27 @@ impl Member {
                 membership.credit = PORTION;
                 membership.subscription = hands.subscribe(room, &start, PORTION).ok();
             }
+        }
+        self.say_what_waits(hands);
+    }
+
+    /// Posts what waited for a room that it is in by now, in order.
+    fn say_what_waits(&mut self, hands: &mut Hands<'_>) {
+        for (room, text) in core::mem::take(&mut self.waiting) {
+            self.post(hands, room, text);
+        }
+    }
+
+    /// Posts a text, now or when it is in the room.
+    fn post(&mut self, hands: &mut Hands<'_>, room: String, text: String) {
+        // Where it is not in, it has nobody to say it to.
+        let id = self.rooms.get(&room).and_then(|membership| membership.id);
+        let posted = match id {
+            Some(id) => hands.post(id, &Post::new(&text)) != Err(PostError::UnknownRoom),
+            None => false,
+        };
+        if !posted && self.waiting.len() < WAITING {
+            self.waiting.push_back((room, text));
         }
     }
 
@@ -252,10 +281,7 @@ impl Bot for Member {
                 self.keep(hands);
             }
             Order::Post(room, text) => {
-                // Where it is not in, it has nobody to say it to.
-                if let Some(id) = self.rooms.get(room).and_then(|m| m.id) {
-                    let _ = hands.post(id, &Post::new(text));
-                }
+                self.post(hands, room.clone(), text.clone());
             }
             Order::Fetch(room, limit) => {
                 if let Some(id) = self.rooms.get(room).and_then(|m| m.id) {

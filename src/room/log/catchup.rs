@@ -263,7 +263,12 @@ impl Log {
     /// Waits for an archive that lags, ever longer.
     fn settle(&mut self, cx: &mut Cx<'_>, until: Instant) {
         self.phase = Phase::Settling;
-        let pause = LOOK.saturating_mul(1 << self.looks.min(3));
+        let doublings = self.looks.min(3);
+        let pause = if planted(Bug::LookWithoutPause) {
+            Duration::from_millis(1)
+        } else {
+            LOOK.saturating_mul(1 << doublings)
+        };
         self.looks = self.looks.saturating_add(1);
         cx.arm(Timer::LogSettle, self.id.0, pause.min(until.since(cx.now)));
     }

@@ -8,7 +8,9 @@ use core::time::Duration;
 
 use super::found::Found;
 use super::truth::{Item, Room};
-use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, RequestError, Start};
+use crate::{
+    Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, RequestError, Source, Start,
+};
 
 /// A subscription that stands at the end compares what it gave with the archive by then,
 /// twice.
@@ -93,6 +95,11 @@ impl Follow {
         }
     }
 
+    /// Whether it stands at the end, undisturbed so far.
+    pub(super) const fn is_caught_up(&self) -> bool {
+        self.calm.is_some()
+    }
+
     /// An entry was delivered, to the occupant of this full address.
     pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, jid: &str, found: &mut Found) {
         if self.ended {
@@ -148,6 +155,13 @@ impl Follow {
             }
             self.passed(truth, next, place, jid, found);
         }
+        if message.source == Source::Archive && self.calm.is_some() {
+            found.count(if truth.went_unheard(place, jid) {
+                "hole mended, in turn"
+            } else {
+                "live given up for pages"
+            });
+        }
         self.delivered.insert(place);
         self.gap = None;
         self.from_cursor = false;
@@ -173,7 +187,9 @@ impl Follow {
             found.violate("S3", format!("said to be late before its turn: {body:?}"));
         }
         self.delivered.insert(place);
-        self.owed.remove(&place);
+        if self.owed.remove(&place).is_some() && self.calm.is_some() {
+            found.count("hole mended, late");
+        }
     }
 
     /// What lies from `next` up to `place` was passed by.

@@ -51,6 +51,8 @@ pub(super) struct Room {
     pub(super) accounts: BTreeMap<String, Account>,
     /// Who came in when, by full address.
     entries: BTreeMap<String, Vec<Entered>>,
+    /// Those put out without a word who have not come in since, by full address.
+    unaware: BTreeMap<String, Instant>,
     /// Accounts that were removed, and how.
     removed: Vec<(String, Removal)>,
     /// It was destroyed, or lost, at some time.
@@ -342,8 +344,20 @@ impl Truth {
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
                 let place = room.items.len();
+                room.unaware.remove(jid);
                 let entries = room.entries.entry(jid.clone()).or_default();
                 entries.push(Entered { place, at });
+                None
+            }
+            Note::Left {
+                room,
+                jid,
+                told: false,
+                ..
+            } => {
+                let room = self.room(room);
+                let room = self.rooms.get_mut(room)?;
+                room.unaware.insert(jid.clone(), at);
                 None
             }
             Note::Garbled { .. } => {
@@ -378,6 +392,13 @@ impl Truth {
 }
 
 impl Room {
+    /// Whether the occupant of this full address could not hear a message, and does not know.
+    pub(super) fn went_unheard(&self, place: usize, jid: &str) -> bool {
+        let out = self.unaware.get(jid);
+        let said = self.items.get(place).map(|item| item.said);
+        out.is_some_and(|out| said.is_some_and(|said| said >= *out))
+    }
+
     /// Whether an account came in before anything was said, and has not come again by then.
     fn came_first(&self, account: &str, by: Instant) -> bool {
         let of_it = |jid: &str| jid.split('/').next() == Some(account);

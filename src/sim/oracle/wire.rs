@@ -9,6 +9,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::found::Found;
+use super::requests::Talked;
 use super::scan::{SECRET, Scan};
 use crate::sim::happening::HostId;
 use crate::xml::{Element, Frame, Framer};
@@ -60,6 +61,10 @@ pub(super) struct Talk {
     /// The host said that its stream is over.
     pub(super) ended: bool,
     pub(super) stanzas: u32,
+    /// What was said between the host and its rooms, and is not taken yet.
+    pub(super) talked: Vec<Talked>,
+    /// The server told what it had handled of a stream that it does not resume.
+    handled: bool,
 }
 
 /// A request that is to be answered.
@@ -211,6 +216,9 @@ impl Talk {
                 // What is sent again was due when it was sent first.
                 let again = sm.counting && self.resent.front() == Some(&fingerprint(element));
                 self.stanza_said(element, again, found);
+                if !again {
+                    self.talked.extend(Talked::said(element, self.handled));
+                }
                 if sm.counting {
                     self.managed_said(element, sm, found);
                 }
@@ -324,6 +332,7 @@ impl Talk {
                     sm.received = sm.received.wrapping_add(1);
                 }
                 self.stanza_heard(name, element);
+                self.talked.extend(Talked::heard(element));
             }
             (SM, name) => self.sm_heard(name, element, sm, found),
             _ => {}
@@ -391,6 +400,7 @@ impl Talk {
                     (false, _) => "stream management refused",
                 };
                 found.count(path);
+                self.handled |= resuming && h.is_some();
                 *sm = Managed::default();
             }
             _ => {}

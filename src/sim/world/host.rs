@@ -14,7 +14,7 @@ use crate::sim::bot::Bot;
 use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side};
 use crate::sim::plan::{Effect, Mishap, Order};
 use crate::sim::random::Random;
-use crate::{Config, Deadline, Engine, Event, Instant, Seed};
+use crate::{Config, Deadline, Engine, Event, Instant, Seed, Transport};
 
 /// What a host's transport may be told at a time, and how long it then needs.
 const PACE: Duration = Duration::from_millis(1);
@@ -273,10 +273,15 @@ impl Host {
     }
 
     /// How much its engine holds, and may hold at most.
-    pub(super) fn held(&self) -> Option<(u64, u64)> {
+    pub(super) fn held(&self) -> Option<Happening<'static>> {
         let engine = &self.process.as_ref()?.engine;
-        let most = engine.config().limits.worst_case_bytes();
-        Some((engine.held_bytes(), most))
+        let wants = engine.wants();
+        Some(Happening::Held {
+            host: self.id,
+            bytes: engine.held_bytes(),
+            most: engine.config().limits.worst_case_bytes(),
+            reads: wants.read || wants.transport != Transport::Open,
+        })
     }
 
     /// The host's clock.

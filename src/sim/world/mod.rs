@@ -1,8 +1,8 @@
 //! A world: hosts, links, a server and a clock that jumps to what is due next.
 //!
 //! [`World`] is the surface. Behind it, [`host`] keeps a process with an engine and
-//! a bot, [`link`] and [`pipe`] carry bytes, [`traffic`] moves them between the ends,
-//! [`trouble`] does what goes wrong. All that happens passes [`eyes`].
+//! a bot, [`link`] and [`pipe`] carry bytes, [`traffic`] and [`serve`] move them between the
+//! ends, [`trouble`] does what goes wrong. All that happens passes [`eyes`].
 //!
 //! The world is a single thread without a clock of its own. What it draws on the way
 //! (delays of packets, seeds of engines) is drawn for each link and each host apart,
@@ -14,6 +14,7 @@ mod hash;
 mod host;
 mod link;
 mod pipe;
+mod serve;
 mod traffic;
 mod trouble;
 
@@ -180,12 +181,11 @@ impl World {
         self.settle();
     }
 
-    /// Tells how much memory engines hold.
+    /// Tells how much memory engines hold, and which of them do not read.
     fn gauge(&mut self) {
         for host in &self.hosts {
-            if let Some((bytes, most)) = host.held() {
-                let host = host.id;
-                self.eyes.show(&Happening::Held { host, bytes, most });
+            if let Some(held) = host.held() {
+                self.eyes.show(&held);
             }
         }
     }

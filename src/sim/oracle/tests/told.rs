@@ -299,7 +299,13 @@ fn s13_more_than_anything_needs_is_held() {
     let held = |bytes, most| {
         let mut hand = from_beginning();
         let host = HOST;
-        hand.see(&Happening::Held { host, bytes, most });
+        let reads = true;
+        hand.see(&Happening::Held {
+            host,
+            bytes,
+            most,
+            reads,
+        });
         hand.rules()
     };
     assert_eq!(held(1000, 1000), [""; 0]);
