@@ -83,6 +83,24 @@ pub enum Bug {
     FetchForgotten,
     /// After a link that broke the next attempt waits as long as after a refusal.
     SlowAfterABreak,
+    /// Where an archive has more than a page, a gap is told instead of reading on.
+    GapInsteadOfPaging,
+    /// After a break a gap is told instead of reading the archive, as if the room were new.
+    GapAfterBreak,
+    /// What a resumed stream sends again is not the same byte by byte.
+    ResendAltered,
+    /// Requests for an acknowledgement are not answered.
+    RequestUnanswered,
+    /// A stanza is written before the session is bound.
+    StanzaBeforeBind,
+    /// The server's signature is not verified.
+    SignatureUnverified,
+    /// Results of an archive are taken from whoever sends them.
+    ResultsFromAnyone,
+    /// The end of a stream tells the password that was refused.
+    PasswordTold,
+    /// A room is asked twice to let us in, without waiting for its answer.
+    JoinedTwice,
 }
 
 #[cfg(not(parley_planted))]
@@ -100,7 +118,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 32] = [
+        pub const ALL: [Self; 41] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -133,6 +151,15 @@ mod selector {
             Self::DeadlineWraps,
             Self::FetchForgotten,
             Self::SlowAfterABreak,
+            Self::GapInsteadOfPaging,
+            Self::GapAfterBreak,
+            Self::ResendAltered,
+            Self::RequestUnanswered,
+            Self::StanzaBeforeBind,
+            Self::SignatureUnverified,
+            Self::ResultsFromAnyone,
+            Self::PasswordTold,
+            Self::JoinedTwice,
         ];
     }
 

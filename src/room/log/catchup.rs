@@ -173,6 +173,11 @@ impl Log {
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }
+        if !complete && planted(Bug::GapInsteadOfPaging) {
+            self.gap(cx, GapReason::ArchiveFailed(RequestError::TimedOut));
+            let place = self.cursor.clone();
+            return self.go_live(cx, place);
+        }
         if complete {
             self.arrive(cx, at);
         } else {

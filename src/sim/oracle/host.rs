@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
+use super::evidence::{Seen, Witness};
 use super::found::Found;
 use super::reading::{Follow, Reading};
 use super::scan::Looked;
@@ -76,6 +77,7 @@ pub(super) struct Host {
     /// Its password was changed.
     pub(super) locked_out: bool,
     pub(super) sm: Managed,
+    pub(super) seen: Seen,
     /// What it did at one instant.
     at_once: (Instant, u32, usize),
 }
@@ -118,7 +120,8 @@ impl Host {
         match request {
             Request::Join(join, id) => {
                 let place = truth.room(join.room.as_str());
-                let membership = Membership::new(join, place, found.now, self.trouble.ahead);
+                let mut membership = Membership::new(join, place, found.now, self.trouble.ahead);
+                membership.deaths = truth.at(place).map_or(0, |room| room.deaths);
                 self.rooms.insert(*id, membership);
             }
             Request::Leave(id) => {
@@ -158,7 +161,8 @@ impl Host {
                     found.count("went on from a kept cursor");
                 }
                 if let Some(archive) = truth.at(room.truth) {
-                    let follow = Follow::new(room.truth, archive, start, found);
+                    let mut follow = Follow::new(room.truth, archive, start, found);
+                    follow.deaths = room.deaths;
                     self.follows.insert(*id, follow);
                 }
             }
@@ -201,12 +205,19 @@ impl Host {
             }
             Event::Offline { cause, retry } => {
                 self.disturb(None, truth, found);
+                for follow in self.follows.values_mut() {
+                    follow.interrupted = true;
+                }
                 self.went_offline(cause, *retry, found);
             }
             Event::Room { room, event } => {
                 if let RoomEvent::Left { .. } | RoomEvent::Joined(_) = event {
                     let place = self.rooms.get(room).map(|room| room.truth);
                     self.disturb(place, truth, found);
+                    let follows = self.follows.values_mut();
+                    for follow in follows.filter(|follow| Some(follow.room) == place) {
+                        follow.interrupted |= matches!(event, RoomEvent::Left { .. });
+                    }
                 }
                 self.room(*room, event, truth, found);
             }
@@ -223,8 +234,17 @@ impl Host {
                 let Some(follow) = self.follows.get_mut(subscription) else {
                     return;
                 };
+                let member = self.rooms.values().find(|room| room.truth == follow.room);
+                let witness = Witness {
+                    seen: &self.seen,
+                    room: member.map_or("", |room| room.name.as_str()),
+                    jid: &self.jid,
+                    told_late: self.trouble.is_told_late(found.now),
+                    disturbed: self.trouble.is_disturbed(found.now),
+                    held: found.held,
+                };
                 if let Some(archive) = truth.at(follow.room) {
-                    follow.entry(archive, entry, &self.jid, found);
+                    follow.entry(archive, entry, &witness, found);
                 }
             }
             Event::Post { id, outcome } => self.outcome(*id, outcome, truth, found),
@@ -277,7 +297,7 @@ impl Host {
         if let Some(closing) = self.closing
             && !self.closed
             && !self.slow_to_close
-            && found.now > self.trouble.excused(closing.plus(CLOSING))
+            && found.now > self.trouble.excused(closing, CLOSING)
         {
             self.slow_to_close = true;
             found.violate("L9", format!("{} does not end", self.account));
@@ -290,7 +310,7 @@ impl Host {
         let follows = self.follows.values_mut();
         for follow in follows.filter(|follow| room.is_none_or(|room| room == follow.room)) {
             if let Some(room) = truth.rooms.get(follow.room) {
-                follow.disturbed(room, peace, found);
+                follow.disturbed(room, peace, self.trouble.paced(), found);
             }
         }
     }

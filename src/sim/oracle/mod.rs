@@ -51,6 +51,7 @@
 //!
 //! Texts tell posts apart: post no text twice to a room unless you mean two messages.
 
+mod evidence;
 mod found;
 mod host;
 mod reading;
@@ -68,10 +69,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::Instant;
 use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
 use crate::sim::server::{Note, Operation};
+use crate::{Instant, Limits};
 use found::Found;
 use host::Host;
 use trouble::Trouble;
@@ -139,7 +140,10 @@ impl Oracle {
             hosts: BTreeMap::new(),
             links: BTreeMap::new(),
             healed: None,
-            found: Found::default(),
+            found: Found {
+                held: Limits::default().held_messages,
+                ..Found::default()
+            },
         }
     }
 
@@ -150,6 +154,14 @@ impl Oracle {
             tls: false,
             ..Self::new()
         }
+    }
+
+    /// An oracle of hosts that [hold back](Limits::held_messages) so many messages, where
+    /// that is not as it is by default.
+    #[must_use]
+    pub const fn holding(mut self, messages: usize) -> Self {
+        self.found.held = messages;
+        self
     }
 
     /// Judges what can only be judged at the end.
@@ -210,11 +222,19 @@ impl Oracle {
             let wire = host.link.and_then(|link| self.links.get_mut(&link));
             if let Some(wire) = wire.filter(|wire| !wire.talk.ended) {
                 let trouble = &host.trouble;
-                let late =
-                    |since: Instant| found.now > trouble.excused_over_link(since.plus(ANSWER));
+                let now = found.now;
+                let late = |since: Instant| now > trouble.excused_over_link(since, ANSWER);
                 if wire.talk.leaves_unanswered(late) {
                     let what = format!("{} leaves a request without an answer", name());
                     found.violate("S11", what);
+                }
+                if wire.talk.leaves_unacknowledged(late) {
+                    let what = format!("{} does not acknowledge what it is asked for", name());
+                    found.violate("S17", what);
+                }
+                if wire.talk.leaves_unsent(late) {
+                    let what = format!("{} does not send again what was not handled", name());
+                    found.violate("S17", what);
                 }
             }
             host.close_in_time(found);
@@ -307,7 +327,8 @@ impl Oracle {
         host.works(0, bytes.len(), &mut self.found);
         let before = wire.talk.stanzas;
         wire.talk.closing |= host.closing.is_some();
-        wire.wrote(bytes, self.tls, &mut host.sm, &mut self.found);
+        let kept = (&mut host.sm, &mut host.seen);
+        wire.wrote(bytes, self.tls, kept, &mut self.found);
         if wire.talk.stanzas >= STANZAS && before < STANZAS {
             let what = format!("{STANZAS} stanzas written over one link");
             self.found.violate("L7", what);
@@ -321,10 +342,16 @@ impl Oracle {
         let Some(host) = self.hosts.get_mut(&wire.host) else {
             return;
         };
-        let learnt = wire.heard(bytes, &mut host.sm, &mut self.found);
+        let learnt = wire.heard(bytes, (&mut host.sm, &mut host.seen), &mut self.found);
         host.learns(learnt);
         wire.talk.date(self.found.now);
     }
+}
+
+/// So long before, or the beginning of time.
+fn earlier(at: Instant, by: Duration) -> Instant {
+    let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+    Instant::from_micros(at.as_micros().saturating_sub(by))
 }
 
 /// Judges whether a host is where it wants to be (L1 to L3).
@@ -448,6 +475,16 @@ impl Watch for Oracle {
             }
             Happening::Noted(note) => self.noted(note),
             Happening::Fault(fault) => self.fault(fault),
+            Happening::Untimely {
+                host,
+                early: false,
+                by,
+                ..
+            } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.trouble.untimely(*by, at);
+                }
+            }
             Happening::Healed => {
                 self.healed = Some(at);
                 self.truth.healed(at);

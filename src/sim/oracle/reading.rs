@@ -6,13 +6,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::earlier;
+use super::evidence::Witness;
 use super::found::Found;
 use super::truth::{Item, Room};
-use crate::{Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, RequestError, Start};
+use super::verdicts::{self, Grounds};
+use crate::{
+    Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Limits, Message, RequestError, Start,
+};
 
 /// A subscription that stands at the end compares what it gave with the archive by then,
 /// twice.
 const COMPARED: Duration = Duration::from_secs(60);
+
+/// What it was told at its end may have been so before; and what it asked for then may be
+/// answered that much later.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// A subscription.
 #[derive(Debug)]
@@ -44,6 +53,14 @@ pub(super) struct Follow {
     pub(super) over: bool,
     ended: bool,
     pub(super) caught_up: u32,
+    /// When it was said to stand at the end last, or when it began; no later than that was so.
+    stood: Instant,
+    /// It was out of the room, or its stream broke, since it began.
+    pub(super) interrupted: bool,
+    /// Something was delivered whose place nobody knows, since a place was known.
+    placeless: bool,
+    /// How often the room was lost before its host asked to join, or that was told.
+    pub(super) deaths: u32,
 }
 
 impl Follow {
@@ -90,11 +107,22 @@ impl Follow {
             over: false,
             ended: false,
             caught_up: 0,
+            stood: found.now,
+            interrupted: false,
+            placeless: false,
+            deaths: 0,
         }
     }
 
-    /// An entry was delivered, to the occupant of this full address.
-    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, jid: &str, found: &mut Found) {
+    /// An entry was delivered.
+    pub(super) fn entry(
+        &mut self,
+        truth: &Room,
+        entry: &Entry,
+        witness: &Witness<'_>,
+        found: &mut Found,
+    ) {
+        let jid = witness.jid;
         if self.ended {
             found.violate(
                 "S8",
@@ -114,9 +142,20 @@ impl Follow {
         match entry {
             Entry::Message(message) => self.message(truth, message, jid, found),
             Entry::Late(message) => self.late(truth, message, found),
-            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), jid, found),
+            Entry::CaughtUp { at: cursor } => {
+                self.caught_up(truth, cursor.as_ref(), jid, found);
+                if !witness.told_late {
+                    self.stood = found.now;
+                }
+            }
             Entry::Confirmed { at } => self.confirmed(truth, at, found),
-            Entry::Gap { after, reason } => self.gap(truth, after.as_ref(), reason, found),
+            Entry::Gap { after, reason } => {
+                let grounds = self.grounds(truth, after.as_ref(), witness, found.now);
+                if let Some(what) = verdicts::lie_of_a_gap(reason, &grounds) {
+                    found.violate("S4", format!("a gap is told, and {what}: {reason:?}"));
+                }
+                self.gap(reason, found);
+            }
             Entry::Ended => {
                 self.over = true;
                 self.ended = true;
@@ -138,6 +177,7 @@ impl Follow {
         if message.id.is_none() {
             // It has no place in the archive, so that nothing there lies before or behind it.
             self.delivered.insert(place);
+            self.placeless = true;
             return;
         }
         if let Some(next) = self.next {
@@ -244,7 +284,14 @@ impl Follow {
     /// What holds it up, or ends it, does so now. What was owed for long enough before
     /// that had to come: whether all is well at the end or not. Since `peace` nothing else
     /// did: before that it may have compared in vain.
-    pub(super) fn disturbed(&mut self, truth: &Room, peace: Instant, found: &mut Found) {
+    /// `more`: how much longer than others it takes to ask.
+    pub(super) fn disturbed(
+        &mut self,
+        truth: &Room,
+        peace: Instant,
+        more: Duration,
+        found: &mut Found,
+    ) {
         let calm = self.calm.take();
         let Some(calm) = calm.filter(|calm| *calm >= peace && !self.over) else {
             return;
@@ -252,7 +299,7 @@ impl Follow {
         let late = |(place, since): (&usize, &Instant)| {
             let item = truth.items.get(*place)?;
             let since = calm.max(*since).max(item.shown?);
-            let long = found.now.since(since) > COMPARED;
+            let long = found.now.since(since) > COMPARED.saturating_add(more);
             (long && self.misses(truth, *place)).then_some(item)
         };
         if let Some(item) = self.owed.iter().find_map(late) {
@@ -262,7 +309,8 @@ impl Follow {
     }
 
     fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, jid: &str, found: &mut Found) {
-        self.calm = Some(found.now);
+        // Who stands nowhere has nothing to compare with.
+        self.calm = cursor.map(|_| found.now);
         self.caught_up = self.caught_up.saturating_add(1);
         found.count("caught up");
         if self.caught_up > 1 {
@@ -289,24 +337,67 @@ impl Follow {
         self.next = Some(next.max(place));
     }
 
-    fn gap(&mut self, truth: &Room, after: Option<&Cursor>, reason: &GapReason, found: &mut Found) {
+    /// What there truly was for which a gap may be told.
+    fn grounds(
+        &self,
+        truth: &Room,
+        after: Option<&Cursor>,
+        witness: &Witness<'_>,
+        now: Instant,
+    ) -> Grounds {
+        let since = earlier(self.stood, GRACE);
+        let place = after.and_then(|after| truth.named(after));
+        let from_room = witness.seen.of(witness.room);
+        let heard = || {
+            from_room
+                .into_iter()
+                .flat_map(|room| room.heard_since(since))
+        };
+        let failed = || {
+            from_room
+                .into_iter()
+                .flat_map(|room| room.failed_since(since))
+        };
+        let unshown = |item: &Item| {
+            let lately = |shown: Instant| witness.disturbed || now.since(shown) < GRACE;
+            item.gone || item.unsettled || item.copy_of.is_some() || item.shown.is_none_or(lately)
+        };
+        let is_awaited = |id: &str| {
+            let place = truth.place(id).filter(|place| !self.delivered.has(*place));
+            place
+                .and_then(|place| truth.items.get(place))
+                .is_some_and(unshown)
+        };
+        let bytes = heard().map(|heard| heard.bytes).sum::<usize>();
+        let limits = Limits::default();
+        Grounds {
+            recreated: truth.deaths > self.deaths,
+            said_to_archive: from_room.and_then(|room| room.archives) == Some(true)
+                && !witness.told_late,
+            stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
+            interrupted: self.interrupted,
+            overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
+            heard_unplaced: heard().any(|heard| heard.id.is_none()),
+            awaited: heard()
+                .filter_map(|heard| heard.id.as_deref())
+                .any(is_awaited),
+            place_is_kept: place.is_some_and(|item| !item.unplaced && item.shown.is_some()),
+            place_is_gone: place.is_some_and(|item| item.unplaced || unshown(item)),
+            let_go: truth.let_go.is_some_and(|at| at >= since),
+            refused_for: failed()
+                .filter_map(|failed| failed.condition.clone())
+                .collect(),
+            failures: failed().count(),
+            unanswered: witness.seen.unanswered(witness.room, since),
+            spoilt: truth.spoilt.is_some_and(|at| at >= since),
+        }
+    }
+
+    fn gap(&mut self, reason: &GapReason, found: &mut Found) {
         found.count("gap");
         match reason {
             GapReason::CursorExpired => {
                 found.count("gap: cursor expired");
-                let place = match after {
-                    Some(Cursor::After(id)) => truth.place(id.as_str()),
-                    _ => None,
-                };
-                // What the archive does not show yet cannot be told from what it let go of by
-                // who takes a moment for longer than it was.
-                let item = place.and_then(|place| truth.items.get(place));
-                if item.is_some_and(|item| item.is_kept() && item.shown.is_some()) {
-                    found.violate(
-                        "S4",
-                        String::from("a gap is told where the archive has all"),
-                    );
-                }
                 // It reads on from the oldest that there is, or that it knows to lie
                 // before; what it left behind already is not owed again.
                 self.floor = self.floor.max(self.next.unwrap_or(0));
@@ -315,10 +406,16 @@ impl Follow {
                 return;
             }
             GapReason::NoArchive => found.count("gap: no archive"),
-            GapReason::NeverAnchored => found.count("gap: never anchored"),
+            GapReason::NeverAnchored => {
+                self.placeless = false;
+                found.count("gap: never anchored");
+            }
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
-            GapReason::Recreated => found.count("gap: recreated"),
+            GapReason::Recreated => {
+                self.deaths = self.deaths.saturating_add(1);
+                found.count("gap: recreated");
+            }
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
         for place in core::mem::take(&mut self.owed).into_keys() {
