@@ -30,6 +30,11 @@ fn profile(bug: Option<Bug>) -> Profile {
         profile.kinds = [FaultKind::Cut, FaultKind::Throttle].into_iter().collect();
         profile.faults = 150;
     }
+    if bug == Some(Bug::ResultsFromAnyone) {
+        // Somebody has to lie in the moment in which an archive is read.
+        profile.kinds = [FaultKind::Cut, FaultKind::Forge].into_iter().collect();
+        profile.faults = 150;
+    }
     if bug == Some(Bug::DeadlineWraps) {
         // A clock has to leap far, and then a post's time has to run out.
         profile.kinds = [FaultKind::Leap, FaultKind::Refuse].into_iter().collect();
@@ -38,14 +43,12 @@ fn profile(bug: Option<Bug>) -> Profile {
     profile
 }
 
-/// The rule that breaks first in the world of a seed, if one does.
-fn broken(seed: u64, profile: &Profile) -> Option<&'static str> {
+/// The rule that breaks first in the world of a seed, if one does, and how.
+fn broken(seed: u64, profile: &Profile) -> Option<(&'static str, String)> {
     let plan = Plan::draw(seed, profile);
     let report = run(&plan, Pulling::default(), Vec::new());
-    report
-        .violations
-        .first()
-        .map(|(_, violation)| violation.rule)
+    let first = report.violations.into_iter().next();
+    first.map(|(_, violation)| (violation.rule, violation.detail))
 }
 
 #[test]
@@ -56,6 +59,7 @@ fn every_planted_bug_is_found() {
             None,
             Some(Bug::ExpiredIsAbsent),
             Some(Bug::FetchForgotten),
+            Some(Bug::ResultsFromAnyone),
             Some(Bug::DeadlineWraps),
         ] {
             let found = broken(seed, &profile(bug));
@@ -67,10 +71,13 @@ fn every_planted_bug_is_found() {
     for bug in Bug::ALL {
         plant(Some(bug));
         let profile = profile(Some(bug));
-        let found = |seed| broken(seed, &profile).map(|rule| (seed, rule));
+        let found = |seed| broken(seed, &profile).map(|(rule, how)| (seed, rule, how));
         let found = (0..WORLDS).find_map(found);
         match found {
-            Some((seed, rule)) => println!("| {bug:?} | {rule} | {} | {WORLDS} |", seed + 1),
+            Some((seed, rule, how)) => {
+                println!("| {bug:?} | {rule} | {} | {WORLDS} |", seed + 1);
+                eprintln!("{bug:?}: {how}");
+            }
             None => {
                 println!("| {bug:?} | - | not found | {WORLDS} |");
                 missed.push(bug);

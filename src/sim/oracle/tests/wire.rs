@@ -107,6 +107,35 @@ fn s11_errors_and_answers() {
 }
 
 #[test]
+fn s11_who_writes_little_at_a_time_answers_later_and_no_longer() {
+    let rules = |bytes: Option<u32>, heals: bool, later: u64| {
+        let mut hand = from_beginning();
+        hand.open(0);
+        play(&mut hand, &login());
+        if let Some(bytes) = bytes {
+            let host = HOST;
+            hand.see(&Happening::Fault(&Fault::SmallWrites { host, bytes }));
+        }
+        if heals {
+            hand.see(&Happening::Healed);
+        }
+        let ping = "<iq type='get' id='p' from='x'><ping xmlns='urn:xmpp:ping'/></iq>";
+        play(&mut hand, &[(Side::Server, ping)]);
+        hand.at = hand.at.plus(Duration::from_secs(later));
+        let how = Ending::Reset;
+        let link = LinkId(7);
+        hand.see(&Happening::Broken { link, how });
+        hand.rules()
+    };
+    assert_eq!(rules(None, false, 31), ["S11"]);
+    // What fills a link takes less than a second, or more than a minute.
+    assert_eq!(rules(Some(100), false, 31), ["S11"]);
+    assert_eq!(rules(Some(1), false, 90), [""; 0]);
+    assert_eq!(rules(Some(1), false, 100), ["S11"]);
+    assert_eq!(rules(Some(1), true, 31), ["S11"]);
+}
+
+#[test]
 fn s17_counters_and_what_is_resent() {
     use Side::{Host, Server};
     let enable = [
