@@ -87,6 +87,8 @@ pub enum Bug {
     GapInsteadOfPaging,
     /// After a break a gap is told instead of reading the archive, as if the room were new.
     GapAfterBreak,
+    /// An archive that does not show at once what the room said is not waited for.
+    UnsettledAtOnce,
     /// What a resumed stream sends again is not the same byte by byte.
     ResendAltered,
     /// Requests for an acknowledgement are not answered.
@@ -118,7 +120,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 41] = [
+        pub const ALL: [Self; 42] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -153,6 +155,7 @@ mod selector {
             Self::SlowAfterABreak,
             Self::GapInsteadOfPaging,
             Self::GapAfterBreak,
+            Self::UnsettledAtOnce,
             Self::ResendAltered,
             Self::RequestUnanswered,
             Self::StanzaBeforeBind,

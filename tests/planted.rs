@@ -35,6 +35,13 @@ fn profile(bug: Option<Bug>) -> Profile {
         profile.kinds = [FaultKind::Cut, FaultKind::Forge].into_iter().collect();
         profile.faults = 150;
     }
+    if bug == Some(Bug::UnsettledAtOnce) {
+        // An archive has to lag, and nothing else be wrong with it.
+        profile.kinds = [FaultKind::Cut, FaultKind::ArchiveLag]
+            .into_iter()
+            .collect();
+        profile.faults = 60;
+    }
     if bug == Some(Bug::DeadlineWraps) {
         // A clock has to leap far, and then a post's time has to run out.
         profile.kinds = [FaultKind::Leap, FaultKind::Refuse].into_iter().collect();
@@ -60,6 +67,7 @@ fn every_planted_bug_is_found() {
             Some(Bug::ExpiredIsAbsent),
             Some(Bug::FetchForgotten),
             Some(Bug::ResultsFromAnyone),
+            Some(Bug::UnsettledAtOnce),
             Some(Bug::DeadlineWraps),
         ] {
             let found = broken(seed, &profile(bug));

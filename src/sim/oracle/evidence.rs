@@ -66,7 +66,7 @@ pub(super) struct FromRoom {
 /// A message that came live.
 #[derive(Debug)]
 pub(super) struct Heard {
-    at: Instant,
+    pub(super) at: Instant,
     /// Its place in the archive, if it came with one.
     pub(super) id: Option<String>,
     pub(super) bytes: usize,

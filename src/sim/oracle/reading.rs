@@ -23,6 +23,10 @@ const COMPARED: Duration = Duration::from_secs(60);
 /// answered that much later.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How long an archive has to show what came live, by default
+/// ([`Timing::settle`](crate::Timing::settle)), but for what a coarse clock makes of it.
+const SETTLE: Duration = Duration::from_millis(4_900);
+
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Follow {
@@ -379,6 +383,7 @@ impl Follow {
             overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
             heard_unplaced: heard().any(|heard| heard.id.is_none()),
             awaited: heard()
+                .filter(|heard| witness.disturbed || now.since(heard.at) >= SETTLE)
                 .filter_map(|heard| heard.id.as_deref())
                 .any(is_awaited),
             place_is_kept: place.is_some_and(|item| !item.unplaced && item.shown.is_some()),

@@ -22,8 +22,8 @@
 //! | `NeverAnchored` | it stands nowhere: no place was told, or something was given without one; and it was out of the room or off its stream since it began |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
 //! | `Recreated` | the room was destroyed or lost, once for each time that this is told |
-//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; not answered, or not for ten seconds; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change; a place that is not there |
-//! | `Unsettled` | something came live that was not given since, and that the archive did not show by a minute ago, or not in its turn, or no more; a page of it was spoilt or may change; or it let go of some place, which may be one to compare from |
+//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; not answered, or not for ten seconds; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
+//! | `Unsettled` | something came live five seconds ago or more that was not given since, and that the archive did not show by a minute ago, or not in its turn, or no more; a page of it was spoilt or may change; or it let go of some place, which may be one to compare from |
 //!
 //! Sources: RFC 6120, sections 4.9.3, 6.5, 7.6.2 and 8.3.2; XEP-0045 v1.35.5, sections
 //! 7.2, 8.2, 9.1, 10.9 and 11; XEP-0410 v1.1.0, section 3.
@@ -353,7 +353,8 @@ fn has_failed(error: &RequestError, there: &Grounds) -> bool {
         RequestError::NoSuchRoom | RequestError::ArchiveUnsupported => {
             !there.refused_for.is_empty()
         }
-        RequestError::Inconsistent(_) => there.spoilt,
+        // What was there a page before may have been let go of since.
+        RequestError::Inconsistent(_) => there.spoilt || there.let_go,
         RequestError::TimedOut => failures >= AGAIN_AND_AGAIN,
         // Then nobody reads it.
         RequestError::Offline => false,

@@ -194,6 +194,8 @@ fn an_archive_is_unsettled_while_it_does_not_show_what_was_said() {
     };
     assert!(!heard(false, 100));
     assert!(!heard(true, 10));
+    // It had no time to.
+    assert!(heard(false, 0));
     assert!(heard(true, 100));
     // A page that may change, or is not as it should be; or a place that is no more.
     let room = || "red@muc.x".to_string();
