@@ -1,7 +1,7 @@
 //! A host as its oracle sees it: what it asked for and what it was told.
 //!
 //! What it is told of its [`streams`], its [`rooms`] and its [`posts`] is judged there; what
-//! it reads in [`reading`](super::reading), what it writes in [`wire`](super::wire).
+//! it reads in [`reading`](super::reading) and [`fetching`](super::fetching), what it writes in [`wire`](super::wire).
 
 mod posts;
 mod rooms;
@@ -13,8 +13,9 @@ use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use super::evidence::{Seen, Witness};
+use super::fetching::Reading;
 use super::found::Found;
-use super::reading::{Follow, Reading};
+use super::reading::Follow;
 use super::scan::Looked;
 use super::trouble::Trouble;
 use super::truth::Truth;

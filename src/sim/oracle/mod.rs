@@ -54,6 +54,7 @@
 //! Texts tell posts apart: post no text twice to a room unless you mean two messages.
 
 mod evidence;
+mod fetching;
 mod found;
 mod host;
 mod reading;
