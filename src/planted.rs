@@ -93,6 +93,26 @@ pub enum Bug {
     CloseWaits,
     /// What the transport took stays in the buffer until the stream ends.
     WrittenIsKept,
+    /// Where an archive has more than a page, a gap is told instead of reading on.
+    GapInsteadOfPaging,
+    /// After a break a gap is told instead of reading the archive, as if the room were new.
+    GapAfterBreak,
+    /// An archive that does not show at once what the room said is not waited for.
+    UnsettledAtOnce,
+    /// What a resumed stream sends again is not the same byte by byte.
+    ResendAltered,
+    /// Requests for an acknowledgement are not answered.
+    RequestUnanswered,
+    /// A stanza is written before the session is bound.
+    StanzaBeforeBind,
+    /// The server's signature is not verified.
+    SignatureUnverified,
+    /// Results of an archive are taken from whoever sends them.
+    ResultsFromAnyone,
+    /// The end of a stream tells the password that was refused.
+    PasswordTold,
+    /// A room is asked twice to let us in, without waiting for its answer.
+    JoinedTwice,
 }
 
 #[cfg(not(parley_planted))]
@@ -110,7 +130,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 37] = [
+        pub const ALL: [Self; 47] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -148,6 +168,16 @@ mod selector {
             Self::LookWithoutPause,
             Self::CloseWaits,
             Self::WrittenIsKept,
+            Self::GapInsteadOfPaging,
+            Self::GapAfterBreak,
+            Self::UnsettledAtOnce,
+            Self::ResendAltered,
+            Self::RequestUnanswered,
+            Self::StanzaBeforeBind,
+            Self::SignatureUnverified,
+            Self::ResultsFromAnyone,
+            Self::PasswordTold,
+            Self::JoinedTwice,
         ];
     }
 

@@ -140,6 +140,7 @@ impl Management {
                 self.acknowledged(cx, count(element)?)?;
                 Ok(true)
             }
+            ("r", State::On) if planted(Bug::RequestUnanswered) => Ok(false),
             ("r", State::On) => {
                 self.answer(cx);
                 Ok(false)

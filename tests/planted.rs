@@ -33,6 +33,18 @@ fn profile(bug: Option<Bug>) -> Profile {
         profile.kinds = [FaultKind::Cut, FaultKind::Throttle].into_iter().collect();
         profile.faults = 150;
     }
+    if bug == Some(Bug::ResultsFromAnyone) {
+        // Somebody has to lie in the moment in which an archive is read.
+        profile.kinds = [FaultKind::Cut, FaultKind::Forge].into_iter().collect();
+        profile.faults = 150;
+    }
+    if bug == Some(Bug::UnsettledAtOnce) {
+        // An archive has to lag, and nothing else be wrong with it.
+        profile.kinds = [FaultKind::Cut, FaultKind::ArchiveLag]
+            .into_iter()
+            .collect();
+        profile.faults = 60;
+    }
     if bug == Some(Bug::DeadlineWraps) {
         // A clock has to leap far, and then a post's time has to run out.
         profile.kinds = [FaultKind::Leap, FaultKind::Refuse].into_iter().collect();
@@ -76,13 +88,11 @@ fn plan(seed: u64, bug: Option<Bug>) -> Plan {
     plan
 }
 
-/// The rule that breaks first in a plan, if one does.
-fn broken(plan: &Plan) -> Option<&'static str> {
+/// The rule that breaks first in a plan, if one does, and how.
+fn broken(plan: &Plan) -> Option<(&'static str, String)> {
     let report = run(plan, Pulling::default(), Vec::new());
-    report
-        .violations
-        .first()
-        .map(|(_, violation)| violation.rule)
+    let first = report.violations.into_iter().next();
+    first.map(|(_, violation)| (violation.rule, violation.detail))
 }
 
 #[test]
@@ -93,6 +103,8 @@ fn every_planted_bug_is_found() {
             None,
             Some(Bug::ExpiredIsAbsent),
             Some(Bug::FetchForgotten),
+            Some(Bug::ResultsFromAnyone),
+            Some(Bug::UnsettledAtOnce),
             Some(Bug::DeadlineWraps),
             Some(Bug::RejoinWithoutPause),
             Some(Bug::CloseWaits),
@@ -110,10 +122,13 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         plant(Some(bug));
-        let found = |seed| broken(&plan(seed, Some(bug))).map(|rule| (seed, rule));
+        let found = |seed| broken(&plan(seed, Some(bug))).map(|(rule, how)| (seed, rule, how));
         let found = (0..WORLDS).find_map(found);
         match found {
-            Some((seed, rule)) => println!("| {bug:?} | {rule} | {} | {WORLDS} |", seed + 1),
+            Some((seed, rule, how)) => {
+                println!("| {bug:?} | {rule} | {} | {WORLDS} |", seed + 1);
+                eprintln!("{bug:?}: {how}");
+            }
             None => {
                 println!("| {bug:?} | - | not found | {WORLDS} |");
                 missed.push(bug);

@@ -274,6 +274,10 @@ impl Outbound {
         let mut end = self.sent.saturating_add(waiting);
         for stanza in &kept.stanzas {
             self.bytes.extend_from_slice(stanza);
+            if planted(Bug::ResendAltered) && self.bytes.pop_if(|last| *last == b'>').is_some() {
+                self.bytes.extend_from_slice(b" >");
+                end = end.saturating_add(1);
+            }
             end = end.saturating_add(u64::try_from(stanza.len()).unwrap_or(u64::MAX));
             self.ends.push_back(end);
         }

@@ -7,7 +7,7 @@
 
 use super::link::Link;
 use super::machine::Machine;
-use crate::error::StreamCondition;
+use crate::error::{AuthFailure, StreamCondition};
 use crate::event::{Event, OfflineCause, PeerIncompatible, PeerMisbehaved, Retry};
 use crate::planted::{Bug, planted};
 use crate::stanza::presence;
@@ -100,7 +100,7 @@ impl Machine {
     }
 
     /// Ends the stream, or the attempt at one: the one place where that happens.
-    pub(super) fn end_stream(&mut self, cause: OfflineCause, ending: Ending) {
+    pub(super) fn end_stream(&mut self, mut cause: OfflineCause, ending: Ending) {
         let condition = stream_condition(&cause);
         let awaits_tls =
             matches!(&self.link, Link::Negotiating(negotiation) if negotiation.awaits_tls());
@@ -117,6 +117,11 @@ impl Machine {
             self.core.cx().disarm(timer, 0);
         }
         let retry = self.next_attempt(&cause);
+        if planted(Bug::PasswordTold)
+            && let OfflineCause::Auth(AuthFailure::Rejected { text, .. }) = &mut cause
+        {
+            *text = Some(self.core.config.credentials.password().into());
+        }
         let times = 1 + usize::from(planted(Bug::OfflineTwice));
         for _ in usize::from(planted(Bug::OfflineUntold))..times {
             let cause = cause.clone();

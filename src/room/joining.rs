@@ -87,6 +87,10 @@ impl Room {
         let occupant = format!("{}/{}", self.jid, self.current);
         cx.out
             .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
+        if planted(Bug::JoinedTwice) {
+            cx.out
+                .stanza(|w| muc::write_join(w, &occupant, &self.join_id));
+        }
         self.outbox.ask_anchor(cx);
         self.ask(cx);
     }

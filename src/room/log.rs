@@ -166,6 +166,10 @@ impl Log {
         if entered_before && planted(Bug::LiveAfterBreak) {
             return self.go_live(cx, self.cursor.clone());
         }
+        if entered_before && planted(Bug::GapAfterBreak) {
+            self.gap(cx, GapReason::Recreated);
+            return self.go_live(cx, self.cursor.clone());
+        }
         if core::mem::take(&mut self.placeless) {
             // The room had no archive for a while, or did not say so in time. What was
             // heard then lies in it after the cursor, and would be told again.

@@ -21,6 +21,7 @@ use super::hash::{Derivation, Hash, Secret};
 use super::{cut, decode_bytes, encode};
 use crate::config::Credentials;
 use crate::error::{AuthFailure, SaslCondition};
+use crate::planted::{Bug, planted};
 
 const SALT_BYTES: usize = 1024;
 const NONCE_BYTES: usize = 1024;
@@ -208,7 +209,8 @@ impl Final {
             _ => return Err(AuthFailure::ServerNotAuthenticated),
         };
         let ScramKeys { hash, server, .. } = &self.keys;
-        if hash.verifies(server, self.auth.as_bytes(), &signature) {
+        let verified = hash.verifies(server, self.auth.as_bytes(), &signature);
+        if verified || planted(Bug::SignatureUnverified) {
             Ok(self.keys)
         } else {
             Err(AuthFailure::ServerNotAuthenticated)

@@ -56,7 +56,11 @@ pub struct Report {
 /// Runs a plan from its beginning to its end, with a [`Member`] on each host.
 #[must_use]
 pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Report {
-    let oracle = Rc::new(RefCell::new(Oracle::new()));
+    let oracle = match plan.habits.held {
+        Some(held) => Oracle::new().holding(usize::try_from(held).unwrap_or(usize::MAX)),
+        None => Oracle::new(),
+    };
+    let oracle = Rc::new(RefCell::new(oracle));
     let mut world = build(plan, pulling, &oracle, watchers);
     for (number, account) in plan.hosts.iter().enumerate() {
         let Some(config) = config(account, number, plan.habits) else {

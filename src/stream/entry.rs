@@ -9,9 +9,11 @@ use crate::cx::{Cx, Purpose};
 use crate::event::{Login, OfflineCause, PeerIncompatible, PeerMisbehaved};
 use crate::jid::Jid;
 use crate::ns;
+use crate::planted::{Bug, planted};
 use crate::sasl::Authenticated;
 use crate::sm;
 use crate::stanza::iq::{Iq, Kind};
+use crate::stanza::presence;
 use crate::xml::Element;
 
 /// The stream before this one is to be resumed.
@@ -102,6 +104,9 @@ impl Unbound {
     pub(super) fn bind(self, cx: &mut Cx<'_>, setting: &Setting<'_>) -> Next {
         if !self.bind {
             return Err(OfflineCause::PeerIncompatible(PeerIncompatible::NoBind));
+        }
+        if planted(Bug::StanzaBeforeBind) {
+            cx.out.stanza(presence::write_initial);
         }
         cx.request(Kind::Set, None, Purpose::Bind, |w| {
             w.start("bind").attr("xmlns", ns::BIND);

@@ -173,6 +173,11 @@ impl Log {
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
         }
+        if !complete && planted(Bug::GapInsteadOfPaging) {
+            self.gap(cx, GapReason::ArchiveFailed(RequestError::TimedOut));
+            let place = self.cursor.clone();
+            return self.go_live(cx, place);
+        }
         if complete {
             self.arrive(cx, at);
         } else {
@@ -219,7 +224,7 @@ impl Log {
         if !self.is_settled() {
             let until = cx.now.plus(cx.timing.settle);
             let until = *self.settles_until.get_or_insert(until);
-            if cx.now < until {
+            if cx.now < until && !planted(Bug::UnsettledAtOnce) {
                 return self.settle(cx, until);
             }
             self.gap(cx, GapReason::Unsettled);

@@ -13,6 +13,8 @@ const KEPT: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) now: Instant,
+    /// So many messages are held back by each host for those who read a room.
+    pub(super) held: usize,
     pub(super) violations: Vec<(Instant, Violation)>,
     /// How many of them were shown to others.
     pub(super) shown: usize,

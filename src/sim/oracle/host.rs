@@ -1,7 +1,7 @@
 //! A host as its oracle sees it: what it asked for and what it was told.
 //!
 //! What it is told of its [`streams`], its [`rooms`] and its [`posts`] is judged there; what
-//! it reads in [`reading`](super::reading), what it writes in [`wire`](super::wire).
+//! it reads in [`reading`](super::reading) and [`fetching`](super::fetching), what it writes in [`wire`](super::wire).
 
 mod posts;
 mod rooms;
@@ -12,8 +12,10 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
+use super::evidence::{Seen, Witness};
+use super::fetching::Reading;
 use super::found::Found;
-use super::reading::{Follow, Reading};
+use super::reading::Follow;
 use super::requests::{Requests, Talked};
 use super::scan::Looked;
 use super::trouble::Trouble;
@@ -78,6 +80,7 @@ pub(super) struct Host {
     pub(super) locked_out: bool,
     pub(super) sm: Managed,
     pub(super) requests: Requests,
+    pub(super) seen: Seen,
     /// What it did at one instant.
     at_once: (Instant, u32, usize),
 }
@@ -134,7 +137,8 @@ impl Host {
         match request {
             Request::Join(join, id) => {
                 let place = truth.room(join.room.as_str());
-                let membership = Membership::new(join, place, found.now, self.trouble.ahead);
+                let mut membership = Membership::new(join, place, found.now, self.trouble.ahead);
+                membership.deaths = truth.at(place).map_or(0, |room| room.deaths);
                 self.rooms.insert(*id, membership);
             }
             Request::Leave(id) => {
@@ -174,7 +178,8 @@ impl Host {
                     found.count("went on from a kept cursor");
                 }
                 if let Some(archive) = truth.at(room.truth) {
-                    let follow = Follow::new(room.truth, archive, start, found);
+                    let mut follow = Follow::new(room.truth, archive, start, found);
+                    follow.deaths = room.deaths;
                     self.follows.insert(*id, follow);
                 }
             }
@@ -217,12 +222,19 @@ impl Host {
             }
             Event::Offline { cause, retry } => {
                 self.disturb(None, truth, found);
+                for follow in self.follows.values_mut() {
+                    follow.interrupted = true;
+                }
                 self.went_offline(cause, *retry, found);
             }
             Event::Room { room, event } => {
                 if let RoomEvent::Left { .. } | RoomEvent::Joined(_) = event {
                     let place = self.rooms.get(room).map(|room| room.truth);
                     self.disturb(place, truth, found);
+                    let follows = self.follows.values_mut();
+                    for follow in follows.filter(|follow| Some(follow.room) == place) {
+                        follow.interrupted |= matches!(event, RoomEvent::Left { .. });
+                    }
                 }
                 self.room(*room, event, truth, found);
             }
@@ -239,8 +251,17 @@ impl Host {
                 let Some(follow) = self.follows.get_mut(subscription) else {
                     return;
                 };
+                let member = self.rooms.values().find(|room| room.truth == follow.room);
+                let witness = Witness {
+                    seen: &self.seen,
+                    room: member.map_or("", |room| room.name.as_str()),
+                    jid: &self.jid,
+                    told_late: self.trouble.is_told_late(found.now),
+                    disturbed: self.trouble.is_disturbed(found.now),
+                    held: found.held,
+                };
                 if let Some(archive) = truth.at(follow.room) {
-                    follow.entry(archive, entry, &self.jid, found);
+                    follow.entry(archive, entry, &witness, found);
                 }
             }
             Event::Post { id, outcome } => self.outcome(*id, outcome, truth, found),
@@ -293,7 +314,7 @@ impl Host {
         if let Some(closing) = self.closing
             && !self.closed
             && !self.slow_to_close
-            && found.now > self.trouble.excused(closing.plus(CLOSING))
+            && found.now > self.trouble.excused(closing, CLOSING)
         {
             self.slow_to_close = true;
             found.violate("L9", format!("{} does not end", self.account));
@@ -306,7 +327,7 @@ impl Host {
         let follows = self.follows.values_mut();
         for follow in follows.filter(|follow| room.is_none_or(|room| room == follow.room)) {
             if let Some(room) = truth.rooms.get(follow.room) {
-                follow.disturbed(room, peace, found);
+                follow.disturbed(room, peace, self.trouble.paced(), found);
             }
         }
     }

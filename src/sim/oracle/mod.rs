@@ -6,7 +6,7 @@
 //! | S1 | nothing is invented | every message given is one that the room accepted, word for word; `own` only on what this process posted |
 //! | S2 | nothing twice | by subscription and by fetch |
 //! | S3 | in order | in the order in which the room accepted, but for what has no place in the archive; what is said to be late comes after what follows it, unless what the reader stands on is gone, or a gap was told there |
-//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap for want of the cursor only where it is wanting. Judged at once and for each host: only what was said before a host came in, or began to follow, and was shown by the archive after that, may come late. It has to be said to be late, and has come before a reader has stood at the end for a minute, however the host fares afterwards (where no query was made to fail) |
+//! | S4 | no silent gap | what is passed by is not in the archive (any more), or a gap was told after it was said; a gap is told only for what there truly was: for each reason that is what the world did, and what the host read of it, by the table in `verdicts`. Judged at once and for each host: only what was said before a host came in, or began to follow, and was shown by the archive after that, may come late. It has to be said to be late, and has come before a reader has stood at the end for a minute, however the host fares afterwards (where no query was made to fail) |
 //! | S5 | honest cursors | a subscription from a kept cursor gives exactly what follows; a cursor told is right behind what was given; a subscription or fetch from a cursor that the archive had let go of says so, and only then |
 //! | S6 | posted at most once | the room accepts a text no more often than it was posted, copies that a crash took out of the archive, or that went with their room, not counted |
 //! | S7 | true outcomes | `Committed` is there, at that place; `Rejected` and `NotSent` are not, then or later |
@@ -18,7 +18,7 @@
 //! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes), looked at after each instant (which takes about an eighth of a world's time) |
 //! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant; and no [`Internal`](crate::OfflineCause::Internal) mistake is told |
 //! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
-//! | S17 | stream management | `h` of the host against what it had read, what it resends against what was not acknowledged |
+//! | S17 | stream management | `h` of the host against what it had read; whoever is asked for it says it, within half a minute, and never goes back; what is resent is what was not acknowledged, all of it, in its order, byte by byte, before anything else and within half a minute |
 //! | S18 | no wall clock | the engine is given none: there is nothing to check |
 //! | S19 | no secrets | in all of every event, and in the bytes written, where SASL has them in base64 only |
 //! | S20 | one join at a time | from the bytes written, and `Joined` only when out |
@@ -33,12 +33,14 @@
 //!
 //! What may pass and what stays (L1, L5) is the oracle's own table, in `verdicts`; a
 //! room that is over by it is judged no further. It takes limits and times to be those by
-//! default.
+//! default, but for [what is held back](Oracle::holding).
 //!
 //! What befalls a host excuses what it does late only while it lasts. A freeze, or a bot
 //! that ignores its engine, puts off what was due then (L4, L9, S11) to its end; a timer
-//! that goes off late does so until the heal, since nobody tells which it was; a throttled
-//! link holds up answers until it has let go of what was under way. Who has to have
+//! that goes off late puts off by as much what was due from when it was to go off until it
+//! did, and what is due while it has not, since nobody tells which it will be; a throttled
+//! link holds up answers until it has let go of what was under way, and one that is written
+//! little at a time for as long as its fill takes to be written so. Who has to have
 //! compared with the archive (S4) has had to since he was caught up last: that is judged
 //! when something befalls him, and again once he is caught up after it has ended. It has
 //! not ended while a query of an archive is still to be failed or spoilt: that waits for its
@@ -51,6 +53,8 @@
 //!
 //! Texts tell posts apart: post no text twice to a room unless you mean two messages.
 
+mod evidence;
+mod fetching;
 mod found;
 mod host;
 mod reading;
@@ -69,10 +73,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::Instant;
 use crate::sim::happening::{Ending, Happening, HostId, LinkId, Side, Violation, Watch};
 use crate::sim::plan::{Fault, FaultKind};
 use crate::sim::server::{Note, Operation};
+use crate::{Instant, Limits};
 use found::Found;
 use host::Host;
 use trouble::Trouble;
@@ -142,7 +146,10 @@ impl Oracle {
             hosts: BTreeMap::new(),
             links: BTreeMap::new(),
             healed: None,
-            found: Found::default(),
+            found: Found {
+                held: Limits::default().held_messages,
+                ..Found::default()
+            },
         }
     }
 
@@ -153,6 +160,14 @@ impl Oracle {
             tls: false,
             ..Self::new()
         }
+    }
+
+    /// An oracle of hosts that [hold back](Limits::held_messages) so many messages, where
+    /// that is not as it is by default.
+    #[must_use]
+    pub const fn holding(mut self, messages: usize) -> Self {
+        self.found.held = messages;
+        self
     }
 
     /// Judges what can only be judged at the end.
@@ -213,11 +228,19 @@ impl Oracle {
             let wire = host.link.and_then(|link| self.links.get_mut(&link));
             if let Some(wire) = wire.filter(|wire| !wire.talk.ended) {
                 let trouble = &host.trouble;
-                let late =
-                    |since: Instant| found.now > trouble.excused_over_link(since.plus(ANSWER));
+                let now = found.now;
+                let late = |since: Instant| now > trouble.excused_over_link(since, ANSWER);
                 if wire.talk.leaves_unanswered(late) {
                     let what = format!("{} leaves a request without an answer", name());
                     found.violate("S11", what);
+                }
+                if wire.talk.leaves_unacknowledged(late) {
+                    let what = format!("{} does not acknowledge what it is asked for", name());
+                    found.violate("S17", what);
+                }
+                if wire.talk.leaves_unsent(late) {
+                    let what = format!("{} does not send again what was not handled", name());
+                    found.violate("S17", what);
                 }
             }
             host.close_in_time(found);
@@ -310,7 +333,8 @@ impl Oracle {
         host.works(0, bytes.len(), &mut self.found);
         let before = wire.talk.stanzas;
         wire.talk.closing |= host.closing.is_some();
-        wire.wrote(bytes, self.tls, &mut host.sm, &mut self.found);
+        let kept = (&mut host.sm, &mut host.seen);
+        wire.wrote(bytes, self.tls, kept, &mut self.found);
         for talked in core::mem::take(&mut wire.talk.talked) {
             host.talked(talked, &mut self.found);
         }
@@ -327,13 +351,19 @@ impl Oracle {
         let Some(host) = self.hosts.get_mut(&wire.host) else {
             return;
         };
-        let learnt = wire.heard(bytes, &mut host.sm, &mut self.found);
+        let learnt = wire.heard(bytes, (&mut host.sm, &mut host.seen), &mut self.found);
         host.learns(learnt);
         for talked in core::mem::take(&mut wire.talk.talked) {
             host.talked(talked, &mut self.found);
         }
         wire.talk.date(self.found.now);
     }
+}
+
+/// So long before, or the beginning of time.
+fn earlier(at: Instant, by: Duration) -> Instant {
+    let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+    Instant::from_micros(at.as_micros().saturating_sub(by))
 }
 
 /// Judges whether a host is where it wants to be (L1 to L3).
@@ -467,6 +497,16 @@ impl Watch for Oracle {
             }
             Happening::Noted(note) => self.noted(note),
             Happening::Fault(fault) => self.fault(fault),
+            Happening::Untimely {
+                host,
+                early: false,
+                by,
+                ..
+            } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.trouble.untimely(*by, at);
+                }
+            }
             Happening::Healed => {
                 self.healed = Some(at);
                 self.truth.healed(at);

@@ -1,4 +1,4 @@
-//! Those who read a room, by subscription or fetch: rules S1 to S5.
+//! Those who follow a room: rules S1 to S5.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -6,15 +6,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::earlier;
+use super::evidence::Witness;
 use super::found::Found;
 use super::truth::{Item, Room};
-use crate::{
-    Cursor, Entry, Fetch, FetchEvent, GapReason, Instant, Message, RequestError, Source, Start,
-};
+use super::verdicts::{self, Grounds};
+use crate::{Cursor, Entry, GapReason, Instant, Limits, Message, Source, Start};
 
 /// A subscription that stands at the end compares what it gave with the archive by then,
 /// twice.
 const COMPARED: Duration = Duration::from_secs(60);
+
+/// What it was told at its end may have been so before; and what it asked for then may be
+/// answered that much later.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// How long an archive has to show what came live, by default
+/// ([`Timing::settle`](crate::Timing::settle)), but for what a coarse clock makes of it.
+const SETTLE: Duration = Duration::from_millis(4_900);
 
 /// A subscription.
 #[derive(Debug)]
@@ -46,6 +55,14 @@ pub(super) struct Follow {
     pub(super) over: bool,
     ended: bool,
     pub(super) caught_up: u32,
+    /// When it was said to stand at the end last, or when it began; no later than that was so.
+    stood: Instant,
+    /// It was out of the room, or its stream broke, since it began.
+    pub(super) interrupted: bool,
+    /// Something was delivered whose place nobody knows, since a place was known.
+    placeless: bool,
+    /// How often the room was lost before its host asked to join, or that was told.
+    pub(super) deaths: u32,
 }
 
 impl Follow {
@@ -92,6 +109,10 @@ impl Follow {
             over: false,
             ended: false,
             caught_up: 0,
+            stood: found.now,
+            interrupted: false,
+            placeless: false,
+            deaths: 0,
         }
     }
 
@@ -100,8 +121,15 @@ impl Follow {
         self.calm.is_some()
     }
 
-    /// An entry was delivered, to the occupant of this full address.
-    pub(super) fn entry(&mut self, truth: &Room, entry: &Entry, jid: &str, found: &mut Found) {
+    /// An entry was delivered.
+    pub(super) fn entry(
+        &mut self,
+        truth: &Room,
+        entry: &Entry,
+        witness: &Witness<'_>,
+        found: &mut Found,
+    ) {
+        let jid = witness.jid;
         if self.ended {
             found.violate(
                 "S8",
@@ -121,9 +149,20 @@ impl Follow {
         match entry {
             Entry::Message(message) => self.message(truth, message, jid, found),
             Entry::Late(message) => self.late(truth, message, found),
-            Entry::CaughtUp { at: cursor } => self.caught_up(truth, cursor.as_ref(), jid, found),
+            Entry::CaughtUp { at: cursor } => {
+                self.caught_up(truth, cursor.as_ref(), jid, found);
+                if !witness.told_late {
+                    self.stood = found.now;
+                }
+            }
             Entry::Confirmed { at } => self.confirmed(truth, at, found),
-            Entry::Gap { after, reason } => self.gap(truth, after.as_ref(), reason, found),
+            Entry::Gap { after, reason } => {
+                let grounds = self.grounds(truth, after.as_ref(), witness, found.now);
+                if let Some(what) = verdicts::lie_of_a_gap(reason, &grounds) {
+                    found.violate("S4", format!("a gap is told, and {what}: {reason:?}"));
+                }
+                self.gap(reason, found);
+            }
             Entry::Ended => {
                 self.over = true;
                 self.ended = true;
@@ -145,6 +184,7 @@ impl Follow {
         if message.id.is_none() {
             // It has no place in the archive, so that nothing there lies before or behind it.
             self.delivered.insert(place);
+            self.placeless = true;
             return;
         }
         if let Some(next) = self.next {
@@ -260,7 +300,14 @@ impl Follow {
     /// What holds it up, or ends it, does so now. What was owed for long enough before
     /// that had to come: whether all is well at the end or not. Since `peace` nothing else
     /// did: before that it may have compared in vain.
-    pub(super) fn disturbed(&mut self, truth: &Room, peace: Instant, found: &mut Found) {
+    /// `more`: how much longer than others it takes to ask.
+    pub(super) fn disturbed(
+        &mut self,
+        truth: &Room,
+        peace: Instant,
+        more: Duration,
+        found: &mut Found,
+    ) {
         let calm = self.calm.take();
         let Some(calm) = calm.filter(|calm| *calm >= peace && !self.over) else {
             return;
@@ -268,7 +315,7 @@ impl Follow {
         let late = |(place, since): (&usize, &Instant)| {
             let item = truth.items.get(*place)?;
             let since = calm.max(*since).max(item.shown?);
-            let long = found.now.since(since) > COMPARED;
+            let long = found.now.since(since) > COMPARED.saturating_add(more);
             (long && self.misses(truth, *place)).then_some(item)
         };
         if let Some(item) = self.owed.iter().find_map(late) {
@@ -278,7 +325,8 @@ impl Follow {
     }
 
     fn caught_up(&mut self, truth: &Room, cursor: Option<&Cursor>, jid: &str, found: &mut Found) {
-        self.calm = Some(found.now);
+        // Who stands nowhere has nothing to compare with.
+        self.calm = cursor.map(|_| found.now);
         self.caught_up = self.caught_up.saturating_add(1);
         found.count("caught up");
         if self.caught_up > 1 {
@@ -305,24 +353,68 @@ impl Follow {
         self.next = Some(next.max(place));
     }
 
-    fn gap(&mut self, truth: &Room, after: Option<&Cursor>, reason: &GapReason, found: &mut Found) {
+    /// What there truly was for which a gap may be told.
+    fn grounds(
+        &self,
+        truth: &Room,
+        after: Option<&Cursor>,
+        witness: &Witness<'_>,
+        now: Instant,
+    ) -> Grounds {
+        let since = earlier(self.stood, GRACE);
+        let place = after.and_then(|after| truth.named(after));
+        let from_room = witness.seen.of(witness.room);
+        let heard = || {
+            from_room
+                .into_iter()
+                .flat_map(|room| room.heard_since(since))
+        };
+        let failed = || {
+            from_room
+                .into_iter()
+                .flat_map(|room| room.failed_since(since))
+        };
+        let unshown = |item: &Item| {
+            let lately = |shown: Instant| witness.disturbed || now.since(shown) < GRACE;
+            item.gone || item.unsettled || item.copy_of.is_some() || item.shown.is_none_or(lately)
+        };
+        let is_awaited = |id: &str| {
+            let place = truth.place(id).filter(|place| !self.delivered.has(*place));
+            place
+                .and_then(|place| truth.items.get(place))
+                .is_some_and(unshown)
+        };
+        let bytes = heard().map(|heard| heard.bytes).sum::<usize>();
+        let limits = Limits::default();
+        Grounds {
+            recreated: truth.deaths > self.deaths,
+            said_to_archive: from_room.and_then(|room| room.archives) == Some(true)
+                && !witness.told_late,
+            stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
+            interrupted: self.interrupted,
+            overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
+            heard_unplaced: heard().any(|heard| heard.id.is_none()),
+            awaited: heard()
+                .filter(|heard| witness.disturbed || now.since(heard.at) >= SETTLE)
+                .filter_map(|heard| heard.id.as_deref())
+                .any(is_awaited),
+            place_is_kept: place.is_some_and(|item| !item.unplaced && item.shown.is_some()),
+            place_is_gone: place.is_some_and(|item| item.unplaced || unshown(item)),
+            let_go: truth.let_go.is_some_and(|at| at >= since),
+            refused_for: failed()
+                .filter_map(|failed| failed.condition.clone())
+                .collect(),
+            failures: failed().count(),
+            unanswered: witness.seen.unanswered(witness.room, since),
+            spoilt: truth.spoilt.is_some_and(|at| at >= since),
+        }
+    }
+
+    fn gap(&mut self, reason: &GapReason, found: &mut Found) {
         found.count("gap");
         match reason {
             GapReason::CursorExpired => {
                 found.count("gap: cursor expired");
-                let place = match after {
-                    Some(Cursor::After(id)) => truth.place(id.as_str()),
-                    _ => None,
-                };
-                // What the archive does not show yet cannot be told from what it let go of by
-                // who takes a moment for longer than it was.
-                let item = place.and_then(|place| truth.items.get(place));
-                if item.is_some_and(|item| item.is_kept() && item.shown.is_some()) {
-                    found.violate(
-                        "S4",
-                        String::from("a gap is told where the archive has all"),
-                    );
-                }
                 // It reads on from the oldest that there is, or that it knows to lie
                 // before; what it left behind already is not owed again.
                 self.floor = self.floor.max(self.next.unwrap_or(0));
@@ -331,10 +423,16 @@ impl Follow {
                 return;
             }
             GapReason::NoArchive => found.count("gap: no archive"),
-            GapReason::NeverAnchored => found.count("gap: never anchored"),
+            GapReason::NeverAnchored => {
+                self.placeless = false;
+                found.count("gap: never anchored");
+            }
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
-            GapReason::Recreated => found.count("gap: recreated"),
+            GapReason::Recreated => {
+                self.deaths = self.deaths.saturating_add(1);
+                found.count("gap: recreated");
+            }
             GapReason::Unsettled => found.count("gap: unsettled"),
         }
         for place in core::mem::take(&mut self.owed).into_keys() {
@@ -354,186 +452,6 @@ fn place_after(truth: &Room, cursor: &Cursor, found: &mut Found) -> Option<usize
         );
     }
     next
-}
-
-/// A fetch.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) room: usize,
-    /// Towards the present; else the newest there are.
-    forward: bool,
-    /// The place before the first page.
-    start: Option<usize>,
-    /// The places given: from the first, up to but not the second.
-    given: Option<(usize, usize)>,
-    left: u32,
-    pub(super) asked: Instant,
-    /// The archive had let go of the cursor before.
-    expired: bool,
-    /// Where it was to read on.
-    since: Option<Cursor>,
-    pub(super) over: bool,
-}
-
-impl Reading {
-    pub(super) fn new(room: usize, truth: &Room, fetch: &Fetch, asked: Instant) -> Self {
-        Self {
-            room,
-            forward: fetch.since.is_some(),
-            start: fetch.since.as_ref().and_then(|cursor| truth.after(cursor)),
-            given: None,
-            left: fetch.limit,
-            asked,
-            expired: fetch
-                .since
-                .as_ref()
-                .and_then(|cursor| truth.named(cursor))
-                .is_some_and(|item| item.unplaced),
-            since: fetch.since.clone(),
-            over: false,
-        }
-    }
-
-    pub(super) fn event(&mut self, truth: &Room, event: &FetchEvent, found: &mut Found) {
-        if self.over {
-            found.violate("S8", String::from("a fetch goes on after its outcome"));
-        }
-        if self.expired && !matches!(event, FetchEvent::Failed(_)) {
-            let what = "a fetch goes on from a cursor that the archive had let go of";
-            found.violate("S5", String::from(what));
-        }
-        match event {
-            FetchEvent::Page(messages) => {
-                found.count("page fetched");
-                if self.given.is_some() {
-                    found.count("fetched past the cap");
-                }
-                self.page(truth, messages, found);
-            }
-            FetchEvent::Done { next, complete } => {
-                self.over = true;
-                self.done(truth, next, *complete, found);
-            }
-            FetchEvent::Failed(error) => {
-                found.count("fetch failed");
-                self.over = true;
-                let expired = matches!(
-                    error,
-                    RequestError::CursorExpired { .. } | RequestError::CursorForeign
-                );
-                if expired {
-                    found.count("fetch failed: cursor expired");
-                    self.not_expired(truth, found);
-                }
-            }
-        }
-    }
-
-    /// It says that a cursor of its own is gone.
-    fn not_expired(&self, truth: &Room, found: &mut Found) {
-        // Where pages were given already it was one that they ended with.
-        let since = self.since.as_ref().filter(|_| self.given.is_none());
-        let there =
-            |item: &Item| !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked);
-        if since
-            .and_then(|since| truth.named(since))
-            .is_some_and(there)
-        {
-            let what = "a fetch says that a cursor is gone which is there";
-            found.violate("S5", String::from(what));
-        }
-    }
-
-    fn page(&mut self, truth: &Room, messages: &[Message], found: &mut Found) {
-        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        if count > self.left {
-            found.violate("S13", String::from("a fetch gives more than was asked for"));
-        }
-        self.left = self.left.saturating_sub(count);
-        let mut next = None;
-        let (mut low, mut high) = (None, 0);
-        for message in messages {
-            let Some(place) = truth.find(message) else {
-                return found.violate("S1", format!("nobody said {:?}", message.body));
-            };
-            if next.is_some_and(|next| place < next) {
-                found.violate("S3", format!("a page is out of order: {:?}", message.body));
-            }
-            if let Some(next) = next {
-                hole(truth, next, place, self.asked, found);
-            }
-            next = Some(place.saturating_add(1));
-            low = low.or(Some(place));
-            high = place.saturating_add(1);
-        }
-        let Some(low) = low else { return };
-        match (self.given, self.forward) {
-            (Some((first, end)), true) => {
-                if low < end {
-                    found.violate("S2", String::from("pages of a fetch overlap"));
-                }
-                hole(truth, end, low, self.asked, found);
-                self.given = Some((first, high));
-            }
-            (Some((first, end)), false) => {
-                if high > first {
-                    found.violate("S2", String::from("pages of a fetch overlap"));
-                }
-                hole(truth, high, first, self.asked, found);
-                self.given = Some((low, end));
-            }
-            (None, _) => {
-                if let Some(start) = self.start {
-                    if low < start {
-                        found.violate("S3", String::from("a fetch gives what it was told to skip"));
-                    }
-                    hole(truth, start, low, self.asked, found);
-                }
-                self.given = Some((low, high));
-            }
-        }
-    }
-
-    fn done(&self, truth: &Room, next: &Cursor, complete: bool, found: &mut Found) {
-        found.count("fetched");
-        let Some(place) = truth.after(next) else {
-            return found.violate(
-                "S5",
-                format!("a fetch ends at a cursor that is none: {next}"),
-            );
-        };
-        let end = self.given.map(|(_, end)| end).or(self.start).unwrap_or(0);
-        if place < end {
-            found.violate(
-                "S5",
-                format!("a fetch ends at a cursor too far back: {next}"),
-            );
-        }
-        if self.forward {
-            hole(truth, end, place, self.asked, found);
-        }
-        let behind = truth.items.iter().skip(place);
-        let missed = behind
-            .filter(|item| item.is_kept())
-            .find(|item| item.shown.is_some_and(|shown| shown < self.asked));
-        if let Some(item) = missed.filter(|_| complete) {
-            found.violate(
-                "S4",
-                format!("a fetch says it is complete without {:?}", item.body),
-            );
-        }
-    }
-}
-
-/// A fetch passed from one place to another by.
-fn hole(truth: &Room, from: usize, to: usize, asked: Instant, found: &mut Found) {
-    let between = truth.items.get(from..to).unwrap_or_default();
-    // Where messages may come late, one may show after what was said later.
-    let shown = |item: &Item| item.shown.is_some_and(|shown| shown < asked);
-    let owed = |item: &&Item| item.is_kept() && shown(item);
-    if let Some(item) = between.iter().find(owed) {
-        found.violate("S4", format!("a fetch passes by {:?}", item.body));
-    }
 }
 
 /// A set of small numbers.

@@ -17,8 +17,8 @@ pub(super) struct Truth {
     pub(super) crashed: Option<Instant>,
     /// What is to be told of archives that is not so.
     pub(super) lies: Lies,
-    /// Archives fail to take messages.
-    pub(super) archiving_fails: bool,
+    /// So many messages are not taken by archives.
+    archiving_fails: u32,
     /// Until when what is said shows up in archives out of its order.
     unsettled_until: Instant,
 }
@@ -33,7 +33,7 @@ pub(super) struct Lies {
     dropping: bool,
     /// A page is garbled.
     garbling: bool,
-    /// Rooms had no archives for a while: to the end of the world nothing is owed for that.
+    /// Rooms have no archives.
     withheld: bool,
     /// When the last was told.
     told: Instant,
@@ -55,8 +55,13 @@ pub(super) struct Room {
     unaware: BTreeMap<String, Instant>,
     /// Accounts that were removed, and how.
     removed: Vec<(String, Removal)>,
-    /// It was destroyed, or lost, at some time.
-    destroyed: bool,
+    /// How often it was destroyed, or lost.
+    pub(super) deaths: u32,
+    /// When a page of its archive last was not as it should be, or may change, or a query was
+    /// made to fail, or its messages got other ids.
+    pub(super) spoilt: Option<Instant>,
+    /// When its archive last let go of a place.
+    pub(super) let_go: Option<Instant>,
 }
 
 /// Somebody came in.
@@ -120,7 +125,7 @@ impl Default for Truth {
             by_name: BTreeMap::new(),
             crashed: None,
             lies: Lies::default(),
-            archiving_fails: false,
+            archiving_fails: 0,
             unsettled_until: Instant::ZERO,
         }
     }
@@ -169,11 +174,8 @@ impl Truth {
             Operation::FailQueries { count } => self.lies.failing = *count,
             Operation::DropResult { .. } => self.lies.dropping = true,
             Operation::Garble { .. } => self.lies.garbling = true,
-            Operation::FailArchiving { .. } => self.archiving_fails = true,
-            Operation::Archives(_) => {
-                self.lies.withheld = true;
-                self.archiving_fails = true;
-            }
+            Operation::FailArchiving { count } => self.archiving_fails = *count,
+            Operation::Archives(there) => self.withhold(!there, at),
             Operation::Unsettle { lasts, .. } => self.unsettled(at.plus(*lasts)),
             Operation::Remove { room, account, how } => {
                 let room = self.room(room);
@@ -188,12 +190,22 @@ impl Truth {
     /// From now on the server does as it should; a query may still fail, or come without a
     /// result.
     pub(super) fn healed(&mut self, at: Instant) {
-        self.archiving_fails = false;
+        self.archiving_fails = 0;
+        self.withhold(false, at);
         self.unsettled_until = self.unsettled_until.min(at);
         if self.lies.garbling {
             self.lies.told = at;
         }
         self.lies.garbling = false;
+    }
+
+    /// Rooms have no archives, or have them again. Who came in meanwhile stands nowhere: to
+    /// it nothing is owed until it comes in again.
+    const fn withhold(&mut self, withheld: bool, at: Instant) {
+        if self.lies.withheld {
+            self.lies.told = at;
+        }
+        self.lies.withheld = withheld;
     }
 
     /// Since when archives have been telling what is so; in the future while one may not.
@@ -223,7 +235,7 @@ impl Truth {
     /// Whether this was done in a room to somebody at some time.
     pub(super) fn did(&self, room: usize, account: &str, deed: Deed) -> bool {
         self.rooms.get(room).is_some_and(|room| match deed {
-            Deed::Destroyed => room.destroyed,
+            Deed::Destroyed => room.deaths > 0,
             Deed::Removed(how) => room
                 .removed
                 .iter()
@@ -273,7 +285,11 @@ impl Truth {
                 origin_id,
                 body,
             } => {
-                let unarchived = self.archiving_fails && archive_id.is_none();
+                let withheld = self.lies.withheld;
+                let unarchived = archive_id.is_none() && (withheld || self.archiving_fails > 0);
+                if unarchived && !withheld {
+                    self.archiving_fails = self.archiving_fails.saturating_sub(1);
+                }
                 let unsettled = at < self.unsettled_until;
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
@@ -326,6 +342,9 @@ impl Truth {
                 let body = item.body.clone();
                 let (account, said) = (item.account.clone(), item.said);
                 let room = self.room(room);
+                if let Some(room) = self.rooms.get_mut(room).filter(|_| !tombstone) {
+                    room.let_go = Some(at);
+                }
                 // Who came into an empty room may stand at the beginning of its archive, which
                 // does not expire: nothing tells that what was said since then did.
                 let came_first = !tombstone && self.rooms.get(room)?.came_first(&account, said);
@@ -360,14 +379,19 @@ impl Truth {
                 room.unaware.insert(jid.clone(), at);
                 None
             }
-            Note::Garbled { .. } => {
-                self.spoilt(at);
+            Note::Garbled { room } | Note::Unstable { room } => {
+                if matches!(note, Note::Garbled { .. }) {
+                    self.spoilt(at);
+                }
+                let room = self.room(room);
+                self.rooms.get_mut(room)?.spoilt = Some(at);
                 None
             }
             Note::RoomGone { room } => {
                 let room = self.room(room);
                 let room = self.rooms.get_mut(room)?;
-                room.destroyed = true;
+                room.deaths = room.deaths.saturating_add(1);
+                room.let_go = Some(at);
                 for item in &mut room.items {
                     item.unplaced = true;
                 }
@@ -436,6 +460,7 @@ impl Room {
     /// What was said has other ids from now on: to whoever goes by ids it is let go of,
     /// and there once more.
     fn migrated(&mut self, at: Instant, ids: &[(String, String)]) {
+        (self.spoilt, self.let_go) = (Some(at), Some(at));
         for (old, new) in ids {
             let Some(index) = self.by_id.get(old).copied() else {
                 continue;

@@ -12,20 +12,38 @@
 //! join is over; a chosen nick that was ours, when somebody had it for longer than a
 //! server needs to notice that a link is gone.
 //!
+//! What a gap may be told for, of what the world did and the host could see of it since it
+//! stood at the end of the archive last, or a minute before:
+//!
+//! | reason | what there has to be |
+//! |---|---|
+//! | `CursorExpired` | the place it names is not in the archive, nor is its tombstone; or it does not show yet |
+//! | `NoArchive` | the room did not say, when it was asked last in this session, that it has an archive and puts its ids on messages (unless its bot was told late) |
+//! | `NeverAnchored` | it stands nowhere: no place was told, or something was given without one; and it was out of the room or off its stream since it began |
+//! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
+//! | `Recreated` | the room was destroyed or lost, once for each time that this is told |
+//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; not answered, or not for ten seconds; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
+//! | `Unsettled` | something came live five seconds ago or more that was not given since, and that the archive did not show by a minute ago, or not in its turn, or no more; a page of it was spoilt or may change; or it let go of some place, which may be one to compare from |
+//!
 //! Sources: RFC 6120, sections 4.9.3, 6.5, 7.6.2 and 8.3.2; XEP-0045 v1.35.5, sections
 //! 7.2, 8.2, 9.1, 10.9 and 11; XEP-0410 v1.1.0, section 3.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::sim::plan::passes;
 use crate::sim::server::Removal;
 use crate::{
-    AuthFailure, Condition, ErrorType, Instant, JoinFailure, LeaveCause, OfflineCause, Retry,
-    SaslCondition, StreamCondition, TransportFailureKind,
+    AuthFailure, Condition, ErrorType, GapReason, Instant, JoinFailure, LeaveCause, OfflineCause,
+    RequestError, Retry, SaslCondition, StreamCondition, TransportFailureKind,
 };
 
 /// So many breaches of XML or protocol within [`HOUR`] are taken for all there is to come.
 const BREACHES: usize = 3;
+
+/// So many failures of an archive are more than one that happened to fail.
+const AGAIN_AND_AGAIN: usize = 2;
 
 /// For how long kicks and breaches count.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -262,9 +280,90 @@ pub(super) const fn behind_refusal(error: &JoinFailure) -> Option<Deed> {
     }
 }
 
+/// What there truly was for which a gap may be told.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Grounds {
+    /// The room was lost more often than was told.
+    pub(super) recreated: bool,
+    /// The room said that it has an archive, and that its ids are on its messages.
+    pub(super) said_to_archive: bool,
+    /// No place was told, or something was given without one.
+    pub(super) stands_nowhere: bool,
+    /// It was out of the room, or off its stream.
+    pub(super) interrupted: bool,
+    /// More came live than is held back.
+    pub(super) overflowed: bool,
+    /// Something came live that has no place.
+    pub(super) heard_unplaced: bool,
+    /// Something came live that the archive does not show as it should.
+    pub(super) awaited: bool,
+    /// The place that the gap names is in the archive.
+    pub(super) place_is_kept: bool,
+    /// It is not, or was not lately.
+    pub(super) place_is_gone: bool,
+    /// The archive let go of some place since.
+    pub(super) let_go: bool,
+    /// For what the archive refused to be read.
+    pub(super) refused_for: Vec<String>,
+    /// How many queries were refused, or took long.
+    pub(super) failures: usize,
+    /// How many were not answered.
+    pub(super) unanswered: usize,
+    /// A page was not as it should be, or may change, or messages got other ids.
+    pub(super) spoilt: bool,
+}
+
+/// What of a gap is a lie, if it is one.
+pub(super) fn lie_of_a_gap(reason: &GapReason, there: &Grounds) -> Option<&'static str> {
+    let (holds, lie) = match reason {
+        GapReason::CursorExpired => (!there.place_is_kept, "the archive has all"),
+        GapReason::NoArchive => (
+            !there.said_to_archive,
+            "the room said that it has an archive",
+        ),
+        GapReason::NeverAnchored if !there.interrupted => (false, "nothing came between"),
+        GapReason::NeverAnchored => (there.stands_nowhere, "it knows where it stands"),
+        GapReason::Overflow => (
+            there.overflowed || there.heard_unplaced,
+            "not so much was said",
+        ),
+        GapReason::Recreated => (there.recreated, "the room was not lost"),
+        GapReason::ArchiveFailed(error) => {
+            (has_failed(error, there), "the archive did not fail so")
+        }
+        GapReason::Unsettled => (
+            there.awaited || there.spoilt || there.place_is_gone || there.let_go,
+            "the archive shows all that was said",
+        ),
+    };
+    (!holds).then_some(lie)
+}
+
+/// Whether reading an archive failed in this way, and often enough.
+fn has_failed(error: &RequestError, there: &Grounds) -> bool {
+    let failures = there.failures.saturating_add(there.unanswered);
+    match error {
+        RequestError::Refused(error) => {
+            let condition = error.condition.as_str();
+            let refused = there.refused_for.iter().any(|it| it == condition);
+            refused && (error.kind != ErrorType::Wait || failures >= AGAIN_AND_AGAIN)
+        }
+        RequestError::CursorExpired { .. } | RequestError::CursorForeign => there.place_is_gone,
+        RequestError::NoSuchRoom | RequestError::ArchiveUnsupported => {
+            !there.refused_for.is_empty()
+        }
+        // What was there a page before may have been let go of since.
+        RequestError::Inconsistent(_) => there.spoilt || there.let_go,
+        RequestError::TimedOut => failures >= AGAIN_AND_AGAIN,
+        // Then nobody reads it.
+        RequestError::Offline => false,
+    }
+}
+
 /// Instants of the last hour, on a clock of their own.
 #[derive(Debug, Default)]
-pub(super) struct LastHour(alloc::vec::Vec<Instant>);
+pub(super) struct LastHour(Vec<Instant>);
 
 impl LastHour {
     /// One more. Returns how many there are in the hour that ends now.

@@ -5,9 +5,10 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::evidence::Seen;
 use super::found::Found;
 use super::requests::Talked;
 use super::scan::{SECRET, Scan};
@@ -51,10 +52,12 @@ pub(super) struct Talk {
     pub(super) owed: Vec<Owed>,
     /// Rooms that were asked to let the host in and have not answered.
     joining: BTreeSet<String>,
-    /// What has to be written first after a resumption.
-    resent: VecDeque<u64>,
-    /// How many stanzas had been read when the server asked for an acknowledgement.
-    asked_at: VecDeque<u32>,
+    /// What has to be written first after a resumption, byte by byte, and when that was read.
+    resent: VecDeque<Vec<u8>>,
+    resumed_at: Instant,
+    /// How many stanzas had been read when the server asked for an acknowledgement, and when
+    /// that was.
+    asked_at: VecDeque<(u32, Instant)>,
     resuming: bool,
     /// The host was asked to end.
     pub(super) closing: bool,
@@ -85,8 +88,10 @@ pub(super) struct Managed {
     received: u32,
     enabled: bool,
     /// What the host wrote since it asked for it and the server did not acknowledge.
-    unacked: VecDeque<u64>,
+    unacked: VecDeque<Vec<u8>>,
     acked: u32,
+    /// How many stanzas it acknowledged last.
+    said: u32,
     counting: bool,
     /// What was still to be answered when the last link broke.
     owed: Vec<Owed>,
@@ -106,6 +111,8 @@ pub(super) struct Learnt {
 struct Reader {
     framer: Framer,
     failed: bool,
+    /// The bytes since the last frame.
+    raw: Vec<u8>,
 }
 
 impl Reader {
@@ -113,24 +120,34 @@ impl Reader {
         Self {
             framer: Framer::new(XmlLimits::default()),
             failed: false,
+            raw: Vec::new(),
         }
     }
 
     fn restart(&mut self) {
         self.framer.restart();
         self.failed = false;
+        self.raw.clear();
     }
 
-    fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Frame<'_>) -> bool) {
+    /// Takes each frame with its bytes, without white space before them.
+    fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Frame<'_>, &[u8]) -> bool) {
         let mut rest = bytes;
         while !rest.is_empty() && !self.failed {
             let (taken, frame) = self.framer.push(rest);
-            rest = rest.get(taken..).unwrap_or_default();
+            let (these, behind) = rest.split_at_checked(taken).unwrap_or_default();
+            self.raw.extend_from_slice(these);
+            rest = behind;
             match frame {
                 None => {}
                 Some(Err(_)) => self.failed = true,
-                Some(Ok(frame)) if each(frame) => self.framer.restart(),
-                Some(Ok(_)) => {}
+                Some(Ok(frame)) => {
+                    let restarts = each(frame, self.raw.trim_ascii_start());
+                    self.raw.clear();
+                    if restarts {
+                        self.framer.restart();
+                    }
+                }
             }
         }
     }
@@ -155,7 +172,13 @@ impl Wire {
     }
 
     /// The host wrote something. `tls`: it may say nothing of worth in clear.
-    pub(super) fn wrote(&mut self, bytes: &[u8], tls: bool, sm: &mut Managed, found: &mut Found) {
+    pub(super) fn wrote(
+        &mut self,
+        bytes: &[u8],
+        tls: bool,
+        (sm, seen): (&mut Managed, &mut Seen),
+        found: &mut Found,
+    ) {
         self.secrets.read(bytes);
         if self.secrets.found() {
             found.violate("S19", String::from("a password is written as it is"));
@@ -173,9 +196,12 @@ impl Wire {
         if core::mem::take(&mut talk.anew) && opens {
             self.written.restart();
         }
-        self.written.push(&all, |frame| {
+        self.written.push(&all, |frame, raw| {
             match frame {
-                Frame::Stanza(element) => talk.said(element, tls, sm, found),
+                Frame::Stanza(element) => {
+                    talk.said(element, raw, tls, sm, found);
+                    seen.said(element, found.now);
+                }
                 Frame::Open(_) => {}
                 Frame::Close => talk.ended = true,
             }
@@ -191,11 +217,19 @@ impl Wire {
     }
 
     /// The host read something. Returns what it knows by that.
-    pub(super) fn heard(&mut self, bytes: &[u8], sm: &mut Managed, found: &mut Found) -> Learnt {
+    pub(super) fn heard(
+        &mut self,
+        bytes: &[u8],
+        (sm, seen): (&mut Managed, &mut Seen),
+        found: &mut Found,
+    ) -> Learnt {
         let talk = &mut self.talk;
         let (logged_in, bound) = (talk.logged_in, talk.bound);
-        self.read.push(bytes, |frame| match frame {
-            Frame::Stanza(element) => talk.was_told(element, sm, found),
+        self.read.push(bytes, |frame, raw| match frame {
+            Frame::Stanza(element) => {
+                seen.heard(element, raw.len(), found.now);
+                talk.was_told(element, sm, seen, found)
+            }
             _ => false,
         });
         Learnt {
@@ -206,7 +240,14 @@ impl Wire {
 }
 
 impl Talk {
-    fn said(&mut self, element: Element<'_>, tls: bool, sm: &mut Managed, found: &mut Found) {
+    fn said(
+        &mut self,
+        element: Element<'_>,
+        raw: &[u8],
+        tls: bool,
+        sm: &mut Managed,
+        found: &mut Found,
+    ) {
         let (name, ns) = (element.name(), element.ns());
         if !self.protected && tls && ns != TLS && ns != STREAM {
             found.violate("S9", format!("<{name}/> is written in clear"));
@@ -214,13 +255,13 @@ impl Talk {
         match ns {
             CLIENT => {
                 // What is sent again was due when it was sent first.
-                let again = sm.counting && self.resent.front() == Some(&fingerprint(element));
+                let again = sm.counting && self.resent.front().is_some_and(|it| it == raw);
                 self.stanza_said(element, again, found);
                 if !again {
                     self.talked.extend(Talked::said(element, self.handled));
                 }
                 if sm.counting {
-                    self.managed_said(element, sm, found);
+                    self.managed_said(raw, sm, found);
                 }
             }
             SM => self.sm_said(element, sm, found),
@@ -277,17 +318,17 @@ impl Talk {
         }
     }
 
-    fn managed_said(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) {
-        let print = fingerprint(element);
+    fn managed_said(&mut self, raw: &[u8], sm: &mut Managed, found: &mut Found) {
         if let Some(wanted) = self.resent.pop_front() {
-            if wanted != print {
-                let what = format!("something else than what is to be resent: {element}");
+            if wanted != raw {
+                let text = String::from_utf8_lossy(raw);
+                let what = format!("something else than what is to be resent: {text}");
                 found.violate("S17", what);
                 self.resent.clear();
             }
             return;
         }
-        sm.unacked.push_back(print);
+        sm.unacked.push_back(raw.into());
     }
 
     fn sm_said(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) {
@@ -300,12 +341,18 @@ impl Talk {
                 };
             }
             ("a", Some(h)) => {
-                let least = self.asked_at.pop_front().unwrap_or(0);
+                let least = self.asked_at.front().map_or(0, |(least, _)| *least);
                 // Who closes acknowledges unasked, and then may be slow to write it.
-                if h > sm.received || (h < least && !self.closing) {
-                    let (most, least) = (sm.received, least);
+                if h > sm.received || (h < least && !self.closing) || h < sm.said {
+                    let (most, least) = (sm.received, least.max(sm.said));
                     let what = format!("{h} stanzas acknowledged, where {least} to {most} came");
                     found.violate("S17", what);
+                    self.asked_at.pop_front();
+                }
+                sm.said = h;
+                // Who is asked again before it has answered may answer both at once.
+                while self.asked_at.front().is_some_and(|(least, _)| *least <= h) {
+                    self.asked_at.pop_front();
                 }
             }
             ("resume", Some(h)) => {
@@ -320,7 +367,13 @@ impl Talk {
     }
 
     /// Returns whether a new stream follows.
-    fn was_told(&mut self, element: Element<'_>, sm: &mut Managed, found: &mut Found) -> bool {
+    fn was_told(
+        &mut self,
+        element: Element<'_>,
+        sm: &mut Managed,
+        seen: &mut Seen,
+        found: &mut Found,
+    ) -> bool {
         match (element.ns(), element.name()) {
             (SASL, "success") => {
                 self.logged_in = true;
@@ -331,7 +384,7 @@ impl Talk {
                 if sm.enabled {
                     sm.received = sm.received.wrapping_add(1);
                 }
-                self.stanza_heard(name, element);
+                self.stanza_heard(name, element, seen);
                 self.talked.extend(Talked::heard(element));
             }
             (SM, name) => self.sm_heard(name, element, sm, found),
@@ -340,7 +393,7 @@ impl Talk {
         false
     }
 
-    fn stanza_heard(&mut self, name: &str, element: Element<'_>) {
+    fn stanza_heard(&mut self, name: &str, element: Element<'_>, seen: &mut Seen) {
         let kind = element.attr("type");
         let id = element.attr("id").unwrap_or_default();
         match name {
@@ -351,6 +404,7 @@ impl Talk {
             }),
             "iq" if kind == Some("result") && !self.bound && id == self.bind_id => {
                 self.bound = self.logged_in;
+                seen.bound();
             }
             "presence" => {
                 let room = element.attr("from").and_then(|from| from.split('/').next());
@@ -378,7 +432,8 @@ impl Talk {
                 sm.enabled = true;
                 sm.received = 0;
             }
-            "r" => self.asked_at.push_back(sm.received),
+            // Before that nothing is counted that could be acknowledged.
+            "r" if sm.enabled => self.asked_at.push_back((sm.received, found.now)),
             "a" => sm.acknowledge(h),
             "resumed" => {
                 found.count("resumed");
@@ -387,11 +442,13 @@ impl Talk {
                 // The server takes them for handled, and does not ask again.
                 self.owed.append(&mut sm.owed);
                 self.resent = sm.unacked.clone();
+                self.resumed_at = found.now;
                 if !self.resent.is_empty() {
                     found.count("resent");
                 }
             }
             "failed" => {
+                self.asked_at.clear();
                 // What follows on this link is to be enabled, not resumed.
                 let resuming = core::mem::take(&mut self.resuming);
                 let path = match (resuming, h.is_some()) {
@@ -422,6 +479,26 @@ impl Talk {
         self.owed.len() < before
     }
 
+    /// Whether a request for an acknowledgement waits for too long (XEP-0198 v1.6.3, section
+    /// 4: "the recipient MUST acknowledge it"); it is said once.
+    pub(super) fn leaves_unacknowledged(&mut self, late: impl Fn(Instant) -> bool) -> bool {
+        let waits = self.asked_at.front().is_some_and(|(_, at)| late(*at));
+        if waits {
+            self.asked_at.clear();
+        }
+        waits
+    }
+
+    /// Whether something is still to be resent for too long after a resumption; it is said
+    /// once.
+    pub(super) fn leaves_unsent(&mut self, late: impl Fn(Instant) -> bool) -> bool {
+        let waits = !self.resent.is_empty() && late(self.resumed_at);
+        if waits {
+            self.resent.clear();
+        }
+        waits
+    }
+
     /// Dates what was just found to be owed.
     pub(super) fn date(&mut self, now: Instant) {
         let fresh = |owed: &&mut Owed| owed.since == Instant::ZERO;
@@ -446,15 +523,4 @@ impl Managed {
         }
         self.acked = h;
     }
-}
-
-/// A number that differs where stanzas differ.
-fn fingerprint(element: Element<'_>) -> u64 {
-    let text = match element.attr("id") {
-        Some(id) => String::from(id),
-        None => element.to_string(),
-    };
-    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -60,7 +60,7 @@ impl Host {
             return;
         }
         post.resolved = true;
-        let due = self.trouble.excused(post.asked.plus(post.allowed()));
+        let due = self.trouble.excused(post.asked, post.allowed());
         if found.now > due {
             let took = found.now.since(post.asked);
             found.violate("L4", format!("an outcome after {took:?}: {:?}", post.body));
@@ -109,7 +109,7 @@ impl Host {
     /// Time has passed, or its process dies: judges what is late by now (L4, L9).
     pub(in crate::sim::oracle) fn overdue(&mut self, found: &mut Found) {
         let now = found.now;
-        let due = |post: &Posted| self.trouble.excused(post.asked.plus(post.allowed()));
+        let due = |post: &Posted| self.trouble.excused(post.asked, post.allowed());
         let late = |post: &&Posted| !post.resolved && now > due(post);
         for post in self.posts.values().filter(late) {
             let account = &self.account;

@@ -31,6 +31,8 @@ pub(in crate::sim::oracle) struct Membership {
     /// So many of them are answered by coming back.
     forgiven: u32,
     pub(in crate::sim::oracle) dead: bool,
+    /// How often the room had been lost when it asked.
+    pub(in crate::sim::oracle) deaths: u32,
 }
 
 impl Membership {
@@ -52,6 +54,7 @@ impl Membership {
             kicks: LastHour::default(),
             forgiven: join.kicks.unwrap_or(Limits::default().kicks),
             dead: false,
+            deaths: 0,
         }
     }
 

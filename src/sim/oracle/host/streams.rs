@@ -11,7 +11,7 @@ use crate::sim::oracle::ATTEMPTS;
 use crate::sim::oracle::found::Found;
 use crate::sim::oracle::verdicts::{self, Past};
 use crate::sim::oracle::wire::Learnt;
-use crate::{Instant, Limits, OfflineCause, Retry, Timer, TransportFailureKind};
+use crate::{Limits, OfflineCause, Retry, Timer, TransportFailureKind};
 
 impl Host {
     pub(in crate::sim::oracle) fn opening(&mut self, link: LinkId, found: &mut Found) {
@@ -70,7 +70,7 @@ impl Host {
         }
         // Who is told late may have been deceived since; what its engine does about that is
         // judged all the same.
-        let told_late = self.trouble.excused(Instant::ZERO) >= found.now;
+        let told_late = self.trouble.is_told_late(found.now);
         if self.deceived && !told_late {
             let what = "online after a login without a valid signature of the server";
             found.violate("S10", String::from(what));
@@ -86,7 +86,7 @@ impl Host {
         self.offline = self.offline.saturating_add(1);
         let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
         // Who was not told for a while has opened more by now.
-        let told_late = self.trouble.excused(Instant::ZERO) >= found.now;
+        let told_late = self.trouble.is_told_late(found.now);
         if (self.offline > self.opened || told_late) && unopened.contains(cause) {
             // It stood still for so long that it never got round to opening it, or was
             // told to end before it could.

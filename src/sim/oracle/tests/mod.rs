@@ -1,5 +1,6 @@
 //! The oracle, fed by hand: what all tests of it need.
 
+mod gaps;
 mod requests;
 mod time;
 mod told;

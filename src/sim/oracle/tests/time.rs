@@ -331,6 +331,42 @@ fn l4_a_freeze_excuses_until_it_is_over() {
 }
 
 #[test]
+fn l4_a_timer_that_went_off_late_excuses_what_was_due_until_then() {
+    let skew = Fault::Skew {
+        host: HOST,
+        after: 0,
+        by: Duration::from_secs(20),
+    };
+    // The timer goes off so many seconds after the post was asked for, 20 late.
+    let rules = |late_at: u64, told: u64| {
+        let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
+        let at = |secs: u64| Instant::from_millis((1000 + secs) * 1000);
+        let host = HOST;
+        hand.oracle.see(at(0), &Happening::Fault(&skew));
+        let request = Request::Post(ROOM, &Post::new("one"), PostId(1));
+        hand.oracle.see(at(1), &Happening::Asked { host, request });
+        let untimely = Happening::Untimely {
+            host,
+            timer: crate::Timer::Post,
+            early: false,
+            by: Duration::from_secs(20),
+        };
+        hand.oracle.see(at(late_at), &untimely);
+        let event = &Event::Post {
+            id: PostId(1),
+            outcome: PostOutcome::NotSent(crate::NotSent::Offline),
+        };
+        hand.oracle.see(at(told), &Happening::Told { host, event });
+        hand.rules()
+    };
+    assert_eq!(rules(81, 81), [""; 0]);
+    assert_eq!(rules(81, 83), ["L4"]);
+    // Another one, that was due and went off before the post was, or right before its end.
+    assert_eq!(rules(1, 63), ["L4"]);
+    assert_eq!(rules(61, 81), [""; 0]);
+}
+
+#[test]
 fn l6_more_attempts_than_the_budget_of_an_hour_allows() {
     let rules = |between: u64, ahead: Duration| {
         let mut hand = from_beginning();

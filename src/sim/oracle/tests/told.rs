@@ -47,7 +47,8 @@ fn s4_a_hole_and_what_excuses_it() {
     hand.give("a", "one");
     hand.entry(Entry::Gap {
         after: None,
-        reason: crate::GapReason::Overflow,
+        // The room did not say that it has one.
+        reason: crate::GapReason::NoArchive,
     });
     hand.give("c", "three");
     assert_eq!(hand.rules(), [""; 0]);
@@ -184,7 +185,10 @@ fn s8_offline_twice() {
 /// What was said before the host came in, of which the archive shows the second only
 /// after that; then something is said that it hears.
 fn lagging() -> Hand {
-    let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
+    lagging_in(Hand::following(Start::Cursor(Cursor::Beginning)))
+}
+
+fn lagging_in(mut hand: Hand) -> Hand {
     hand.online("ana@x/h0");
     for (number, (_, body)) in (0..).zip(SAID) {
         hand.ask(Request::Post(ROOM, &Post::new(body), PostId(number)));
@@ -221,6 +225,25 @@ fn s4_what_the_archive_showed_too_late_comes_late() {
     });
     let rules = hand.rules();
     assert!(rules.contains(&"S4"), "{rules:?}");
+}
+
+#[test]
+fn s4_an_archive_that_is_back_is_to_be_compared_with() {
+    for back in [false, true] {
+        let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
+        let archives = |there| Fault::Server(Operation::Archives(there));
+        hand.see(&Happening::Fault(&archives(false)));
+        if back {
+            hand.see(&Happening::Fault(&archives(true)));
+        }
+        let mut hand = lagging_in(hand);
+        hand.at = hand.at.plus(Duration::from_secs(61));
+        hand.tell(&Event::Offline {
+            cause: OfflineCause::PeerClosed,
+            retry: Retry::Never,
+        });
+        assert_eq!(hand.rules().contains(&"S4"), back);
+    }
 }
 
 #[test]

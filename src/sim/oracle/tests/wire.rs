@@ -7,6 +7,13 @@ fn wire(script: &[(Side, &str)]) -> Vec<&'static str> {
     let mut hand = from_beginning();
     let link = LinkId(0);
     hand.see(&Happening::Opening { link, host: HOST });
+    play(&mut hand, script);
+    hand.rules()
+}
+
+/// What the host reads and writes over its first link.
+pub(super) fn play(hand: &mut Hand, script: &[(Side, &str)]) {
+    let link = LinkId(0);
     for (by, text) in script {
         let (by, bytes) = (*by, text.as_bytes());
         match (by, *text) {
@@ -24,7 +31,6 @@ fn wire(script: &[(Side, &str)]) -> Vec<&'static str> {
             }),
         }
     }
-    hand.rules()
 }
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -32,8 +38,14 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' 
 
 /// A login, then `more`.
 fn session(more: &[(Side, &'static str)]) -> Vec<&'static str> {
+    let mut script = login().to_vec();
+    script.extend_from_slice(more);
+    wire(&script)
+}
+
+pub(super) const fn login() -> [(Side, &'static str); 12] {
     use Side::{Host, Server};
-    let mut script = vec![
+    [
         (Host, HEADER),
         (Server, HEADER),
         (Host, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
@@ -55,9 +67,7 @@ fn session(more: &[(Side, &'static str)]) -> Vec<&'static str> {
             "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
         ),
         (Server, "<iq type='result' id='1'/>"),
-    ];
-    script.extend_from_slice(more);
-    wire(&script)
+    ]
 }
 
 #[test]
@@ -97,6 +107,35 @@ fn s11_errors_and_answers() {
 }
 
 #[test]
+fn s11_who_writes_little_at_a_time_answers_later_and_no_longer() {
+    let rules = |bytes: Option<u32>, heals: bool, later: u64| {
+        let mut hand = from_beginning();
+        hand.open(0);
+        play(&mut hand, &login());
+        if let Some(bytes) = bytes {
+            let host = HOST;
+            hand.see(&Happening::Fault(&Fault::SmallWrites { host, bytes }));
+        }
+        if heals {
+            hand.see(&Happening::Healed);
+        }
+        let ping = "<iq type='get' id='p' from='x'><ping xmlns='urn:xmpp:ping'/></iq>";
+        play(&mut hand, &[(Side::Server, ping)]);
+        hand.at = hand.at.plus(Duration::from_secs(later));
+        let how = Ending::Reset;
+        let link = LinkId(7);
+        hand.see(&Happening::Broken { link, how });
+        hand.rules()
+    };
+    assert_eq!(rules(None, false, 31), ["S11"]);
+    // What fills a link takes less than a second, or more than a minute.
+    assert_eq!(rules(Some(100), false, 31), ["S11"]);
+    assert_eq!(rules(Some(1), false, 90), [""; 0]);
+    assert_eq!(rules(Some(1), false, 100), ["S11"]);
+    assert_eq!(rules(Some(1), true, 31), ["S11"]);
+}
+
+#[test]
 fn s17_counters_and_what_is_resent() {
     use Side::{Host, Server};
     let enable = [
@@ -120,6 +159,54 @@ fn s17_counters_and_what_is_resent() {
     };
     assert_eq!(resumption(second), [""; 0]);
     assert_eq!(resumption(first), ["S17"]);
+    // The same to whoever reads it, and not the same bytes.
+    let other = (Host, "<message to='r@x' id='2'/>");
+    assert_eq!(resumption(other), ["S17"]);
+}
+
+/// What is wrong after a login with management and `more`, half a minute later.
+fn managed(more: &[(Side, &'static str)]) -> Vec<&'static str> {
+    use Side::{Host, Server};
+    let mut hand = from_beginning();
+    hand.open(0);
+    play(&mut hand, &login());
+    let enable = [
+        (Host, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"),
+        (Server, "<enabled xmlns='urn:xmpp:sm:3' id='s'/>"),
+        (Server, "<message from='a@x'/>"),
+    ];
+    play(&mut hand, &enable);
+    play(&mut hand, more);
+    hand.at = hand.at.plus(Duration::from_secs(31));
+    hand.see(&Happening::Healed);
+    hand.rules()
+}
+
+#[test]
+fn s17_who_is_asked_acknowledges() {
+    use Side::{Host, Server};
+    let asked = (Server, "<r xmlns='urn:xmpp:sm:3'/>");
+    let one = (Host, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    let none = (Host, "<a xmlns='urn:xmpp:sm:3' h='0'/>");
+    assert_eq!(managed(&[asked, one]), [""; 0]);
+    assert_eq!(managed(&[asked]), ["S17"]);
+    // Both at once.
+    assert_eq!(managed(&[asked, asked, one]), [""; 0]);
+    // The second is about more.
+    let more = (Server, "<message from='b@x'/>");
+    assert_eq!(managed(&[asked, more, asked, one]), ["S17"]);
+    // Unasked, and back again.
+    assert_eq!(managed(&[one]), [""; 0]);
+    assert_eq!(managed(&[one, none]), ["S17"]);
+}
+
+#[test]
+fn s17_what_was_not_handled_is_sent_again_in_time() {
+    use Side::{Host, Server};
+    let said = (Host, "<message id='1' to='r@x'/>");
+    let resumed = (Server, "<resumed xmlns='urn:xmpp:sm:3' h='0' previd='s'/>");
+    assert_eq!(managed(&[said, resumed, said]), [""; 0]);
+    assert_eq!(managed(&[said, resumed]), ["S17"]);
 }
 
 #[test]
