@@ -57,8 +57,14 @@ impl Trouble {
             Fault::Freeze { lasts, .. } | Fault::Ignore { lasts, .. } => {
                 self.still_until = self.still_until.max(now.plus(*lasts));
             }
-            // It takes the place of one that waits for its timer.
-            Fault::Skew { by, .. } => self.skew = *by,
+            Fault::Skew { by, .. } => {
+                // It takes the place of one that waits for its timer, which goes off now if
+                // it is overdue.
+                if !self.skew.is_zero() {
+                    self.untimely(self.skew, now);
+                }
+                self.skew = *by;
+            }
             Fault::Leap { by, .. } => {
                 self.ahead = self.ahead.saturating_add(*by);
                 self.leapt = Some(now);
