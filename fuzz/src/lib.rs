@@ -25,30 +25,83 @@ pub use counters::sm_counters;
 pub use engine::{engine_bytes, engine_script, jid, scram};
 pub use paging::mam_paging;
 use parley_xmpp::XmlLimits;
+use peak_alloc::PeakAlloc;
 pub use stanza::stanza;
 use xml::{HEAD, Op};
 
-/// Each target by its name, which is also that of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
-    ("framer_split", framer_split),
-    ("xml_diff", xml_diff),
-    ("writer_round_trip", writer_round_trip),
-    ("engine_bytes", engine_bytes),
-    ("engine_script", engine_script),
-    ("jid", jid),
-    ("scram", scram),
-    ("sm_counters", sm_counters),
-    ("stanza", stanza),
-    ("cli_escape", cli_escape),
-    ("mam_paging", mam_paging),
+/// Counts what is allocated.
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// What runs, and how much memory it may take.
+pub struct Target {
+    /// Its name, which is also that of its corpus.
+    pub name: &'static str,
+    run: fn(&[u8]),
+    /// Bytes allocated at once, for the target itself, what it compares with (rxml keeps room
+    /// for its longest token) and the engine: the most whatever the input.
+    most: usize,
+    /// And so many more for each byte of input.
+    per_byte: usize,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    target("framer_split", framer_split, 64, 64),
+    target("xml_diff", xml_diff, 3072, 64),
+    target("writer_round_trip", writer_round_trip, 3072, 64),
+    target("engine_bytes", engine_bytes, 512, 64),
+    target("engine_script", engine_script, 1024, 256),
+    target("jid", jid, 16, 16),
+    target("scram", scram, 64, 64),
+    target("sm_counters", sm_counters, 256, 64),
+    target("stanza", stanza, 128, 64),
+    target("cli_escape", cli_escape, 4, 24),
+    target("mam_paging", mam_paging, 256, 64),
 ];
+
+const fn target(name: &'static str, run: fn(&[u8]), kib: usize, per_byte: usize) -> Target {
+    Target {
+        name,
+        run,
+        most: kib * 1024,
+        per_byte,
+    }
+}
+
+impl Target {
+    /// Runs it, and looks at the memory that it took. Returns how much that was.
+    ///
+    /// # Panics
+    ///
+    /// If something does not hold, or it took more than it may.
+    pub fn run(&self, data: &[u8]) -> usize {
+        let before = MEMORY.current_usage();
+        MEMORY.reset_peak_usage();
+        (self.run)(data);
+        let took = MEMORY.peak_usage().saturating_sub(before);
+        let most = self.most + self.per_byte * data.len();
+        assert!(took <= most, "{took} bytes allocated at once, not {most}");
+        took
+    }
+}
+
+/// Runs a target by its name.
+///
+/// # Panics
+///
+/// If there is none of that name, or it does not hold.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    target.expect("a target").run(data);
+}
 
 /// Makes a program of a target.
 #[macro_export]
 macro_rules! fuzz {
     ($target:ident) => {
         #[cfg(fuzzing)]
-        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$target(data));
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::run(stringify!($target), data));
         #[cfg(not(fuzzing))]
         fn main() {}
     };
