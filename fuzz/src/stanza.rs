@@ -65,7 +65,7 @@ pub fn stanza(data: &[u8]) {
         _ => None,
     });
     let subjects: Vec<_> = subjects.collect();
-    match tree.from_room() {
+    match tree.nick_in_room() {
         // The same address in other letters, perhaps.
         None if tree.is_near() => {}
         Some(nick) if tree.name == "message" && tree.attr("type") == Some("groupchat") => {
@@ -139,7 +139,7 @@ impl Tree {
     }
 
     /// The nick, if it is of the room, letter by letter.
-    fn from_room(&self) -> Option<Option<&str>> {
+    fn nick_in_room(&self) -> Option<Option<&str>> {
         let rest = self.attr("from")?.strip_prefix(ROOM)?;
         match rest.strip_prefix('/') {
             Some(nick) if !nick.is_empty() => Some(Some(nick)),
