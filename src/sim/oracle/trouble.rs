@@ -25,6 +25,8 @@ pub(super) struct Trouble {
     still_until: Instant,
     /// How late the next timers may be that go off: nobody tells which it is before it does.
     skew: Duration,
+    /// When a timer that waits to be late was last let go of for another.
+    replaced: Option<Instant>,
     /// From when to when timers did not go off that were due.
     late: Vec<(Instant, Instant)>,
     /// When its clock leapt last, with all its timers.
@@ -61,7 +63,8 @@ impl Trouble {
                 // It takes the place of one that waits for its timer, which goes off now if
                 // it is overdue.
                 if !self.skew.is_zero() {
-                    self.untimely(self.skew, now);
+                    self.replaced = Some(now);
+                    self.still_until = self.still_until.max(now);
                 }
                 self.skew = *by;
             }
@@ -88,15 +91,17 @@ impl Trouble {
 
     /// A timer went off so late: with it all that was due meanwhile.
     pub(super) fn untimely(&mut self, by: Duration, now: Instant) {
-        self.skew = Duration::ZERO;
+        if self.replaced != Some(now) {
+            self.skew = Duration::ZERO;
+        }
         self.late.push((earlier(now, by), now));
     }
 
     /// All of it ends, but that a clock which leapt stays ahead.
     pub(super) fn healed(&mut self, now: Instant) {
         if !self.skew.is_zero() {
-            // What is overdue by now goes off now.
-            self.untimely(self.skew, now);
+            // What is overdue by now goes off now, and is told.
+            self.skew = Duration::ZERO;
             self.still_until = now;
         }
         self.paced = Duration::ZERO;

@@ -500,11 +500,17 @@ impl Room {
             (None, None) => None,
         };
         let index = *index?;
-        let item = self.items.get(index)?;
-        let same = item.body == message.body
-            && item.nick == message.nick
-            && item.origin_id == message.origin_id;
-        same.then_some(index)
+        let is_it = |item: &Item| {
+            item.body == message.body
+                && item.nick == message.nick
+                && item.origin_id == message.origin_id
+        };
+        if self.items.get(index).is_some_and(is_it) {
+            return Some(index);
+        }
+        // Said again under another nick before who is told late was told of the first.
+        let before = self.items.get(..index).filter(|_| message.id.is_none());
+        before.unwrap_or_default().iter().rposition(is_it)
     }
 
     /// The place where the same message was said first, if its sender said it again:

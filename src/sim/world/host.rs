@@ -70,6 +70,8 @@ pub(super) struct Trouble {
     pub(super) cuts: Vec<Cut>,
     /// So many timers go off in time, and the next one so late.
     pub(super) skew: Option<(u32, Duration)>,
+    /// A timer was held back, and is not any more: it goes off late by what it was.
+    overdue: bool,
     /// The timer that is asked for early.
     pub(super) early: Option<Early>,
     /// So many steps of its kind go well, and this befalls the next one.
@@ -225,7 +227,7 @@ impl Trouble {
     }
 
     /// The end of everything but the clock's lead and a restart under way.
-    pub(super) fn heal(&mut self) {
+    fn heal(&mut self) {
         let (ahead, starts_at) = (self.ahead, self.starts_at);
         *self = Self::default();
         (self.ahead, self.starts_at) = (ahead, starts_at);
@@ -348,6 +350,29 @@ impl Host {
         self.with_bot(now, eyes, |bot, hands| bot.started(hands));
     }
 
+    /// So many timers go off in time, and the next one so late; one that is held back already
+    /// goes off.
+    pub(super) fn skew(&mut self, now: Instant, after: u32, by: Duration) {
+        self.trouble.overdue = self.is_held_back(now);
+        self.trouble.skew = Some((after, by));
+    }
+
+    /// All that befalls it ends.
+    pub(super) fn heal(&mut self, now: Instant) {
+        let overdue = self.is_held_back(now);
+        self.trouble.heal();
+        self.trouble.overdue = overdue;
+    }
+
+    /// Whether a timer would have gone off, but is to be late.
+    fn is_held_back(&self, now: Instant) -> bool {
+        let deadline = self
+            .process
+            .as_ref()
+            .and_then(|p| p.engine.wants().deadline);
+        !self.trouble.late().is_zero() && deadline.is_some_and(|due| due.at < self.clock(now))
+    }
+
     /// Does what time alone asks for. Returns whether there was anything.
     pub(super) fn pass_time(&mut self, now: Instant, eyes: &mut Eyes, pulling: Pulling) -> bool {
         if self.trouble.starts_at.is_some_and(|at| at <= now) {
@@ -369,7 +394,9 @@ impl Host {
         if due || (pulling.early && late.is_zero()) {
             process.engine.handle_timeout(clock);
         }
-        if let Some(deadline) = deadline.filter(|_| due && !late.is_zero()) {
+        let held_back = !late.is_zero() || self.trouble.overdue;
+        if let Some(deadline) = deadline.filter(|_| due && held_back) {
+            self.trouble.overdue = false;
             eyes.show(&Happening::Untimely {
                 host: self.id,
                 timer: deadline.why,

@@ -76,7 +76,8 @@ impl World {
             }),
             &Fault::Restart { host, after } => self.kill(host, after),
             &Fault::Skew { host, after, by } => {
-                self.with_host(host, |host| host.trouble.skew = Some((after, by)));
+                let now = self.now;
+                self.with_host(host, |host| host.skew(now, after, by));
             }
             &Fault::Early { host, after, by } => {
                 self.with_host(host, |host| {
@@ -107,7 +108,7 @@ impl World {
     pub fn heal(&mut self) {
         self.eyes.show(&Happening::Healed);
         for host in &mut self.hosts {
-            host.trouble.heal();
+            host.heal(self.now);
         }
         for link in &mut self.links {
             link.unwritable_until = None;
