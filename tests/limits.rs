@@ -1,5 +1,10 @@
-//! Each bound of the client that a host or a server can reach within a world, reached: what
+//! Bounds of the client that drawn worlds do not reach, reached in worlds of their own: what
 //! the host and the wire see of it there, and that nothing is lost by it. The oracle watches.
+//!
+//! The others are reached elsewhere: `scram_iterations`, `write_bytes`, `remembered_ids` and
+//! `page` in `tests/regressions`, `tests/hostile` and `tests/support/script.rs`, `kicks` in
+//! `tests/supervisor`, `occupants` in `tests/hostile/muc.rs`, the bounds of XML in `tests/bounds.rs`, and what all of
+//! them allow together in `tests/flood.rs`.
 
 #![cfg(feature = "sim")]
 #![allow(
@@ -126,6 +131,11 @@ impl Scene {
         }
     }
 
+    /// No rule was broken so far.
+    fn keeps_every_rule(&self) {
+        assert_eq!(self.oracle.borrow_mut().take_violations(), []);
+    }
+
     /// No rule was broken, and the limited host was given so much.
     fn ends_well(mut self, given: usize) {
         self.pass(240);
@@ -228,8 +238,12 @@ fn a_stanza_that_is_too_large_ends_the_stream() {
     let text = "long ".repeat(2000);
     scene.order(OTHER, &Order::Post(ROOM.into(), text));
     scene.pass(5);
-    let seen = scene.seen.borrow();
-    assert!(matches!(seen.ends[..], [OfflineCause::Xml(_)]), "{seen:?}");
+    {
+        let seen = scene.seen.borrow();
+        assert!(matches!(seen.ends[..], [OfflineCause::Xml(_)]), "{seen:?}");
+    }
+    // It never ends there: the archive has it too. No other rule is broken by that.
+    scene.keeps_every_rule();
 }
 
 #[test]
@@ -251,6 +265,10 @@ fn no_more_attempts_are_made_in_an_hour_than_allowed() {
     scene.pass(3000);
     let attempts = scene.seen.borrow().attempts;
     assert!((4..=8).contains(&attempts), "{attempts}");
+    // The oracle knows the default only, by which no pause is that long.
+    for (_, violation) in scene.oracle.borrow_mut().take_violations() {
+        assert!(violation.detail.starts_with("waits for "), "{violation:?}");
+    }
 }
 
 /// Asks for more than it may, of everything.

@@ -99,11 +99,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub const ATTEMPTS: usize = 40;
 /// Stanzas a host writes over one link.
 pub const STANZAS: u32 = 20_000;
-/// Events a host is told at one instant; 58 was the most in 100 worlds. As many as may wait
-/// for it ([`Limits::events`](crate::Limits::events)), by default.
-const TOLD_AT_ONCE: u32 = 1024;
-/// Bytes a host writes at one instant; 27 KB was the most in 100 worlds.
-const BYTES_AT_ONCE: usize = 256 * 1024;
+/// Events a host is told at one instant; 58 was the most in 600 worlds.
+const TOLD_AT_ONCE: u32 = 256;
+/// Bytes a host writes at one instant; 27 KB was the most in 600 worlds.
+const BYTES_AT_ONCE: usize = 128 * 1024;
 
 /// Bytes an engine holds. Its [`Limits`](crate::Limits) allow gigabytes, most of it for rooms
 /// and pages that no plan has; less than half of this was the most in 600 worlds, so that

@@ -1,6 +1,7 @@
 //! What hosts are told: rules S1 to S8, S10, S12 and S13.
 
 use super::*;
+use crate::sim::oracle::host::Host;
 
 #[test]
 fn what_is_right_is_left_alone() {
@@ -334,4 +335,37 @@ fn s13_more_than_anything_needs_is_held() {
     assert_eq!(held(1000, 1000), [""; 0]);
     assert_eq!(held(1001, 1000), ["S13"]);
     assert_eq!(held(1 << 30, u64::MAX), ["S13"]);
+}
+
+#[test]
+fn s13_too_much_at_one_instant() {
+    let rules = |works: &dyn Fn(&mut Host, &mut Found)| {
+        let (mut host, mut found) = (Host::default(), Found::default());
+        works(&mut host, &mut found);
+        found
+            .violations
+            .iter()
+            .map(|(_, v)| v.rule)
+            .collect::<Vec<_>>()
+    };
+    let told = |times: u32, apart: u64| {
+        rules(&|host, found| {
+            for _ in 0..times {
+                found.now = found.now.plus(Duration::from_millis(apart));
+                host.works(1, 0, found);
+            }
+        })
+    };
+    assert_eq!(told(TOLD_AT_ONCE - 1, 0), [""; 0]);
+    assert_eq!(told(TOLD_AT_ONCE * 2, 0), ["S13"]);
+    assert_eq!(told(TOLD_AT_ONCE * 2, 1), [""; 0]);
+    let wrote = |times: u32| {
+        rules(&|host, found| {
+            for _ in 0..times {
+                host.works(0, BYTES_AT_ONCE / 4, found);
+            }
+        })
+    };
+    assert_eq!(wrote(4), [""; 0]);
+    assert_eq!(wrote(9), ["S13"]);
 }
