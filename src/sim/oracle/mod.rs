@@ -104,7 +104,7 @@ const TOLD_AT_ONCE: u32 = 256;
 /// Bytes a host writes at one instant; 27 KB was the most in 600 worlds.
 const BYTES_AT_ONCE: usize = 128 * 1024;
 
-/// Bytes an engine holds. Its [`Limits`](crate::Limits) allow gigabytes, most of it for rooms
+/// Bytes an engine holds. Its [`Limits`] allow gigabytes, most of it for rooms
 /// and pages that no plan has; less than half of this was the most in 600 worlds, so that
 /// what is not let go of gets there.
 const HELD: u64 = 512 * 1024;

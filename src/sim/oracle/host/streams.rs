@@ -130,7 +130,7 @@ impl Host {
         }
     }
 
-    /// One [`Event::Offline`] for each transport: one may be missing, that of now.
+    /// One [`Event::Offline`](crate::Event::Offline) for each transport: one may be missing, that of now.
     pub(in crate::sim::oracle) fn settle_transports(&self, found: &mut Found) {
         if self.opened > self.offline.saturating_add(1) {
             let (opened, offline) = (self.opened, self.offline);
