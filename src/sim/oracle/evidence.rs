@@ -31,6 +31,8 @@ pub(super) struct Seen {
     open: BTreeMap<String, Question>,
     /// How far the host's clock is ahead of the world's.
     ahead: Duration,
+    /// When this session began, by the host's clock.
+    began: Instant,
 }
 
 /// What there is to say for a host that is told something of a room that it reads.
@@ -133,7 +135,8 @@ impl Seen {
 
     /// The host has a session of its own: what rooms said of themselves before is old, and
     /// what was asked before is not answered any more.
-    pub(super) fn bound(&mut self) {
+    pub(super) fn bound(&mut self, now: Instant) {
+        self.began = now.plus(self.ahead);
         self.open.clear();
         for room in self.rooms.values_mut() {
             (room.answer, room.asking) = (None, None);
@@ -172,6 +175,20 @@ impl Seen {
 
     pub(super) fn of(&self, room: &str) -> Option<&FromRoom> {
         self.rooms.get(room)
+    }
+
+    /// Whether a room said in this session that it has no archive to read from, or would not
+    /// say, or has not said so until its time was over. Where timers cannot be told by the
+    /// world's clock, or a slow link has not taken the question yet, that time began with the
+    /// session at the earliest.
+    pub(super) fn lacks_archive(&self, witness: &Witness<'_>) -> bool {
+        let room = self.rooms.get(witness.room);
+        let answer = room.and_then(|room| room.answer);
+        let asking = room.and_then(|room| room.asking);
+        let unwritten = answer.is_none() && witness.disturbed;
+        let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
+        let late = |at: Instant| witness.clock.since(at) >= PATIENCE;
+        matches!(answer, Some(Answer::Lacks | Answer::Refuses)) || asking.any(late)
     }
 
     /// Queries of an archive since then that nobody answered in time, where the host's clock
@@ -217,13 +234,6 @@ impl FromRoom {
                 late,
             });
         }
-    }
-
-    /// Whether it said in this session that it has no archive to read from, or would not say,
-    /// or has not said so until its time was over, where the host's clock shows this.
-    pub(super) fn lacks_archive(&self, clock: Instant) -> bool {
-        let said = matches!(self.answer, Some(Answer::Lacks | Answer::Refuses));
-        said || self.asking.is_some_and(|at| clock.since(at) >= PATIENCE)
     }
 
     /// What came live since then.

@@ -388,8 +388,7 @@ impl Follow {
         let limits = Limits::default();
         Grounds {
             recreated: truth.deaths > self.deaths,
-            lacks_archive: witness.told_late
-                || from_room.is_some_and(|room| room.lacks_archive(witness.clock)),
+            lacks_archive: witness.told_late || witness.seen.lacks_archive(witness),
             stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
             interrupted: self.interrupted,
             overflowed: heard().count() > witness.held || bytes > limits.held_bytes,

@@ -220,6 +220,30 @@ fn a_room_that_does_not_answer_has_no_archive_after_half_a_minute() {
 }
 
 #[test]
+fn a_question_may_wait_for_a_slow_link() {
+    let told = |slow: bool, seconds: u64, script: &[(Side, &str)]| {
+        let mut hand = standing();
+        come_again(&mut hand);
+        if slow {
+            hand.see(&Happening::Fault(&Fault::Throttle {
+                host: HOST,
+                from: Host,
+                bytes_per_second: 50,
+                lasts: Duration::from_secs(200),
+            }));
+        }
+        hand.at = hand.at.plus(Duration::from_secs(seconds));
+        play_over(LinkId(1), &mut hand, script);
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(true, 35, &[]), [""; 0]);
+    assert_eq!(told(true, 5, &[]), ["S4"]);
+    assert_eq!(told(false, 35, &[]), ["S4"]);
+    // Who was told does not wait.
+    assert_eq!(told(true, 35, &[ASK, (Server, SAYS)]), ["S4"]);
+}
+
+#[test]
 fn what_a_room_said_in_an_earlier_session_is_old() {
     let lacks = SAYS.replace("<feature var='urn:xmpp:sid:0'/>", "");
     let told = |script: &[(Side, &str)]| {
