@@ -113,6 +113,9 @@ pub enum Bug {
     PasswordTold,
     /// A room is asked twice to let us in, without waiting for its answer.
     JoinedTwice,
+    /// After a break a room counts as one without an archive until it says what it can do,
+    /// and that is not waited for.
+    ArchiveNotAwaited,
 }
 
 #[cfg(not(parley_planted))]
@@ -130,7 +133,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 47] = [
+        pub const ALL: [Self; 48] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
@@ -178,6 +181,7 @@ mod selector {
             Self::ResultsFromAnyone,
             Self::PasswordTold,
             Self::JoinedTwice,
+            Self::ArchiveNotAwaited,
         ];
     }
 

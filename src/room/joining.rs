@@ -346,6 +346,11 @@ impl Room {
         self.standing = Standing::Examining;
         // Asked before we were in, it may have been kept from us.
         self.again = self.asked == Asked::Pending;
+        if self.again && self.entered && planted(Bug::ArchiveNotAwaited) {
+            cx.forget(self.question.take());
+            self.info = RoomInfo::default();
+            return self.arrive(cx);
+        }
         match self.asked {
             Asked::Known => return self.arrive(cx),
             // A question that was forgotten meanwhile will not be answered.

@@ -19,15 +19,20 @@ const SID: &str = "urn:xmpp:sid:0";
 const DISCO: &str = "http://jabber.org/protocol/disco#info";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
-/// An answer that takes longer may have come too late.
-const SLOW: Duration = Duration::from_secs(10);
+/// How long an answer is waited for, by default ([`Timing::request`](crate::Timing::request),
+/// and as long for all of a join), but for what a coarse clock makes of it.
+const PATIENCE: Duration = Duration::from_millis(29_900);
 
 /// What the rooms said to one process of a host.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     rooms: BTreeMap<String, FromRoom>,
-    /// Questions without an answer, by their id.
+    /// Questions of this session without an answer, by their id.
     open: BTreeMap<String, Question>,
+    /// How far the host's clock is ahead of the world's.
+    ahead: Duration,
+    /// When this session began, by the host's clock.
+    began: Instant,
 }
 
 /// What there is to say for a host that is told something of a room that it reads.
@@ -42,6 +47,8 @@ pub(super) struct Witness<'a> {
     pub(super) told_late: bool,
     /// Its timers cannot be told by the world's clock.
     pub(super) disturbed: bool,
+    /// What its own clock shows.
+    pub(super) clock: Instant,
     /// So many messages it holds back.
     pub(super) held: usize,
 }
@@ -51,14 +58,28 @@ struct Question {
     room: String,
     of_archive: bool,
     at: Instant,
+    /// What the host's clock showed then.
+    by_clock: Instant,
+}
+
+/// What a room said of its archive to who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It has one, whose ids are on its messages.
+    Archives,
+    /// It has none, or puts no ids on its messages that could be trusted.
+    Lacks,
+    /// It does not say.
+    Refuses,
 }
 
 /// What one room said.
 #[derive(Debug, Default)]
 pub(super) struct FromRoom {
-    /// Whether it has an archive whose ids are on its messages, by its answer to who asked
-    /// last in this session.
-    pub(super) archives: Option<bool>,
+    /// What it said of its archive last in this session.
+    answer: Option<Answer>,
+    /// Since when that was asked and has not been answered, by the host's clock.
+    asking: Option<Instant>,
     heard: Vec<Heard>,
     failed: Vec<Failed>,
 }
@@ -76,8 +97,10 @@ pub(super) struct Heard {
 #[derive(Debug)]
 pub(super) struct Failed {
     at: Instant,
-    /// Refused for this; else it took long.
+    /// Refused for this.
     pub(super) condition: Option<String>,
+    /// It came when nobody waited for it any more.
+    pub(super) late: bool,
 }
 
 impl Seen {
@@ -88,24 +111,35 @@ impl Seen {
         };
         let of_archive = element.child("query", MAM).is_some();
         if element.name() == "iq" && (of_archive || element.child("query", DISCO).is_some()) {
+            let by_clock = now.plus(self.ahead);
             let question = Question {
                 room: to.into(),
                 of_archive,
                 at: now,
+                by_clock,
             };
-            if !of_archive && let Some(room) = self.rooms.get_mut(to) {
-                // Its answer counts, and that may not come.
-                room.archives = None;
+            if !of_archive {
+                // A join has one time for all that it asks.
+                let room = self.rooms.entry(to.into()).or_default();
+                room.asking.get_or_insert(by_clock);
             }
             // What is sent again was asked before.
             self.open.entry(id.into()).or_insert(question);
         }
     }
 
-    /// The host has a session of its own: what rooms said of themselves before is old.
-    pub(super) fn bound(&mut self) {
+    /// The host's clock is ahead of the world's by so much from now on.
+    pub(super) const fn runs_ahead(&mut self, by: Duration) {
+        self.ahead = by;
+    }
+
+    /// The host has a session of its own: what rooms said of themselves before is old, and
+    /// what was asked before is not answered any more.
+    pub(super) fn bound(&mut self, now: Instant) {
+        self.began = now.plus(self.ahead);
+        self.open.clear();
         for room in self.rooms.values_mut() {
-            room.archives = None;
+            (room.answer, room.asking) = (None, None);
         }
     }
 
@@ -131,7 +165,8 @@ impl Seen {
                     && let Some(asked) = self.open.remove(id)
                 {
                     let room = self.rooms.entry(asked.room.clone()).or_default();
-                    room.answers(&asked, element, kind == "error", now);
+                    let late = now.plus(self.ahead).since(asked.by_clock) >= PATIENCE;
+                    room.answers(&asked, element, (kind == "error", late), now);
                 }
             }
             _ => {}
@@ -142,31 +177,61 @@ impl Seen {
         self.rooms.get(room)
     }
 
-    /// Queries of an archive since then that nobody answered.
-    pub(super) fn unanswered(&self, room: &str, since: Instant) -> usize {
+    /// Whether a room said in this session that it has no archive to read from, or would not
+    /// say, or has not said so until its time was over. Where timers cannot be told by the
+    /// world's clock, or a slow link has not taken the question yet, that time began with the
+    /// session at the earliest.
+    pub(super) fn lacks_archive(&self, witness: &Witness<'_>) -> bool {
+        let room = self.rooms.get(witness.room);
+        let answer = room.and_then(|room| room.answer);
+        let asking = room.and_then(|room| room.asking);
+        let unwritten = answer.is_none() && witness.disturbed;
+        let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
+        let late = |at: Instant| witness.clock.since(at) >= PATIENCE;
+        matches!(answer, Some(Answer::Lacks | Answer::Refuses)) || asking.any(late)
+    }
+
+    /// Queries of an archive since then that nobody answered in time, where the host's clock
+    /// shows this.
+    pub(super) fn unanswered(&self, room: &str, since: Instant, clock: Instant) -> usize {
         let of_it = |asked: &&Question| asked.of_archive && asked.room == room && asked.at >= since;
-        self.open.values().filter(of_it).count()
+        let late = |asked: &&Question| clock.since(asked.by_clock) >= PATIENCE;
+        self.open.values().filter(of_it).filter(late).count()
     }
 }
 
 impl FromRoom {
-    fn answers(&mut self, asked: &Question, answer: Element<'_>, refused: bool, now: Instant) {
+    fn answers(
+        &mut self,
+        asked: &Question,
+        answer: Element<'_>,
+        (refused, late): (bool, bool),
+        now: Instant,
+    ) {
         if !asked.of_archive {
             let says = |feature: &str| {
                 let query = answer.child("query", DISCO);
                 let mut features = query.into_iter().flat_map(|query| query.children());
                 features.any(|f| f.name() == "feature" && f.attr("var") == Some(feature))
             };
-            self.archives = (!refused).then(|| says(MAM) && says(SID));
+            self.asking = None;
+            self.answer = Some(if refused {
+                Answer::Refuses
+            } else if says(MAM) && says(SID) {
+                Answer::Archives
+            } else {
+                Answer::Lacks
+            });
             return;
         }
         let error = answer.child("error", CLIENT).filter(|_| refused);
         let mut conditions = error.into_iter().flat_map(|error| error.children());
         let condition = conditions.find(|e| e.ns() == STANZAS && e.name() != "text");
-        if refused || now.since(asked.at) > SLOW {
+        if refused || late {
             self.failed.push(Failed {
                 at: now,
                 condition: condition.map(|e| e.name().into()),
+                late,
             });
         }
     }

@@ -82,14 +82,18 @@ impl Reading {
 
     /// It says that a cursor of its own is gone.
     fn not_expired(&self, truth: &Room, found: &mut Found) {
-        // Where pages were given already it was one that they ended with.
-        let since = self.since.as_ref().filter(|_| self.given.is_none());
-        let there =
-            |item: &Item| !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked);
-        if since
-            .and_then(|since| truth.named(since))
-            .is_some_and(there)
-        {
+        let since_asked = |at: Instant| at >= self.asked;
+        let is_there = if self.given.is_some() {
+            // It was one that the pages given already ended with, and went meanwhile.
+            !truth.let_go.is_some_and(since_asked) && !truth.spoilt.is_some_and(since_asked)
+        } else {
+            // Nobody expires who begins at an end of the archive.
+            let place = self.since.as_ref().and_then(|since| truth.named(since));
+            place.is_none_or(|item| {
+                !item.unplaced && item.shown.is_some_and(|shown| shown < self.asked)
+            })
+        };
+        if is_there {
             let what = "a fetch says that a cursor is gone which is there";
             found.violate("S5", String::from(what));
         }

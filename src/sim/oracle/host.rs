@@ -258,6 +258,7 @@ impl Host {
                     jid: &self.jid,
                     told_late: self.trouble.is_told_late(found.now),
                     disturbed: self.trouble.is_disturbed(found.now),
+                    clock: found.now.plus(self.trouble.ahead),
                     held: found.held,
                 };
                 if let Some(archive) = truth.at(follow.room) {

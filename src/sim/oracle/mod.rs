@@ -332,6 +332,7 @@ impl Oracle {
         host.works(0, bytes.len(), &mut self.found);
         let before = wire.talk.stanzas;
         wire.talk.closing |= host.closing.is_some();
+        host.seen.runs_ahead(host.trouble.ahead);
         let kept = (&mut host.sm, &mut host.seen);
         wire.wrote(bytes, self.tls, kept, &mut self.found);
         for talked in core::mem::take(&mut wire.talk.talked) {
@@ -350,6 +351,7 @@ impl Oracle {
         let Some(host) = self.hosts.get_mut(&wire.host) else {
             return;
         };
+        host.seen.runs_ahead(host.trouble.ahead);
         let learnt = wire.heard(bytes, (&mut host.sm, &mut host.seen), &mut self.found);
         host.learns(learnt);
         for talked in core::mem::take(&mut wire.talk.talked) {

@@ -388,8 +388,7 @@ impl Follow {
         let limits = Limits::default();
         Grounds {
             recreated: truth.deaths > self.deaths,
-            said_to_archive: from_room.and_then(|room| room.archives) == Some(true)
-                && !witness.told_late,
+            lacks_archive: witness.told_late || witness.seen.lacks_archive(witness),
             stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
             interrupted: self.interrupted,
             overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
@@ -398,14 +397,17 @@ impl Follow {
                 .filter(|heard| witness.disturbed || now.since(heard.at) >= SETTLE)
                 .filter_map(|heard| heard.id.as_deref())
                 .any(is_awaited),
-            place_is_kept: place.is_some_and(|item| !item.unplaced && item.shown.is_some()),
+            place_is_missing: place.is_some_and(|item| item.unplaced || item.shown.is_none()),
             place_is_gone: place.is_some_and(|item| item.unplaced || unshown(item)),
             let_go: truth.let_go.is_some_and(|at| at >= since),
             refused_for: failed()
                 .filter_map(|failed| failed.condition.clone())
                 .collect(),
-            failures: failed().count(),
-            unanswered: witness.seen.unanswered(witness.room, since),
+            refusals: failed().filter(|failed| !failed.late).count(),
+            timed_out: witness
+                .seen
+                .unanswered(witness.room, since, witness.clock)
+                .saturating_add(failed().filter(|failed| failed.late).count()),
             spoilt: truth.spoilt.is_some_and(|at| at >= since),
         }
     }

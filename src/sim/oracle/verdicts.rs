@@ -17,12 +17,12 @@
 //!
 //! | reason | what there has to be |
 //! |---|---|
-//! | `CursorExpired` | the place it names is not in the archive, nor is its tombstone; or it does not show yet |
-//! | `NoArchive` | the room did not say, when it was asked last in this session, that it has an archive and puts its ids on messages (unless its bot was told late) |
+//! | `CursorExpired` | it names a place, which is not in the archive, nor is its tombstone; or it does not show yet. Nobody expires who stands nowhere, or at the beginning |
+//! | `NoArchive` | the room said, when it was asked last in this session, that it has no archive or does not put its ids on messages; or it would not say; or it has been asked for half a minute by the host's clock, or since the session began where a slow link may not have taken the question (unless its bot was told late) |
 //! | `NeverAnchored` | it stands nowhere: no place was told, or something was given without one; and it was out of the room or off its stream since it began |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
 //! | `Recreated` | the room was destroyed or lost, once for each time that this is told |
-//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; not answered, or not for ten seconds; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
+//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; `NoSuchRoom` and `ArchiveUnsupported` for the conditions that say so; not answered in this session for half a minute by the host's clock, once, and failed once more in any way; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
 //! | `Unsettled` | something came live five seconds ago or more that was not given since, and that the archive did not show by a minute ago, or not in its turn, or no more; a page of it was spoilt or may change; or it let go of some place, which may be one to compare from |
 //!
 //! Sources: RFC 6120, sections 4.9.3, 6.5, 7.6.2 and 8.3.2; XEP-0045 v1.35.5, sections
@@ -286,8 +286,9 @@ pub(super) const fn behind_refusal(error: &JoinFailure) -> Option<Deed> {
 pub(super) struct Grounds {
     /// The room was lost more often than was told.
     pub(super) recreated: bool,
-    /// The room said that it has an archive, and that its ids are on its messages.
-    pub(super) said_to_archive: bool,
+    /// The room said that it has no archive whose ids are on its messages, or would not say,
+    /// or did not in time.
+    pub(super) lacks_archive: bool,
     /// No place was told, or something was given without one.
     pub(super) stands_nowhere: bool,
     /// It was out of the room, or off its stream.
@@ -298,18 +299,19 @@ pub(super) struct Grounds {
     pub(super) heard_unplaced: bool,
     /// Something came live that the archive does not show as it should.
     pub(super) awaited: bool,
-    /// The place that the gap names is in the archive.
-    pub(super) place_is_kept: bool,
-    /// It is not, or was not lately.
+    /// The gap names a place that was given out, and that the archive let go of or does not
+    /// show yet.
+    pub(super) place_is_missing: bool,
+    /// It does so, or did lately.
     pub(super) place_is_gone: bool,
     /// The archive let go of some place since.
     pub(super) let_go: bool,
     /// For what the archive refused to be read.
     pub(super) refused_for: Vec<String>,
-    /// How many queries were refused, or took long.
-    pub(super) failures: usize,
-    /// How many were not answered.
-    pub(super) unanswered: usize,
+    /// How many queries were refused in time.
+    pub(super) refusals: usize,
+    /// How many were not answered in time, by the host's clock.
+    pub(super) timed_out: usize,
     /// A page was not as it should be, or may change, or messages got other ids.
     pub(super) spoilt: bool,
 }
@@ -317,10 +319,10 @@ pub(super) struct Grounds {
 /// What of a gap is a lie, if it is one.
 pub(super) fn lie_of_a_gap(reason: &GapReason, there: &Grounds) -> Option<&'static str> {
     let (holds, lie) = match reason {
-        GapReason::CursorExpired => (!there.place_is_kept, "the archive has all"),
+        GapReason::CursorExpired => (there.place_is_missing, "the archive has all"),
         GapReason::NoArchive => (
-            !there.said_to_archive,
-            "the room said that it has an archive",
+            there.lacks_archive,
+            "the room did not say that it has no archive",
         ),
         GapReason::NeverAnchored if !there.interrupted => (false, "nothing came between"),
         GapReason::NeverAnchored => (there.stands_nowhere, "it knows where it stands"),
@@ -342,20 +344,30 @@ pub(super) fn lie_of_a_gap(reason: &GapReason, there: &Grounds) -> Option<&'stat
 
 /// Whether reading an archive failed in this way, and often enough.
 fn has_failed(error: &RequestError, there: &Grounds) -> bool {
-    let failures = there.failures.saturating_add(there.unanswered);
+    let refused_for = |condition: &Condition| {
+        let condition = condition.as_str();
+        there.refused_for.iter().any(|it| it == condition)
+    };
+    let failures = there.refusals.saturating_add(there.timed_out);
     match error {
         RequestError::Refused(error) => {
-            let condition = error.condition.as_str();
-            let refused = there.refused_for.iter().any(|it| it == condition);
-            refused && (error.kind != ErrorType::Wait || failures >= AGAIN_AND_AGAIN)
+            let once_is_enough = error.kind != ErrorType::Wait;
+            refused_for(&error.condition) && (once_is_enough || failures >= AGAIN_AND_AGAIN)
         }
         RequestError::CursorExpired { .. } | RequestError::CursorForeign => there.place_is_gone,
-        RequestError::NoSuchRoom | RequestError::ArchiveUnsupported => {
-            !there.refused_for.is_empty()
+        RequestError::NoSuchRoom => [Condition::ItemNotFound, Condition::Gone]
+            .iter()
+            .any(refused_for),
+        RequestError::ArchiveUnsupported => {
+            let for_that = [
+                Condition::FeatureNotImplemented,
+                Condition::ServiceUnavailable,
+            ];
+            for_that.iter().any(refused_for)
         }
         // What was there a page before may have been let go of since.
         RequestError::Inconsistent(_) => there.spoilt || there.let_go,
-        RequestError::TimedOut => failures >= AGAIN_AND_AGAIN,
+        RequestError::TimedOut => there.timed_out > 0 && failures >= AGAIN_AND_AGAIN,
         // Then nobody reads it.
         RequestError::Offline => false,
     }

@@ -384,7 +384,7 @@ impl Talk {
                 if sm.enabled {
                     sm.received = sm.received.wrapping_add(1);
                 }
-                self.stanza_heard(name, element, seen);
+                self.stanza_heard(name, element, seen, found.now);
                 self.talked.extend(Talked::heard(element));
             }
             (SM, name) => self.sm_heard(name, element, sm, found),
@@ -393,7 +393,7 @@ impl Talk {
         false
     }
 
-    fn stanza_heard(&mut self, name: &str, element: Element<'_>, seen: &mut Seen) {
+    fn stanza_heard(&mut self, name: &str, element: Element<'_>, seen: &mut Seen, now: Instant) {
         let kind = element.attr("type");
         let id = element.attr("id").unwrap_or_default();
         match name {
@@ -404,7 +404,7 @@ impl Talk {
             }),
             "iq" if kind == Some("result") && !self.bound && id == self.bind_id => {
                 self.bound = self.logged_in;
-                seen.bound();
+                seen.bound(now);
             }
             "presence" => {
                 let room = element.attr("from").and_then(|from| from.split('/').next());

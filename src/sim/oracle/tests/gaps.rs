@@ -1,6 +1,6 @@
 //! For what a gap may be told, and which reasons are lies: rule S4.
 
-use super::wire::{login, play};
+use super::wire::{login, play, play_over};
 use super::*;
 use crate::{Condition, ErrorType, GapReason, StanzaError};
 use Side::{Host, Server};
@@ -25,6 +25,17 @@ fn standing() -> Hand {
 fn gap(hand: &mut Hand, reason: GapReason) {
     let after = ArchiveId::new("c").map(Cursor::After);
     hand.entry(Entry::Gap { after, reason });
+}
+
+/// Its stream breaks, and it has a session of its own over another link.
+fn come_again(hand: &mut Hand) {
+    hand.tell(&Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: Retry::At(hand.at),
+    });
+    hand.open(1);
+    play_over(LinkId(1), hand, &login());
+    hand.online("ana@x/h0");
 }
 
 fn rules(mut hand: Hand, reason: GapReason) -> Vec<&'static str> {
@@ -108,33 +119,149 @@ fn a_room_that_is_made_anew_was_lost_before() {
 }
 
 #[test]
-fn a_room_has_no_archive_if_it_does_not_say_so() {
-    let ask = (
-        Host,
-        "<iq type='get' id='i' to='red@muc.x'>\
-         <query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
-    );
-    let says = "<iq type='result' id='i' from='red@muc.x'>\
-        <query xmlns='http://jabber.org/protocol/disco#info'>\
-        <feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:sid:0'/></query></iq>";
-    let half = "<iq type='result' id='i' from='red@muc.x'>\
-        <query xmlns='http://jabber.org/protocol/disco#info'>\
-        <feature var='urn:xmpp:mam:2'/></query></iq>";
-    let other = "<iq type='result' id='i' from='blue@muc.x'>\
-        <query xmlns='http://jabber.org/protocol/disco#info'>\
-        <feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:sid:0'/></query></iq>";
+fn nobody_expires_who_stands_nowhere_or_at_the_beginning() {
+    for after in [None, Some(Cursor::Beginning)] {
+        let mut hand = standing();
+        // Whatever the archive let go of.
+        gone(&mut hand, "a", false);
+        gone(&mut hand, "c", false);
+        let reason = GapReason::CursorExpired;
+        hand.entry(Entry::Gap { after, reason });
+        assert_eq!(hand.rules(), ["S4"]);
+    }
+    // A place that nobody gave.
+    let mut hand = standing();
+    gone(&mut hand, "c", false);
+    let after = ArchiveId::new("z").map(Cursor::After);
+    let reason = GapReason::CursorExpired;
+    hand.entry(Entry::Gap { after, reason });
+    assert_eq!(hand.rules(), ["S4"]);
+}
+
+#[test]
+fn a_place_expires_that_the_archive_does_not_show_yet() {
+    for (shown, broken) in [(false, &[][..]), (true, &["S4"])] {
+        let mut hand = standing();
+        let post = Post::new("four");
+        hand.ask(Request::Post(ROOM, &post, PostId(9)));
+        hand.accept_only("d", "four");
+        hand.give("d", "four");
+        if shown {
+            hand.show("d");
+        }
+        let after = ArchiveId::new("d").map(Cursor::After);
+        let reason = GapReason::CursorExpired;
+        hand.entry(Entry::Gap { after, reason });
+        assert_eq!(hand.rules(), broken);
+    }
+}
+
+/// The room is asked what it can do.
+const ASK: (Side, &str) = (
+    Host,
+    "<iq type='get' id='i' to='red@muc.x'>\
+     <query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+);
+/// It has an archive, and its ids are to be trusted.
+const SAYS: &str = "<iq type='result' id='i' from='red@muc.x'>\
+    <query xmlns='http://jabber.org/protocol/disco#info'>\
+    <feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:sid:0'/></query></iq>";
+
+#[test]
+fn a_room_has_no_archive_if_it_says_so() {
+    let lacks_ids = SAYS.replace("<feature var='urn:xmpp:sid:0'/>", "");
+    let lacks_archive = SAYS.replace("<feature var='urn:xmpp:mam:2'/>", "");
+    let other = lacks_ids.replace("red@", "blue@");
+    let refuses = "<iq type='error' id='i' from='red@muc.x'><error type='auth'>\
+        <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
     for (script, broken) in [
-        (&[ask, (Server, says)][..], &["S4"][..]),
-        (&[ask, (Server, half)], &[]),
-        (&[ask, (Server, other)], &[]),
-        (&[ask], &[]),
-        // It was asked again, and has not answered.
-        (&[ask, (Server, says), ask], &[]),
+        (&[ASK, (Server, SAYS)][..], &["S4"][..]),
+        (&[ASK, (Server, &lacks_ids)], &[]),
+        (&[ASK, (Server, &lacks_archive)], &[]),
+        (&[ASK, (Server, refuses)], &[]),
+        // Nobody asked, or another answers.
+        (&[], &["S4"]),
+        (&[(Server, &lacks_ids)], &["S4"]),
+        (&[ASK, (Server, &other)], &["S4"]),
+        // It was asked, and the answer is not waited for.
+        (&[ASK], &["S4"]),
+        (&[ASK, (Server, SAYS), ASK], &["S4"]),
+        // What it said last counts.
+        (&[ASK, (Server, &lacks_ids), ASK, (Server, SAYS)], &["S4"]),
+        (&[ASK, (Server, SAYS), ASK, (Server, refuses)], &[]),
     ] {
         let mut hand = standing();
         play(&mut hand, script);
-        assert_eq!(rules(hand, GapReason::NoArchive), broken);
+        assert_eq!(rules(hand, GapReason::NoArchive), broken, "{script:?}");
     }
+}
+
+#[test]
+fn a_room_that_does_not_answer_has_no_archive_after_half_a_minute() {
+    let told = |asks: usize, seconds: u64, ahead: u64| {
+        let mut hand = standing();
+        for _ in 0..asks {
+            play(&mut hand, &[ASK]);
+        }
+        if ahead > 0 {
+            hand.see(&Happening::Fault(&Fault::Leap {
+                host: HOST,
+                by: Duration::from_secs(ahead),
+            }));
+        }
+        hand.at = hand.at.plus(Duration::from_secs(seconds));
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(1, 20, 0), ["S4"]);
+    assert_eq!(told(1, 35, 0), [""; 0]);
+    // By its own clock.
+    assert_eq!(told(1, 1, 40), [""; 0]);
+    assert_eq!(told(0, 1, 40), ["S4"]);
+}
+
+#[test]
+fn a_question_may_wait_for_a_slow_link() {
+    let told = |slow: bool, seconds: u64, script: &[(Side, &str)]| {
+        let mut hand = standing();
+        come_again(&mut hand);
+        if slow {
+            hand.see(&Happening::Fault(&Fault::Throttle {
+                host: HOST,
+                from: Host,
+                bytes_per_second: 50,
+                lasts: Duration::from_secs(200),
+            }));
+        }
+        hand.at = hand.at.plus(Duration::from_secs(seconds));
+        play_over(LinkId(1), &mut hand, script);
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(true, 35, &[]), [""; 0]);
+    assert_eq!(told(true, 5, &[]), ["S4"]);
+    assert_eq!(told(false, 35, &[]), ["S4"]);
+    // Who was told does not wait.
+    assert_eq!(told(true, 35, &[ASK, (Server, SAYS)]), ["S4"]);
+}
+
+#[test]
+fn what_a_room_said_in_an_earlier_session_is_old() {
+    let lacks = SAYS.replace("<feature var='urn:xmpp:sid:0'/>", "");
+    let told = |script: &[(Side, &str)]| {
+        let mut hand = standing();
+        play(&mut hand, &[ASK, (Server, &lacks)]);
+        come_again(&mut hand);
+        play_over(LinkId(1), &mut hand, script);
+        hand.at = hand.at.plus(Duration::from_secs(10));
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(&[]), ["S4"]);
+    assert_eq!(told(&[ASK]), ["S4"]);
+    let asks_again = ASK.1.replace("'i'", "'j'");
+    let lacks_again = lacks.replace("'i'", "'j'");
+    assert_eq!(
+        told(&[(Host, &asks_again), (Server, &lacks_again)]),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -257,9 +384,54 @@ fn an_archive_fails_as_it_is_said_to() {
         ["S4"]
     );
     assert_eq!(after(&once[1..], forbidden()), ["S4"]);
-    // Nobody answers.
-    let silence = || GapReason::ArchiveFailed(RequestError::TimedOut);
+    // There is no such room, or no archive: for the conditions that say so.
+    for (reason, conditions) in [
+        (RequestError::NoSuchRoom, ["item-not-found", "gone"]),
+        (
+            RequestError::ArchiveUnsupported,
+            ["feature-not-implemented", "service-unavailable"],
+        ),
+    ] {
+        let reason = GapReason::ArchiveFailed(reason);
+        assert_eq!(after(&once, reason.clone()), ["S4"]);
+        for condition in conditions {
+            let says = answer("cancel", condition, room);
+            let script = [(Host, QUERY), (Server, &*says)];
+            assert_eq!(after(&script, reason.clone()), [""; 0]);
+            assert_eq!(after(&script, forbidden()), ["S4"]);
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_does_not_answer_is_given_its_time() {
+    let silence = GapReason::ArchiveFailed(RequestError::TimedOut);
     let other = QUERY.replace("'q'", "'p'");
-    assert_eq!(after(&[(Host, QUERY), (Host, &other)], silence()), [""; 0]);
-    assert_eq!(after(&[(Host, QUERY)], silence()), ["S4"]);
+    let fails = "<iq type='error' id='q' from='red@muc.x'><error type='wait'>\
+        <internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+    let told = |script: &[(Side, &str)], seconds: u64, anew: bool| {
+        let mut hand = standing();
+        play(&mut hand, script);
+        hand.at = hand.at.plus(Duration::from_secs(seconds));
+        if anew {
+            come_again(&mut hand);
+        }
+        rules(hand, silence.clone())
+    };
+    let twice = [(Host, QUERY), (Host, &*other)];
+    assert_eq!(told(&twice, 35, false), [""; 0]);
+    // Asked a moment ago; once; on a link that is dead.
+    assert_eq!(told(&twice, 20, false), ["S4"]);
+    assert_eq!(told(&twice[..1], 35, false), ["S4"]);
+    assert_eq!(told(&twice, 35, true), ["S4"]);
+    // Refused is not unanswered, but one of each will do.
+    let refused = [
+        (Host, QUERY),
+        (Server, fails),
+        (Host, QUERY),
+        (Server, fails),
+    ];
+    assert_eq!(told(&refused, 35, false), ["S4"]);
+    let one_of_each = [(Host, QUERY), (Server, fails), (Host, &*other)];
+    assert_eq!(told(&one_of_each, 35, false), [""; 0]);
 }

@@ -46,10 +46,13 @@ fn s4_a_hole_and_what_excuses_it() {
 
     let mut hand = from_beginning();
     hand.give("a", "one");
+    // A page may change, so that a gap may be told.
+    hand.see(&Happening::Noted(&Note::Unstable {
+        room: "red@muc.x".into(),
+    }));
     hand.entry(Entry::Gap {
         after: None,
-        // The room did not say that it has one.
-        reason: crate::GapReason::NoArchive,
+        reason: crate::GapReason::Unsettled,
     });
     hand.give("c", "three");
     assert_eq!(hand.rules(), [""; 0]);
@@ -136,6 +139,42 @@ fn s5_a_cursor_that_the_archive_let_go_of() {
         }
         hand.give("b", "two");
         assert_eq!(hand.rules(), ["S5"][usize::from(told)..]);
+    }
+}
+
+#[test]
+fn s5_a_fetch_expires_only_with_a_place() {
+    let expired = || FetchEvent::Failed(RequestError::CursorExpired { oldest: None });
+    let id = QueryId(7);
+    let let_go = |hand: &mut Hand| {
+        hand.see(&Happening::Noted(&Note::Unarchived {
+            room: "red@muc.x".into(),
+            archive_id: "a".into(),
+            tombstone: false,
+        }));
+    };
+    // From an end of the archive there is none, whatever that let go of.
+    for fetch in [Fetch::newest(9), Fetch::since(Cursor::Beginning, 9)] {
+        let mut hand = from_beginning();
+        let_go(&mut hand);
+        hand.ask(Request::Fetch(ROOM, &fetch, id));
+        let event = expired();
+        hand.tell(&Event::Fetch { id, event });
+        assert_eq!(hand.rules(), ["S5"]);
+    }
+    // Behind a page it is what that ended with, which may go until the next.
+    for (goes, broken) in [(true, &[][..]), (false, &["S5"])] {
+        let mut hand = from_beginning();
+        let fetch = Fetch::since(Cursor::Beginning, 9);
+        hand.ask(Request::Fetch(ROOM, &fetch, id));
+        let event = FetchEvent::Page(Vec::from([*Hand::message("a", "one")]));
+        hand.tell(&Event::Fetch { id, event });
+        if goes {
+            let_go(&mut hand);
+        }
+        let event = expired();
+        hand.tell(&Event::Fetch { id, event });
+        assert_eq!(hand.rules(), broken);
     }
 }
 

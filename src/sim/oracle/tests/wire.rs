@@ -13,7 +13,10 @@ fn wire(script: &[(Side, &str)]) -> Vec<&'static str> {
 
 /// What the host reads and writes over its first link.
 pub(super) fn play(hand: &mut Hand, script: &[(Side, &str)]) {
-    let link = LinkId(0);
+    play_over(LinkId(0), hand, script);
+}
+
+pub(super) fn play_over(link: LinkId, hand: &mut Hand, script: &[(Side, &str)]) {
     for (by, text) in script {
         let (by, bytes) = (*by, text.as_bytes());
         match (by, *text) {
