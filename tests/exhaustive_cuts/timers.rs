@@ -94,7 +94,8 @@ fn late_everywhere(server: &str, lines: &str, by: Duration, hit: &mut Hit) {
         assert!(!early);
         failures.take(&report, &plan);
         outcomes(&report, &seen, &plan);
-        assert_eq!(was, by, "the {after}. timer, {timer:?}\n{plan}");
+        // What is held back when all is healed goes off then.
+        assert!(was <= by, "{was:?}: the {after}. timer, {timer:?}\n{plan}");
         hit.count(timer);
         runs += 1;
         after += stride;
