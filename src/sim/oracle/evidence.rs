@@ -14,6 +14,8 @@ use crate::Instant;
 use crate::xml::Element;
 
 const CLIENT: &str = "jabber:client";
+const MUC: &str = "http://jabber.org/protocol/muc";
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 const MAM: &str = "urn:xmpp:mam:2";
 const SID: &str = "urn:xmpp:sid:0";
 const DISCO: &str = "http://jabber.org/protocol/disco#info";
@@ -78,8 +80,13 @@ enum Answer {
 pub(super) struct FromRoom {
     /// What it said of its archive last in this session.
     answer: Option<Answer>,
-    /// Since when that was asked and has not been answered, by the host's clock.
+    /// Since when that was asked and has not been answered, by the host's clock; or it was
+    /// asked to let the host in, which has one time for all of it.
     asking: Option<Instant>,
+    /// When it was asked to let the host in, for the first time since it last did.
+    joining: Option<Instant>,
+    /// It let the host in since.
+    let_in: bool,
     heard: Vec<Heard>,
     failed: Vec<Failed>,
 }
@@ -106,10 +113,21 @@ pub(super) struct Failed {
 impl Seen {
     /// The host wrote a stanza.
     pub(super) fn said(&mut self, element: Element<'_>, now: Instant) {
-        let (Some(id), Some(to)) = (element.attr("id"), element.attr("to")) else {
+        let Some(to) = element.attr("to") else {
             return;
         };
+        if element.name() == "presence" && element.child("x", MUC).is_some() {
+            let (room, _) = to.split_once('/').unwrap_or((to, ""));
+            let room = self.rooms.entry(room.into()).or_default();
+            if room.let_in || room.joining.is_none() {
+                (room.joining, room.let_in) = (Some(now.plus(self.ahead)), false);
+            }
+            return;
+        }
         let of_archive = element.child("query", MAM).is_some();
+        let Some(id) = element.attr("id") else {
+            return;
+        };
         if element.name() == "iq" && (of_archive || element.child("query", DISCO).is_some()) {
             let by_clock = now.plus(self.ahead);
             let question = Question {
@@ -119,9 +137,9 @@ impl Seen {
                 by_clock,
             };
             if !of_archive {
-                // A join has one time for all that it asks.
                 let room = self.rooms.entry(to.into()).or_default();
-                room.asking.get_or_insert(by_clock);
+                let join = room.joining.filter(|at| by_clock.since(*at) < PATIENCE);
+                room.asking.get_or_insert(join.unwrap_or(by_clock));
             }
             // What is sent again was asked before.
             self.open.entry(id.into()).or_insert(question);
@@ -139,7 +157,7 @@ impl Seen {
         self.began = now.plus(self.ahead);
         self.open.clear();
         for room in self.rooms.values_mut() {
-            (room.answer, room.asking) = (None, None);
+            (room.answer, room.asking, room.joining) = (None, None, None);
         }
     }
 
@@ -149,6 +167,15 @@ impl Seen {
             return;
         };
         match (element.name(), element.attr("type")) {
+            ("presence", None) => {
+                let user = element.child("x", MUC_USER);
+                let mut user = user.into_iter().flat_map(|user| user.children());
+                let own = user.any(|e| e.name() == "status" && e.attr("code") == Some("110"));
+                let (room, _) = from.split_once('/').unwrap_or((from, ""));
+                if let Some(room) = self.rooms.get_mut(room).filter(|_| own) {
+                    room.let_in = true;
+                }
+            }
             ("message", Some("groupchat")) if element.child("body", CLIENT).is_some() => {
                 let Some((room, _)) = from.split_once('/') else {
                     return;
