@@ -15,7 +15,7 @@
 //! | S10 | no login without the server's | `Online` only after a login that succeeded and was bound, in the bytes read; and not after one that [was noted](Note::FalseProof) to have been let in by somebody who does not know the password |
 //! | S11 | no errors for messages | nor for presences; each request, by its id and whose it is, is answered once, within half a minute, over the link that it came by or one that resumes it |
 //! | S12 | answers only from whom was asked | no event has the mark anywhere that the texts of liars have ([`Note::Forged`]) |
-//! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes), looked at after each instant (which takes about an eighth of a world's time) |
+//! | S13 | bounds | events and bytes of one instant, messages of a fetch, and what the engine [holds](crate::Engine::held_bytes), looked at after each instant in which it was driven |
 //! | S14 | no livelock | by [`World`](crate::sim::World), in rounds at one instant; and no [`Internal`](crate::OfflineCause::Internal) mistake is told |
 //! | S15, S16 | chunking and determinism | not here: by running twice and comparing [`Report::hash`](crate::sim::Report::hash) |
 //! | S17 | stream management | `h` of the host against what it had read; whoever is asked for it says it, within half a minute, and never goes back; what is resent is what was not acknowledged, all of it, in its order, byte by byte, before anything else and within half a minute |

@@ -40,13 +40,24 @@ pub(super) struct Host {
 
 /// A running process.
 pub(super) struct Process {
+    /// To be looked at; what changes it goes through [`Self::drive`].
     pub(super) engine: Engine,
+    /// It was driven since what it holds was looked at.
+    driven: bool,
     bot: Box<dyn Bot>,
     pub(super) link: Option<LinkId>,
     pub(super) attempt: Option<u32>,
     wake: Option<Instant>,
     /// Pulled and not yet given to the bot.
     pulled: VecDeque<Event>,
+}
+
+impl Process {
+    /// The engine, to be driven.
+    pub(super) const fn drive(&mut self) -> &mut Engine {
+        self.driven = true;
+        &mut self.engine
+    }
 }
 
 /// What befalls a host for now.
@@ -274,9 +285,13 @@ impl Host {
         }
     }
 
-    /// How much its engine holds, and may hold at most.
-    pub(super) fn held(&self) -> Option<Happening<'static>> {
-        let engine = &self.process.as_ref()?.engine;
+    /// How much its engine holds, and may hold at most, if that may be news.
+    pub(super) fn held(&mut self) -> Option<Happening<'static>> {
+        let process = self.process.as_mut()?;
+        if !core::mem::take(&mut process.driven) {
+            return None;
+        }
+        let engine = &process.engine;
         let wants = engine.wants();
         Some(Happening::Held {
             host: self.id,
@@ -336,6 +351,7 @@ impl Host {
         let seed = Seed::new(self.seeds.bytes());
         self.process = Some(Process {
             engine: Engine::new(self.config.clone(), seed, clock),
+            driven: true,
             bot: (self.make)(),
             link: None,
             attempt: None,
@@ -392,7 +408,7 @@ impl Host {
         let due = deadline.is_some_and(|deadline| deadline.at.plus(late) <= clock);
         // What is to be late is not told early.
         if due || (pulling.early && late.is_zero()) {
-            process.engine.handle_timeout(clock);
+            process.drive().handle_timeout(clock);
         }
         let held_back = !late.is_zero() || self.trouble.overdue;
         if let Some(deadline) = deadline.filter(|_| due && held_back) {
@@ -415,7 +431,7 @@ impl Host {
                     by: deadline.at.since(clock),
                 });
             }
-            process.engine.handle_timeout(clock);
+            process.drive().handle_timeout(clock);
             self.pull_eagerly(now, pulling);
             moved = true;
         }
@@ -451,6 +467,7 @@ impl Host {
         }
         if let Some(process) = &mut self.process {
             while let Some(event) = process.engine.poll_event() {
+                process.driven = true;
                 process.pulled.push_back(event);
             }
         }
@@ -498,6 +515,7 @@ impl Host {
         let Some(process) = &mut self.process else {
             return;
         };
+        process.driven = true;
         let mut hands = Hands {
             host: self.id,
             now: clock,

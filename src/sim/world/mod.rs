@@ -183,7 +183,7 @@ impl World {
 
     /// Tells how much memory engines hold, and which of them do not read.
     fn gauge(&mut self) {
-        for host in &self.hosts {
+        for host in &mut self.hosts {
             if let Some(held) = host.held() {
                 self.eyes.show(&held);
             }

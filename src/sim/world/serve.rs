@@ -163,7 +163,7 @@ impl World {
             by: Side::Host,
             bytes: write.get(..n).unwrap_or_default(),
         });
-        process.engine.written(clock, n);
+        process.drive().written(clock, n);
         host.wrote(now);
         host.pull_eagerly(now, self.pulling);
         true
@@ -198,7 +198,7 @@ impl World {
             }
             Transport::Shutdown => {
                 process.link = None;
-                process.engine.handle_eof(clock);
+                process.drive().handle_eof(clock);
                 host.pull_eagerly(now, self.pulling);
                 let id = link.id;
                 self.hang_up(Some(id));

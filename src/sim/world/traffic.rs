@@ -95,7 +95,7 @@ impl World {
         link.host_end.open = stands;
         if let Some(process) = &mut host.process {
             if stands {
-                process.engine.transport_opened(clock, security);
+                process.drive().transport_opened(clock, security);
             } else {
                 process.link = None;
                 let why = match link.mishap {
@@ -103,7 +103,7 @@ impl World {
                     Some(Mishap::Unanswered) => failure(TransportFailureKind::Connect, "timed out"),
                     _ => failure(TransportFailureKind::Connect, "refused"),
                 };
-                process.engine.transport_failed(clock, why);
+                process.drive().transport_failed(clock, why);
             }
         }
         host.pull_eagerly(now, self.pulling);
@@ -303,7 +303,7 @@ impl World {
                 let why = failure(TransportFailureKind::Io, "closed without close_notify");
                 fail(host, now, link.id, why);
             } else {
-                process.engine.handle_eof(clock);
+                process.drive().handle_eof(clock);
             }
             host.pull_eagerly(now, self.pulling);
             return true;
@@ -327,7 +327,7 @@ impl World {
             let mut taken: usize = 0;
             while let Some(rest) = head.get(taken..).filter(|rest| !rest.is_empty()) {
                 let piece = rest.get(..self.pulling.piece.max(1)).unwrap_or(rest);
-                let n = process.engine.handle_input(clock, piece);
+                let n = process.drive().handle_input(clock, piece);
                 taken = taken.saturating_add(n);
                 if n < piece.len() {
                     break;
@@ -362,7 +362,7 @@ fn end_handshake(host: &mut Host, link: &mut Link, now: Instant, weather: &Weath
         None => {
             link.finish_tls(now, weather);
             let binding: ChannelBinding = link.binding();
-            process.engine.tls_established(clock, binding);
+            process.drive().tls_established(clock, binding);
         }
         Some(certificate) => {
             link.drop_end(now, Side::Host, weather);
@@ -383,7 +383,7 @@ fn fail(host: &mut Host, now: Instant, link: LinkId, why: TransportFailure) {
         && process.link == Some(link)
     {
         process.link = None;
-        process.engine.transport_failed(clock, why);
+        process.drive().transport_failed(clock, why);
     }
 }
 
