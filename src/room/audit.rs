@@ -49,6 +49,10 @@ pub(super) struct Audit {
     /// gone from the archive meanwhile, and what it was late to show lies behind this.
     began: Option<Cursor>,
     since_began: usize,
+    /// The same of the last time, whatever had been compared: the place to go on from after
+    /// a gap.
+    began_last: Option<Cursor>,
+    since_began_last: usize,
     /// How much was delivered since the comparison under way began.
     meanwhile: usize,
     /// The archive said of the comparison under way, or of one since the last that
@@ -67,6 +71,17 @@ pub(super) struct Audit {
     remembered: usize,
 }
 
+/// From where is compared what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// From a place before which all had been compared.
+    Whole,
+    /// From a place before which something may be missing.
+    AfterGap,
+    /// There is no such place.
+    Nowhere,
+}
+
 impl Audit {
     pub(super) const fn new(remembered: usize, page: u32) -> Self {
         Self {
@@ -76,6 +91,8 @@ impl Audit {
             since: [0, 0],
             began: None,
             since_began: 0,
+            began_last: None,
+            since_began_last: 0,
             meanwhile: 0,
             unstable: false,
             confirmed: None,
@@ -109,6 +126,7 @@ impl Audit {
             *since = since.saturating_add(1);
         }
         self.since_began = self.since_began.saturating_add(1);
+        self.since_began_last = self.since_began_last.saturating_add(1);
         self.meanwhile = self.meanwhile.saturating_add(1);
         // The reader stands further on now than the comparison has come.
         self.passed = false;
@@ -124,6 +142,8 @@ impl Audit {
 
     /// Reading to the end of the archive begins there.
     pub(super) fn begins(&mut self, cursor: &Cursor) {
+        self.began_last = Some(cursor.clone());
+        self.since_began_last = 0;
         let [_, uncompared] = self.since;
         if uncompared > 0 {
             // What the archive was late to show may lie before this place.
@@ -135,26 +155,26 @@ impl Audit {
 
     /// Nothing that was delivered so far can be compared.
     pub(super) fn forget(&mut self) {
-        self.began = None;
+        (self.began, self.began_last) = (None, None);
         self.compared = [None, None];
         self.since = [0, 0];
     }
 
-    /// The archive no longer knows where to compare from. Returns whether there is another
-    /// place, which it knew when it was read last; else nothing before the reader's is
-    /// compared.
-    fn restart(&mut self, cursor: &Cursor) -> bool {
+    /// The archive no longer knows where to compare from: it is compared from where it was
+    /// read last, which it knew then; else nothing before the reader's place is.
+    fn restart(&mut self, cursor: &Cursor) -> Restart {
         let [from, _] = &self.compared;
-        let began = self
-            .began
-            .take()
-            .filter(|began| from.as_ref() != Some(began));
-        let other = began.is_some();
-        let since = if other { self.since_began } else { 0 };
-        let from = began.unwrap_or_else(|| cursor.clone());
-        self.compared = [Some(from.clone()), Some(from)];
+        let other = |began: Option<Cursor>| began.filter(|began| from.as_ref() != Some(began));
+        let (place, since, restart) = if let Some(began) = other(self.began.take()) {
+            (began, self.since_began, Restart::Whole)
+        } else if let Some(began) = other(self.began_last.take()) {
+            (began, self.since_began_last, Restart::AfterGap)
+        } else {
+            (cursor.clone(), 0, Restart::Nowhere)
+        };
+        self.compared = [Some(place.clone()), Some(place)];
         self.since = [since, since];
-        other
+        restart
     }
 
     /// What was compared twice is done with.
@@ -250,16 +270,16 @@ impl Log {
                 // The next catch-up or comparison tells; this one only looks.
                 if let (true, Some(cursor)) = (error.is_expired(), self.cursor.clone()) {
                     let [from, _] = self.audit.compared.clone();
-                    let other = self.audit.restart(&cursor);
+                    let restart = self.audit.restart(&cursor);
                     let [now_from, _] = &self.audit.compared;
-                    if other {
-                        return self.begin_audit(cx, at);
-                    }
-                    if from != *now_from {
+                    if from != *now_from && restart != Restart::Whole {
                         // What it was late to show since is not to be found any more.
                         let reason = GapReason::Unsettled;
                         let after = from;
                         self.tell(cx, Entry::Gap { after, reason });
+                    }
+                    if restart != Restart::Nowhere {
+                        return self.begin_audit(cx, at);
                     }
                 }
                 return self.next_audit(cx);

@@ -390,9 +390,17 @@ fn what_shows_late_is_found_although_the_older_place_has_expired() {
     peer.say(&archived(query_id(&asked), "a4", "four"));
     peer.say(&fin(iq(&asked), true, &["a2", "a3", "a4"]));
     let told = entries(peer.events());
-    let [Entry::Late(late), Entry::Confirmed { at }] = &told[..] else {
+    // What was late before the place that it goes on from is not to be found any more.
+    let [
+        Entry::Gap { after, reason },
+        Entry::Late(late),
+        Entry::Confirmed { at },
+    ] = &told[..]
+    else {
         panic!("{told:?}");
     };
+    assert_eq!(after.as_ref().map(Cursor::as_str), Some("a0"));
+    assert_eq!(*reason, GapReason::Unsettled);
     assert_eq!(late.body, "three");
     assert_eq!(at.as_str(), "a2");
 }
