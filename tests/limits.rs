@@ -1,7 +1,7 @@
 //! Bounds of the client that drawn worlds do not reach, reached in worlds of their own: what
 //! the host and the wire see of it there, and that nothing is lost by it. The oracle watches.
 //!
-//! The others are reached elsewhere: `scram_iterations`, `write_bytes`, `remembered_ids` and
+//! The others are set low elsewhere: `scram_iterations`, `write_bytes`, `remembered_ids` and
 //! `page` in `tests/regressions`, `tests/hostile` and `tests/support/script.rs`, `kicks` in
 //! `tests/supervisor`, `occupants` in `tests/hostile/muc.rs`, the bounds of XML in `tests/bounds.rs`, and what all of
 //! them allow together in `tests/flood.rs`.

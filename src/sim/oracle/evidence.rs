@@ -80,8 +80,8 @@ enum Answer {
 pub(super) struct FromRoom {
     /// What it said of its archive last in this session.
     answer: Option<Answer>,
-    /// Since when that was asked and has not been answered, by the host's clock; or it was
-    /// asked to let the host in, which has one time for all of it.
+    /// Since when that was asked and has not been answered, by the host's clock: since it was
+    /// asked to let the host in, if it was just now, which has one time for all of it.
     asking: Option<Instant>,
     /// When it was asked to let the host in, for the first time since it last did.
     joining: Option<Instant>,
