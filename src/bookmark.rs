@@ -41,8 +41,7 @@ const VERSION: &str = "bm1";
 /// # Ok::<(), parley_xmpp::BookmarkError>(())
 /// ```
 ///
-/// Its text is opaque, `bm1.` and then URL-safe characters, dots, tildes and marks of
-/// exclamation; it ends with
+/// Its text is opaque, `bm1.` and then URL-safe characters, dots and tildes; it ends with
 /// a check against truncation. It is not signed.
 ///
 /// # Bounds
@@ -60,8 +59,6 @@ pub struct Bookmark {
     beyond: VecDeque<Beyond>,
     /// The archive does not know the cursor: the next place told takes its place.
     lost: bool,
-    /// A gap was told since the last message: it lies before the next.
-    gap: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +66,6 @@ struct Beyond {
     id: ArchiveId,
     /// It came out of its turn: it is no place to go on from.
     late: bool,
-    /// A gap was told before it: what lies between it and what was given before was not
-    /// given.
-    gap: bool,
 }
 
 impl Bookmark {
@@ -87,7 +81,6 @@ impl Bookmark {
             cursor: Some(cursor),
             beyond: VecDeque::new(),
             lost: false,
-            gap: false,
         }
     }
 
@@ -101,12 +94,6 @@ impl Bookmark {
     /// What was delivered after that, in the order of the delivery.
     pub fn beyond(&self) -> impl Iterator<Item = &ArchiveId> {
         self.beyond.iter().map(|beyond| &beyond.id)
-    }
-
-    /// Whether something may lie between the cursor and what was delivered after it that was
-    /// not delivered: the archive could not be read there.
-    pub(crate) fn has_gap(&self) -> bool {
-        self.beyond.front().is_some_and(|beyond| beyond.gap)
     }
 
     /// The host has dealt with this entry of the subscription; says whether that changed
@@ -141,9 +128,7 @@ impl Bookmark {
             }
             Entry::Gap { reason, .. } => {
                 // What is read after these begins at another place, which is not known yet.
-                let lost = matches!(reason, GapReason::CursorExpired | GapReason::NeverAnchored);
-                self.lost |= lost;
-                self.gap |= !lost;
+                self.lost |= matches!(reason, GapReason::CursorExpired | GapReason::NeverAnchored);
                 false
             }
             Entry::CaughtUp { .. } | Entry::Ended => false,
@@ -166,12 +151,8 @@ impl Bookmark {
     }
 
     fn push(&mut self, id: &ArchiveId, late: bool) {
-        let gap = !late && core::mem::take(&mut self.gap);
-        self.beyond.push_back(Beyond {
-            id: id.clone(),
-            late,
-            gap,
-        });
+        let id = id.clone();
+        self.beyond.push_back(Beyond { id, late });
         self.shrink(Self::MOST);
     }
 
@@ -222,21 +203,17 @@ impl Bookmark {
             if beyond.len() >= Self::MOST {
                 return None;
             }
-            let text = part.trim_start_matches(['~', '!']);
-            let (late, gap) = match part.strip_suffix(text)? {
-                "" => (false, false),
-                "~" => (true, false),
-                "!" => (false, true),
-                _ => return None,
+            let (late, text) = match part.strip_prefix('~') {
+                Some(text) => (true, text),
+                None => (false, part),
             };
             let id = ArchiveId::new(&decode(text)?)?;
-            beyond.push_back(Beyond { id, late, gap });
+            beyond.push_back(Beyond { id, late });
         }
         Some(Self {
             cursor,
             beyond,
             lost: false,
-            gap: false,
         })
     }
 }
@@ -257,11 +234,7 @@ impl fmt::Display for Bookmark {
             Some(cursor) => URL_SAFE_NO_PAD.encode_string(cursor.as_str(), &mut text),
         }
         for beyond in &self.beyond {
-            text.push_str(match (beyond.late, beyond.gap) {
-                (true, _) => ".~",
-                (false, true) => ".!",
-                (false, false) => ".",
-            });
+            text.push_str(if beyond.late { ".~" } else { "." });
             URL_SAFE_NO_PAD.encode_string(beyond.id.as_str(), &mut text);
         }
         let check = checksum(&text);
@@ -353,24 +326,6 @@ mod tests {
         let beyond: Vec<_> = bookmark.beyond().map(ArchiveId::as_str).collect();
         let cursor = bookmark.cursor().map_or("nowhere", Cursor::as_str);
         alloc::format!("{cursor}|{}", beyond.join(" "))
-    }
-
-    #[test]
-    fn a_gap_is_remembered_before_what_came_after_it() {
-        let mut bookmark = Bookmark::at(after("4"));
-        bookmark.take(&Entry::Gap {
-            after: Some(after("4")),
-            reason: GapReason::Overflow,
-        });
-        bookmark.take(&late("3"));
-        bookmark.take(&said("8"));
-        assert!(!bookmark.has_gap(), "what is late lies before the gap");
-        let mut again = Bookmark::parse(&bookmark.to_string()).unwrap();
-        assert_eq!(again, bookmark);
-        again.beyond.pop_front();
-        assert!(again.has_gap());
-        again.take(&Entry::Confirmed { at: after("8") });
-        assert!(!again.has_gap());
     }
 
     #[test]

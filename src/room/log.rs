@@ -55,12 +55,14 @@ pub(crate) struct Log {
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
     bookmarked: bool,
-    /// Something that was not delivered may lie between the cursor and that.
-    gap_before: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
+    /// The end of the archive, while what lies before the first that is held back is asked.
+    end: Option<ArchiveId>,
     /// The request for the page being received.
     asked: Option<u64>,
+    /// When it was made.
+    asked_at: Instant,
     /// Failures in a row, since the archive last gave something.
     failures: u32,
     /// Cursors that the archive did not know, since we last were at its end.
@@ -127,11 +129,12 @@ impl Log {
             dropped: None,
             unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
-            gap_before: bookmark.has_gap(),
             delivered,
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
+            end: None,
             asked: None,
+            asked_at: Instant::ZERO,
             failures: 0,
             expirations: 0,
             entered: false,

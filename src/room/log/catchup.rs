@@ -93,6 +93,7 @@ impl Log {
         let query_id = cx.ids.token(Label::QueryId);
         let (page, max) = self.pager.open(query_id.clone(), wanted);
         let purpose = Purpose::LogPage(self.id);
+        self.asked_at = cx.now;
         self.asked = Some(cx.request(Kind::Set, Some(at), purpose, |w| {
             mam::write_query(w, &query_id, &page, max);
         }));
@@ -116,6 +117,11 @@ impl Log {
         self.asked = None;
         let page = match self.pager.close(answer) {
             Ok(page) => page,
+            Err(error) if self.phase == Phase::Placing && error.is_expired() => {
+                // The archive does not show it yet: then its end is still before that.
+                let end = self.end.take();
+                return self.anchor(cx, at, end);
+            }
             Err(error) => return self.failed(cx, at, error),
         };
         let anchoring = matches!(self.phase, Phase::Anchoring | Phase::Placing);
@@ -125,28 +131,18 @@ impl Log {
         if page.doubtful {
             return self.ask(cx, at);
         }
-        if let Some(first) = self.said_before(page.newest.as_ref()) {
-            // The archive shows already what was said since we came in and is held
-            // back: "now" lies before that, and so does the place to stand on.
-            self.phase = Phase::Placing;
-            self.pager = Pager::new(Direction::Backward, Some(first), 1);
-            return self.request(cx, at, 1);
-        }
         if anchoring {
-            if self.overflowed {
-                // What was dropped before the archive looked lies before the
-                // anchor, from a place that nobody knows; the rest is read yet.
-                self.gap(cx, GapReason::Overflow);
+            let first = self.said_first().filter(|_| page.newest.is_some());
+            if let Some(first) = first.filter(|_| self.phase == Phase::Anchoring) {
+                // What was said since we came in is held back, and the archive may show it
+                // already, or what was said after it: "now" lies before that, and so does
+                // the place to stand on.
+                self.phase = Phase::Placing;
+                self.end = page.newest;
+                self.pager = Pager::new(Direction::Backward, Some(first), 1);
+                return self.request(cx, at, 1);
             }
-            let now = page.newest.map_or(Cursor::Beginning, Cursor::After);
-            self.audit.anchor(&now);
-            self.audit.begins(&now);
-            self.cursor = Some(now);
-            if self.held.is_empty() {
-                return self.arrive(cx, at);
-            }
-            // What is held back may not be all that was said after it.
-            return self.restart(cx, at);
+            return self.anchor(cx, at, page.newest);
         }
         if page.complete || self.is_news(&page) {
             self.failures = 0;
@@ -204,16 +200,28 @@ impl Log {
         last.filter(|_| self.bookmarked).unwrap_or(0)
     }
 
-    /// The first message that is held back, if the `newest` of the archive is one of
-    /// those and no place was asked for yet.
-    fn said_before(&self, newest: Option<&ArchiveId>) -> Option<ArchiveId> {
-        let newest = newest.filter(|_| self.phase == Phase::Anchoring)?;
-        let is_held = self
-            .held
-            .iter()
-            .any(|held| held.id.as_ref() == Some(newest));
-        let first = self.held.iter().find_map(|held| held.id.clone());
-        first.filter(|_| is_held)
+    /// The first message that is held back and has a place.
+    fn said_first(&self) -> Option<ArchiveId> {
+        self.held.iter().find_map(|held| held.id.clone())
+    }
+
+    /// "Now" is behind `newest`, or where the archive begins.
+    fn anchor(&mut self, cx: &mut Cx<'_>, at: &str, newest: Option<ArchiveId>) {
+        self.end = None;
+        if self.overflowed {
+            // What was dropped before the archive looked lies before the
+            // anchor, from a place that nobody knows; the rest is read yet.
+            self.gap(cx, GapReason::Overflow);
+        }
+        let now = newest.map_or(Cursor::Beginning, Cursor::After);
+        self.audit.anchor(&now);
+        self.audit.begins(&now);
+        self.cursor = Some(now);
+        if self.held.is_empty() {
+            return self.arrive(cx, at);
+        }
+        // What is held back may not be all that was said after it.
+        self.restart(cx, at);
     }
 
     /// The end of the archive is reached.
@@ -224,12 +232,12 @@ impl Log {
         if !self.is_settled() {
             let until = cx.now.plus(cx.timing.settle);
             let until = *self.settles_until.get_or_insert(until);
-            if cx.now < until && !planted(Bug::UnsettledAtOnce) {
+            // An answer that was long under way shows the archive as it was when it was asked.
+            if self.asked_at < until && !planted(Bug::UnsettledAtOnce) {
                 return self.settle(cx, until);
             }
             self.gap(cx, GapReason::Unsettled);
         }
-        self.gap_before = false;
         let place = self.cursor.clone();
         self.go_live(cx, place);
     }
@@ -259,7 +267,7 @@ impl Log {
         let until = cx.now.plus(cx.timing.settle);
         let until = *self.settles_until.get_or_insert(until);
         if self.expirations == 0 {
-            cx.now < until
+            self.asked_at < until
         } else {
             self.looks == 0
         }
@@ -298,7 +306,7 @@ impl Log {
             let older = self
                 .delivered
                 .oldest()
-                .filter(|_| self.expirations < EXPIRATIONS && !self.gap_before);
+                .filter(|_| self.expirations < EXPIRATIONS && !self.bookmarked);
             let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
             self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
                 Cursor::Beginning

@@ -49,6 +49,8 @@ pub(super) struct Witness<'a> {
     pub(super) told_late: bool,
     /// Its timers cannot be told by the world's clock.
     pub(super) disturbed: bool,
+    /// Its link is broken, so that what it asks may not be written.
+    pub(super) cut: bool,
     /// What its own clock shows.
     pub(super) clock: Instant,
     /// So many messages it holds back.
@@ -141,6 +143,12 @@ impl Seen {
                 let join = room.joining.filter(|at| by_clock.since(*at) < PATIENCE);
                 room.asking.get_or_insert(join.unwrap_or(by_clock));
             }
+            if !of_archive && !self.open.contains_key(id) {
+                // What was asked before counts no more: who comes again asks anew.
+                let is_older = |asked: &Question| asked.room == to && !asked.of_archive;
+                self.open.retain(|_, asked| !is_older(asked));
+                self.out_of(to);
+            }
             // What is sent again was asked before.
             self.open.entry(id.into()).or_insert(question);
         }
@@ -149,6 +157,18 @@ impl Seen {
     /// The host's clock is ahead of the world's by so much from now on.
     pub(super) const fn runs_ahead(&mut self, by: Duration) {
         self.ahead = by;
+    }
+
+    /// When this session began, by the host's clock.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The host is not in the room any more: what that said of itself before is old.
+    pub(super) fn out_of(&mut self, room: &str) {
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.answer = None;
+        }
     }
 
     /// The host has a session of its own: what rooms said of themselves before is old, and
@@ -206,13 +226,13 @@ impl Seen {
 
     /// Whether a room said in this session that it has no archive to read from, or would not
     /// say, or has not said so until its time was over. Where timers cannot be told by the
-    /// world's clock, or a slow link has not taken the question yet, that time began with the
-    /// session at the earliest.
+    /// world's clock, or a link that is slow or broken has not taken the question yet, that
+    /// time began with the session at the earliest.
     pub(super) fn lacks_archive(&self, witness: &Witness<'_>) -> bool {
         let room = self.rooms.get(witness.room);
         let answer = room.and_then(|room| room.answer);
         let asking = room.and_then(|room| room.asking);
-        let unwritten = answer.is_none() && witness.disturbed;
+        let unwritten = answer.is_none() && (witness.disturbed || witness.cut);
         let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
         let late = |at: Instant| witness.clock.since(at) >= PATIENCE;
         matches!(answer, Some(Answer::Lacks | Answer::Refuses)) || asking.any(late)

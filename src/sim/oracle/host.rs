@@ -37,6 +37,8 @@ pub(super) struct Host {
     pub(super) alive: bool,
     starts: u32,
     pub(super) link: Option<LinkId>,
+    /// Its link is broken, whether it knows that or not.
+    pub(super) cut: bool,
     pub(super) rooms: BTreeMap<RoomId, Membership>,
     pub(super) follows: BTreeMap<SubscriptionId, Follow>,
     fetches: BTreeMap<QueryId, Reading>,
@@ -67,8 +69,6 @@ pub(super) struct Host {
     asked_to_connect: bool,
     /// When the server broke XML or the protocol, by its own clock.
     breaches: LastHour,
-    /// When it was online last in a session of its own.
-    began: Instant,
     pub(super) closing: Option<Instant>,
     pub(super) closed: bool,
     /// It took too long to, and that was said.
@@ -213,11 +213,8 @@ impl Host {
             found.violate("S12", format!("a lie is told: {event:?}"));
         }
         match event {
-            Event::Online { jid, login } => {
+            Event::Online { jid, .. } => {
                 self.jid = jid.to_string();
-                if !login.resumed {
-                    self.began = found.now;
-                }
                 self.came_online(found);
             }
             Event::Offline { cause, retry } => {
@@ -258,6 +255,7 @@ impl Host {
                     jid: &self.jid,
                     told_late: self.trouble.is_told_late(found.now),
                     disturbed: self.trouble.is_disturbed(found.now),
+                    cut: self.cut,
                     clock: found.now.plus(self.trouble.ahead),
                     held: found.held,
                 };

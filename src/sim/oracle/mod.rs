@@ -435,8 +435,9 @@ impl Watch for Oracle {
                 self.links.insert(*link, Wire::new(*host));
                 if let Some(host) = self.hosts.get_mut(host) {
                     let old = host.link.replace(*link);
+                    host.cut = false;
                     if let Some(old) = old.and_then(|old| self.links.remove(&old)) {
-                        host.sm.keep_owed(old.talk.owed);
+                        host.sm.keep(old.talk);
                     }
                     host.opening(*link, &mut self.found);
                 }
@@ -452,18 +453,27 @@ impl Watch for Oracle {
             Happening::Read { link, by, bytes } if *by == Side::Host => self.read(*link, bytes),
             Happening::Read { link, .. } => {
                 let host = self.links.get(link).map(|wire| wire.host);
-                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host)) {
+                // Over a link that it gave up, it may be heard all the same.
+                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host))
+                    && host.link == Some(*link)
+                {
                     host.heard_at = Some(at);
                 }
             }
-            Happening::Broken { how, .. } => self.found.count(match how {
-                Ending::Fin => "cut: fin",
-                Ending::Reset => "cut: reset",
-                Ending::Silence => "cut: silence",
-                Ending::Truncation => "cut: truncation",
-                Ending::Alert => "cut: alert",
-                Ending::HalfOpen => "cut: half-open",
-            }),
+            Happening::Broken { link, how } => {
+                self.found.count(match how {
+                    Ending::Fin => "cut: fin",
+                    Ending::Reset => "cut: reset",
+                    Ending::Silence => "cut: silence",
+                    Ending::Truncation => "cut: truncation",
+                    Ending::Alert => "cut: alert",
+                    Ending::HalfOpen => "cut: half-open",
+                });
+                let host = self.links.get(link).map(|wire| wire.host);
+                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host)) {
+                    host.cut |= host.link == Some(*link);
+                }
+            }
             Happening::Ended { link, at, .. } => {
                 if let Some(wire) = self.links.get_mut(link)
                     && *at == Side::Host

@@ -47,6 +47,8 @@ pub(super) struct Follow {
     given_before: usize,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
+    /// A gap was told after which nothing was delivered that the archive still has.
+    unsure: bool,
     /// It began at a cursor, and nothing was delivered yet.
     from_cursor: bool,
     /// The archive had let go of that cursor before, which is to be told first.
@@ -104,6 +106,7 @@ impl Follow {
             excused: Bits::default(),
             given_before,
             gap: None,
+            unsure: false,
             from_cursor: next.is_some(),
             expired,
             over: false,
@@ -188,9 +191,12 @@ impl Follow {
             return;
         }
         if let Some(next) = self.next {
-            // Where an archive was taken over, nothing tells where the old place was.
+            // Where an archive was taken over, nothing tells where the old place was; nor
+            // where it let go of what the reader heard and could not be sure of.
             let taken_over = truth.was_taken_over(place);
-            if place < next && !taken_over {
+            let is_kept = truth.items.get(place).is_some_and(Item::is_kept);
+            self.unsure &= !is_kept;
+            if place < next && !taken_over && !self.unsure {
                 found.violate("S3", format!("out of order: {:?}", message.body));
             }
             self.passed(truth, next, place, jid, found);
@@ -204,6 +210,7 @@ impl Follow {
         }
         self.delivered.insert(place);
         self.gap = None;
+        self.placeless = false;
         self.from_cursor = false;
         self.next = Some(self.next.unwrap_or(0).max(place.saturating_add(1)));
     }
@@ -221,7 +228,7 @@ impl Follow {
         let stands = self.next.and_then(|next| next.checked_sub(1));
         let stands = stands.and_then(|place| truth.items.get(place));
         let next = self.next.map(|next| next.max(self.given_before));
-        let told = self.gap.is_some();
+        let told = self.gap.is_some() || self.unsure;
         if !told && stands.is_some_and(Item::is_kept) && next.is_some_and(|next| place >= next) {
             let body = &message.body;
             found.violate("S3", format!("said to be late before its turn: {body:?}"));
@@ -336,6 +343,7 @@ impl Follow {
             // It stands nowhere: what comes next is where it goes on.
             return found.count("without an archive");
         };
+        self.placeless = false;
         let Some(place) = truth.after(cursor) else {
             return found.violate("S5", format!("a cursor is told that is none: {cursor}"));
         };
@@ -425,10 +433,7 @@ impl Follow {
                 return;
             }
             GapReason::NoArchive => found.count("gap: no archive"),
-            GapReason::NeverAnchored => {
-                self.placeless = false;
-                found.count("gap: never anchored");
-            }
+            GapReason::NeverAnchored => found.count("gap: never anchored"),
             GapReason::Overflow => found.count("gap: overflow"),
             GapReason::ArchiveFailed(_) => found.count("gap: archive failed"),
             GapReason::Recreated => {
@@ -441,6 +446,7 @@ impl Follow {
             self.excused.insert(place);
         }
         self.gap = Some(found.now);
+        self.unsure = true;
     }
 }
 

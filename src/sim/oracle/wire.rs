@@ -95,6 +95,8 @@ pub(super) struct Managed {
     counting: bool,
     /// What was still to be answered when the last link broke.
     owed: Vec<Owed>,
+    /// Which rooms had been asked to let the host in by then.
+    joining: BTreeSet<String>,
 }
 
 /// What a host knows since it read something.
@@ -296,7 +298,8 @@ impl Talk {
                 if kind == Some("error") {
                     found.violate("S11", format!("an error is sent for a <{name}/>"));
                 }
-                if name == "presence" {
+                // What is sent again was asked before; what was read since may have answered it.
+                if name == "presence" && !again {
                     self.presence_said(element, found);
                 }
             }
@@ -441,6 +444,7 @@ impl Talk {
                 sm.acknowledge(h);
                 // The server takes them for handled, and does not ask again.
                 self.owed.append(&mut sm.owed);
+                self.joining.append(&mut sm.joining);
                 self.resent = sm.unacked.clone();
                 self.resumed_at = found.now;
                 if !self.resent.is_empty() {
@@ -509,10 +513,12 @@ impl Talk {
 }
 
 impl Managed {
-    /// The link broke: what was to be answered there still is, if the stream is resumed.
-    pub(super) fn keep_owed(&mut self, owed: Vec<Owed>) {
+    /// The link broke: what was to be answered there, by either side, still is, if the
+    /// stream is resumed.
+    pub(super) fn keep(&mut self, talk: Talk) {
         if self.enabled {
-            self.owed.extend(owed);
+            self.owed.extend(talk.owed);
+            self.joining.extend(talk.joining);
         }
     }
 

@@ -122,6 +122,7 @@ impl Host {
                 }
                 room.joined = false;
                 room.dead = *retry == Retry::Never;
+                self.seen.out_of(&room.name);
                 found.count(match cause {
                     LeaveCause::Asked => "left: asked",
                     LeaveCause::Kicked { .. } => "left: kicked",
@@ -136,9 +137,10 @@ impl Host {
                 });
             }
             RoomEvent::JoinFailed { error, retry } => {
-                // By its own clock, which may have leapt since.
-                let leapt = self.trouble.ahead.saturating_sub(room.ahead);
-                let trying = now.since(self.began.max(room.asked)).saturating_add(leapt);
+                // By its own clock, which may have leapt since; and since its engine had a
+                // session, which its bot may have been told later.
+                let asked = room.asked.plus(room.ahead);
+                let trying = clock.since(self.seen.began().max(asked));
                 let standing = room.standing(trying, over, disturbed);
                 let verdict = verdicts::of_refusal(error, standing);
                 if let Some((rule, what)) = verdict.broken_by(*retry) {

@@ -244,6 +244,58 @@ fn a_question_may_wait_for_a_slow_link() {
 }
 
 #[test]
+fn a_link_that_is_broken_takes_no_question() {
+    let told = |cut: bool, seconds: u64| {
+        let mut hand = standing();
+        come_again(&mut hand);
+        if cut {
+            hand.see(&Happening::Broken {
+                link: LinkId(1),
+                how: Ending::Silence,
+            });
+        }
+        hand.at = hand.at.plus(Duration::from_secs(seconds));
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(true, 35), [""; 0]);
+    assert_eq!(told(true, 5), ["S4"]);
+    assert_eq!(told(false, 35), ["S4"]);
+}
+
+#[test]
+fn what_a_room_said_before_the_host_came_again_is_old() {
+    let asks_again = ASK.1.replace("'i'", "'j'");
+    let told = |left: bool, script: &[(Side, &str)]| {
+        let mut hand = standing();
+        play(&mut hand, &[ASK, (Server, SAYS)]);
+        if left {
+            hand.tell(&Event::Room {
+                room: ROOM,
+                event: crate::RoomEvent::Left {
+                    cause: crate::LeaveCause::ServiceShutdown,
+                    retry: Retry::At(hand.at),
+                },
+            });
+        }
+        hand.see(&Happening::Broken {
+            link: LinkId(0),
+            how: Ending::Silence,
+        });
+        play(&mut hand, script);
+        hand.at = hand.at.plus(Duration::from_secs(35));
+        rules(hand, GapReason::NoArchive)
+    };
+    assert_eq!(told(false, &[]), ["S4"]);
+    assert_eq!(told(true, &[]), [""; 0]);
+    assert_eq!(told(false, &[(Host, &asks_again)]), [""; 0]);
+    // What was asked before that is not answered any more.
+    let mut hand = standing();
+    play(&mut hand, &[ASK, (Host, &asks_again), (Server, SAYS)]);
+    hand.at = hand.at.plus(Duration::from_secs(35));
+    assert_eq!(rules(hand, GapReason::NoArchive), [""; 0]);
+}
+
+#[test]
 fn what_a_room_said_in_an_earlier_session_is_old() {
     let lacks = SAYS.replace("<feature var='urn:xmpp:sid:0'/>", "");
     let told = |script: &[(Side, &str)]| {
@@ -290,6 +342,38 @@ fn who_was_never_anchored_stands_nowhere_and_was_away() {
     assert_eq!(told(true, false), [""; 0]);
     assert_eq!(told(false, false), ["S4"]);
     assert_eq!(told(true, true), ["S4"]);
+}
+
+#[test]
+fn who_stands_nowhere_does_so_until_it_is_told_a_place() {
+    let away = Event::Offline {
+        cause: OfflineCause::PeerClosed,
+        retry: Retry::At(Instant::ZERO),
+    };
+    for anchored in [false, true] {
+        let mut hand = Hand::following(Start::Now);
+        hand.open(0);
+        hand.said(SAID);
+        hand.online("ana@x/h0");
+        let never = Entry::Gap {
+            after: None,
+            reason: GapReason::NeverAnchored,
+        };
+        hand.entry(Entry::CaughtUp { at: None });
+        hand.give_placeless("four");
+        hand.tell(&away);
+        hand.entry(never.clone());
+        if anchored {
+            let at = ArchiveId::new("c").map(Cursor::After);
+            hand.entry(Entry::CaughtUp { at });
+        }
+        hand.open(1);
+        hand.online("ana@x/h0");
+        hand.tell(&away);
+        hand.entry(never);
+        let broken = if anchored { &["S4"][..] } else { &[] };
+        assert_eq!(hand.rules(), broken);
+    }
 }
 
 #[test]

@@ -92,7 +92,9 @@ impl Hand {
 
     /// The host is online as this address, after a login that was bound.
     fn online(&mut self, jid: &str) {
-        self.oracle.hosts.get_mut(&HOST).unwrap().learns(Learnt {
+        let host = self.oracle.hosts.get_mut(&HOST).unwrap();
+        host.seen.bound(self.at);
+        host.learns(Learnt {
             logged_in: true,
             bound: true,
         });
@@ -159,6 +161,27 @@ impl Hand {
     fn give(&mut self, id: &str, body: &str) {
         let message = Self::message(id, body);
         self.entry(Entry::Message(message));
+    }
+
+    /// Something is said and heard that has no place in the archive.
+    fn give_placeless(&mut self, body: &str) {
+        let origin_id = Some(String::from("o"));
+        self.ask(Request::Post(ROOM, &Post::new(body), PostId(2000)));
+        self.see(&Happening::Noted(&Note::Accepted {
+            room: "red@muc.x".into(),
+            archive_id: None,
+            nick: "bo".into(),
+            jid: "bo@x/h1".into(),
+            origin_id: origin_id.clone(),
+            body: body.into(),
+        }));
+        let message = *Self::message("x", body);
+        let id = None;
+        self.entry(Entry::Message(Box::new(Message {
+            id,
+            origin_id,
+            ..message
+        })));
     }
 
     fn give_late(&mut self, id: &str, body: &str) {

@@ -268,6 +268,30 @@ fn s4_what_the_archive_showed_too_late_comes_late() {
 }
 
 #[test]
+fn s3_what_the_archive_let_go_of_has_no_place_behind_a_gap() {
+    for (tells, lets_go) in [(true, true), (true, false), (false, true)] {
+        let mut hand = lagging();
+        let let_go = |hand: &mut Hand, id: &str| {
+            hand.see(&Happening::Noted(&Note::Unarchived {
+                room: "red@muc.x".into(),
+                archive_id: id.into(),
+                tombstone: false,
+            }));
+        };
+        let_go(&mut hand, if lets_go { "b" } else { "a" });
+        if tells {
+            hand.entry(Entry::Gap {
+                after: ArchiveId::new("c").map(Cursor::After),
+                reason: crate::GapReason::Unsettled,
+            });
+        }
+        hand.give("b", "two");
+        let broken = if tells && lets_go { &[][..] } else { &["S3"] };
+        assert_eq!(hand.rules(), broken, "{tells} {lets_go}");
+    }
+}
+
+#[test]
 fn s4_an_archive_that_is_back_is_to_be_compared_with() {
     for back in [false, true] {
         let mut hand = Hand::following(Start::Cursor(Cursor::Beginning));
@@ -334,6 +358,14 @@ fn s10_a_login_without_a_valid_signature() {
         account: account.clone(),
     }));
     hand.open(0);
+    hand.online("ana@x/h0");
+    assert_eq!(hand.rules(), [""; 0]);
+    // So is one that was given up, over which the server is slow to read.
+    let mut hand = from_beginning();
+    hand.open(0);
+    hand.open(1);
+    hand.see(&Happening::Read { link, by, bytes });
+    hand.oracle.see(hand.at, &Happening::Noted(&note));
     hand.online("ana@x/h0");
     assert_eq!(hand.rules(), [""; 0]);
     let mut hand = from_beginning();

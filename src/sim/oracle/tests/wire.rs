@@ -225,6 +225,37 @@ fn s20_two_joins_at_a_time() {
 }
 
 #[test]
+fn s20_a_join_that_is_sent_again_is_the_same() {
+    use Side::{Host, Server};
+    let join = "<presence to='r@x/n'><x xmlns='http://jabber.org/protocol/muc'/></presence>";
+    let out = "<presence from='r@x/n' type='unavailable'>\
+        <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>";
+    let resumed = (Server, "<resumed xmlns='urn:xmpp:sm:3' h='0' previd='s'/>");
+    let again = |answered: bool| {
+        let mut hand = from_beginning();
+        hand.open(0);
+        play(&mut hand, &login());
+        let enable = [
+            (Host, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"),
+            (Server, "<enabled xmlns='urn:xmpp:sm:3' id='s'/>"),
+            (Host, join),
+        ];
+        play(&mut hand, &enable);
+        hand.open(1);
+        play_over(LinkId(1), &mut hand, &login()[..10]);
+        play_over(LinkId(1), &mut hand, &[resumed]);
+        if answered {
+            // Read before what is sent again was written.
+            play_over(LinkId(1), &mut hand, &[(Server, out)]);
+        }
+        play_over(LinkId(1), &mut hand, &[(Host, join), (Host, join)]);
+        hand.rules()
+    };
+    assert_eq!(again(true), [""; 0]);
+    assert_eq!(again(false), ["S20"]);
+}
+
+#[test]
 fn s19_a_password_anywhere() {
     let mut hand = from_beginning();
     hand.tell(&Event::Room {
