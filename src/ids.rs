@@ -212,9 +212,9 @@ impl IdSource {
     pub(crate) fn jitter_for(&mut self, label: Label, max: Duration) -> Duration {
         let drawn = self.draw(label);
         let wide = u64::from_be_bytes(*drawn.first_chunk::<8>().unwrap_or(&[0; 8]));
-        let span = u128::from(u64::try_from(max.as_micros()).unwrap_or(u64::MAX)) + 1;
+        let span = u128::from(u64::try_from(max.as_micros()).unwrap_or(u64::MAX)).saturating_add(1);
         // Multiply and shift: even enough for a delay, and no loop.
-        let micros = (u128::from(wide) * span) >> 64;
+        let micros = u128::from(wide).saturating_mul(span) >> 64;
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 }

@@ -135,7 +135,7 @@ impl Limits {
         let page = wide(Self::PAGE_BYTES).saturating_add(stanza);
         let held = wide(self.held_bytes).saturating_add(stanza);
         let remembered = times(self.remembered_ids, 2048);
-        let room = times(self.occupants, wide(Self::NICK_BYTES) + 64)
+        let room = times(self.occupants, wide(Self::NICK_BYTES).saturating_add(64))
             .saturating_add(held)
             .saturating_add(remembered)
             // Ids of one page of the archive, while posts are searched in it.

@@ -70,8 +70,8 @@ pub(crate) fn read(parent: Element<'_>) -> Set<'_> {
 fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &str {
     let mut start = buffer.len();
     for (at, digit) in buffer.iter_mut().enumerate().rev() {
-        // A digit: always below 256.
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        // A digit: below sixteen, as the low half of its character.
+        *digit = u8::try_from(number % 10).unwrap_or(0) | b'0';
         number /= 10;
         start = at;
         if number == 0 {

@@ -49,6 +49,14 @@ impl Instant {
     }
 }
 
+/// Such a part of a time; of no parts, all of it.
+pub(crate) const fn part(whole: Duration, parts: u32) -> Duration {
+    match whole.checked_div(parts) {
+        Some(part) => part,
+        None => whole,
+    }
+}
+
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)

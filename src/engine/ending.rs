@@ -122,7 +122,7 @@ impl Machine {
         {
             *text = Some(self.core.config.credentials.password().into());
         }
-        let times = 1 + usize::from(planted(Bug::OfflineTwice));
+        let times = if planted(Bug::OfflineTwice) { 2 } else { 1 };
         for _ in usize::from(planted(Bug::OfflineUntold))..times {
             let cause = cause.clone();
             self.core.cx().tell(Event::Offline { cause, retry });

@@ -204,7 +204,7 @@ impl Fetching {
             Err(RequestError::Inconsistent(_))
                 if self.inconsistencies < INCONSISTENCIES && !self.pager.is_lost() =>
             {
-                self.inconsistencies += 1;
+                self.inconsistencies = self.inconsistencies.saturating_add(1);
                 return self.ask(cx, room);
             }
             Err(RequestError::CursorExpired { .. }) if self.may_show_yet(cx) => {

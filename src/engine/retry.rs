@@ -22,7 +22,7 @@ use crate::event::{OfflineCause, TransportFailureKind};
 use crate::ids::IdSource;
 use crate::limits::{Limits, Timing};
 use crate::planted::{Bug, planted};
-use crate::time::Instant;
+use crate::time::{Instant, part};
 
 /// So many breaches of XML or protocol within an hour, and the server is taken for
 /// one that cannot do better.
@@ -232,7 +232,7 @@ impl Pacing {
         let burst = (per_hour / 4).max(1);
         // Rounded up, and one more than an hour has room for, since the first comes free.
         let spaced = per_hour.saturating_sub(burst).saturating_add(1).max(1);
-        let interval = (HOUR / spaced).saturating_add(Duration::from_micros(1));
+        let interval = part(HOUR, spaced).saturating_add(Duration::from_micros(1));
         let ahead = interval.saturating_mul(burst.saturating_sub(1));
         let ahead = u64::try_from(ahead.as_micros()).unwrap_or(u64::MAX);
         let soonest = self.spent_until.as_micros().saturating_sub(ahead);

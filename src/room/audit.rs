@@ -28,7 +28,7 @@ use crate::event::{Entry, GapReason, Message, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::mam::{self, Direction, Fin, Pager};
 use crate::stanza::iq::Kind;
-use crate::time::Timer;
+use crate::time::{Timer, part};
 
 /// When the second comparison after a catch-up comes, counted from the first.
 const SECOND: Duration = Duration::from_secs(25);
@@ -372,7 +372,7 @@ impl Log {
             _ => cx
                 .timing
                 .audit
-                .saturating_add(cx.ids.jitter(cx.timing.audit / 10)),
+                .saturating_add(cx.ids.jitter(part(cx.timing.audit, 10))),
         };
         self.audit.rounds = self.audit.rounds.saturating_add(1);
         cx.arm(Timer::LogAudit, self.id.0, pause);

@@ -263,10 +263,10 @@ impl Outbox {
         let mut at = 0;
         while let Some(post) = self.posts.get_mut(at) {
             match decision(post, verdict, self.near) {
-                Decision::Keep => at += 1,
+                Decision::Keep => at = at.saturating_add(1),
                 Decision::Resend => {
                     post.state = State::Queued;
-                    at += 1;
+                    at = at.saturating_add(1);
                 }
                 Decision::StreamKill => {
                     if let Some(post) = self.posts.remove(at)

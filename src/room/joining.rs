@@ -29,7 +29,7 @@ use crate::muc;
 use crate::ns;
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
-use crate::time::{Instant, Timer};
+use crate::time::{Instant, Timer, part};
 
 /// So many other nicks are tried at once; then each after a pause.
 const CONFLICTS: u32 = 4;
@@ -261,7 +261,7 @@ impl Room {
         let most = if self.entered {
             most
         } else {
-            most.min(cx.timing.join / 4)
+            most.min(part(cx.timing.join, 4))
         };
         let ceiling = least.saturating_mul(1 << self.failures.min(16)).min(most);
         if planted(Bug::RejoinWithoutPause) {

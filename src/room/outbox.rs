@@ -186,7 +186,7 @@ impl Outbox {
             cx.arm(
                 Timer::Post,
                 id.0,
-                deadline.saturating_mul(1 + u32::from(wrong)),
+                deadline.saturating_mul(if wrong { 2 } else { 1 }),
             );
         }
         self.posts.push_back(Pending {
@@ -302,7 +302,7 @@ impl Outbox {
                     resolve(cx, post.id, PostOutcome::Rejected(error.clone()));
                     self.posts.remove(at);
                 }
-                _ => at += 1,
+                _ => at = at.saturating_add(1),
             }
         }
     }
@@ -329,7 +329,7 @@ impl Outbox {
             // service SHOULD return a <not-acceptable/> error to the sender and SHOULD
             // NOT reflect the message". What it returns is not there.
             Condition::NotAcceptable if post.displaced < DISPLACEMENTS => {
-                post.displaced += 1;
+                post.displaced = post.displaced.saturating_add(1);
                 post.state = match post.state {
                     State::Sent { number, .. } => State::Displaced { number, error },
                     // It was sent before we came in again.
@@ -433,7 +433,7 @@ impl Outbox {
                     self.abandon(cx, post, NotSent::TooLarge);
                 }
             } else {
-                at += 1;
+                at = at.saturating_add(1);
             }
         }
     }

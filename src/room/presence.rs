@@ -14,7 +14,7 @@ use crate::event::{LeaveCause, RoomEvent};
 use crate::limits::Limits;
 use crate::muc::{self, OccupantPresence};
 use crate::stanza::{self, message, presence};
-use crate::time::Timer;
+use crate::time::{Timer, part};
 use crate::xml::Element;
 
 /// How long to wait for a proof of our own presence, where a nick alone speaks for it.
@@ -165,7 +165,7 @@ impl Room {
                 Some(least) => {
                     self.outbox.room_left(cx);
                     // All who were kicked together do not come back together.
-                    let pause = least.saturating_add(cx.ids.jitter(least / 2));
+                    let pause = least.saturating_add(cx.ids.jitter(part(least, 2)));
                     self.grounded = Some(cx.now.plus(pause));
                     self.step_out(cx, cause, pause)
                 }

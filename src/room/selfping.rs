@@ -21,7 +21,7 @@ use crate::ids::Label;
 use crate::ns;
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
-use crate::time::{Instant, Timer, TimerKey};
+use crate::time::{Instant, Timer, TimerKey, part};
 
 /// However short the configured silence, nobody is asked more often.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -171,7 +171,7 @@ impl Room {
         if due > cx.now && !self.vigil.pressing && !unheard {
             // Something was heard since; the timer is moved only now, so that
             // hearing costs nothing.
-            self.ask_in(cx, due.since(cx.now), silence / 4);
+            self.ask_in(cx, due.since(cx.now), part(silence, 4));
             return self.expect_echo(cx);
         }
         if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
@@ -209,7 +209,7 @@ impl Room {
                 self.vigil.unanswered = self.vigil.unanswered.saturating_add(1);
                 let doublings = self.vigil.unanswered.min(16).saturating_sub(1);
                 let pause = AGAIN.saturating_mul(1 << doublings).min(self.silence(cx));
-                self.ask_in(cx, pause / 2, pause / 2);
+                self.ask_in(cx, part(pause, 2), part(pause, 2));
                 false
             }
             // XEP-0410 section 3 takes this for a nick that "just changed", which we
@@ -222,7 +222,7 @@ impl Room {
             }
             Verdict::Odd if self.vigil.odd.saturating_add(1) < ODD => {
                 self.vigil.odd = self.vigil.odd.saturating_add(1);
-                self.ask_in(cx, AGAIN / 2, AGAIN / 2);
+                self.ask_in(cx, part(AGAIN, 2), part(AGAIN, 2));
                 false
             }
             Verdict::Renamed | Verdict::Odd | Verdict::Out => true,
@@ -268,7 +268,7 @@ impl Room {
     /// Asks after the next silence.
     fn rest(&self, cx: &mut Cx<'_>) {
         let silence = self.silence(cx);
-        self.ask_in(cx, silence, silence / 4);
+        self.ask_in(cx, silence, part(silence, 4));
     }
 
     /// Asks after `least`, and up to `more` later: drawn, so that not all rooms, and

@@ -122,7 +122,7 @@ impl<D: Function> Rounds<D> {
                 *sum ^= byte;
             }
         }
-        self.left -= rounds;
+        self.left = self.left.saturating_sub(rounds);
         (self.left == 0).then(|| Zeroizing::new(self.sum.to_vec()))
     }
 }

@@ -236,7 +236,7 @@ fn decode_bytes(text: &str) -> Result<Vec<u8>, AuthFailure> {
 /// As much of a server's words as is kept.
 fn cut(text: &str) -> String {
     (text.char_indices())
-        .take_while(|(at, c)| at + c.len_utf8() <= TEXT_BYTES)
+        .take_while(|(at, c)| at.saturating_add(c.len_utf8()) <= TEXT_BYTES)
         .map(|(_, c)| c)
         .collect()
 }

@@ -13,7 +13,8 @@ use crate::config::Credentials;
 pub(super) fn message(credentials: &Credentials) -> Vec<u8> {
     let (name, password) = (credentials.username(), credentials.password());
     // Sized at once, so that no copy of the password stays behind a reallocation.
-    let mut message = Vec::with_capacity(name.len() + password.len() + 2);
+    let mut message =
+        Vec::with_capacity((name.len().saturating_add(password.len())).saturating_add(2));
     message.push(0);
     message.extend_from_slice(name.as_bytes());
     message.push(0);

@@ -22,7 +22,7 @@
 //! | `NeverAnchored` | it stands nowhere: no place was told, or something was given without one; and it was out of the room or off its stream since it began |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
 //! | `Recreated` | the room was destroyed or lost, once for each time that this is told |
-//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; `NoSuchRoom` and `ArchiveUnsupported` for the conditions that say so; not answered in this session for half a minute by the host's clock, once, and failed once more in any way; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
+//! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; `NoSuchRoom` and `ArchiveUnsupported` for the conditions that say so; not answered in this session for half a minute by the host's clock, or not written since the link is broken, once, and failed once more in any way; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
 //! | `Unsettled` | something came live five seconds ago or more that was not given since, and that the archive did not show by a minute ago, or not in its turn, or no more; a page of it was spoilt or may change; or it let go of some place, which may be one to compare from |
 //!
 //! Sources: RFC 6120, sections 4.9.3, 6.5, 7.6.2 and 8.3.2; XEP-0045 v1.35.5, sections
@@ -348,7 +348,8 @@ fn has_failed(error: &RequestError, there: &Grounds) -> bool {
         let condition = condition.as_str();
         there.refused_for.iter().any(|it| it == condition)
     };
-    let failures = there.refusals.saturating_add(there.timed_out);
+    let spoilt = usize::from(there.spoilt);
+    let failures = (there.refusals.saturating_add(there.timed_out)).saturating_add(spoilt);
     match error {
         RequestError::Refused(error) => {
             let once_is_enough = error.kind != ErrorType::Wait;

@@ -518,4 +518,12 @@ fn an_archive_that_does_not_answer_is_given_its_time() {
     assert_eq!(told(&refused, 35, false), ["S4"]);
     let one_of_each = [(Host, QUERY), (Server, fails), (Host, &*other)];
     assert_eq!(told(&one_of_each, 35, false), [""; 0]);
+    // One may not be written, if the link is broken; something else has to have gone wrong.
+    for (script, broken) in [(&one_of_each[..2], &[][..]), (&[], &["S4"])] {
+        let mut hand = standing();
+        play(&mut hand, script);
+        let (link, how) = (LinkId(0), Ending::Silence);
+        hand.see(&Happening::Broken { link, how });
+        assert_eq!(rules(hand, silence.clone()), broken);
+    }
 }
