@@ -206,8 +206,16 @@ struct World {
     queries: Vec<QueryId>,
     subscriptions: Vec<SubscriptionId>,
     said: u32,
+    /// How often the engine was called, and how many bytes it read.
+    calls: usize,
+    fed: usize,
     trace: Trace,
 }
+
+/// So often, at most, a host has to call an engine until all that one thing makes it do is
+/// done and told; and so much more often for each byte that comes with it.
+const CALLS: usize = 100;
+const CALLS_PER_BYTE: usize = 2;
 
 fn config(mode: &Mode) -> Config {
     let mut config = Config::new("parley.local", "alice", "secret").expect("a config");
@@ -249,6 +257,8 @@ impl World {
             queries: Vec::new(),
             subscriptions: Vec::new(),
             said: 0,
+            calls: 0,
+            fed: 0,
             trace: Trace {
                 steps: Vec::new(),
                 events: Vec::new(),
@@ -259,6 +269,14 @@ impl World {
     }
 
     fn step(&mut self, op: &Op) {
+        let (calls, fed) = (self.calls, self.fed);
+        self.happen(op);
+        let (calls, bytes) = (self.calls - calls, self.fed - fed);
+        let most = CALLS + CALLS_PER_BYTE * bytes;
+        assert!(calls <= most, "{calls} calls for {bytes} bytes of {op:?}");
+    }
+
+    fn happen(&mut self, op: &Op) {
         match op {
             Op::Raw(bytes) => self.say(bytes),
             &Op::Do(kind, a, b) => self.act(kind % KINDS, a, b),
@@ -488,10 +506,12 @@ impl World {
     }
 
     fn say(&mut self, bytes: &[u8]) {
+        self.fed += bytes.len();
         for mut rest in bytes.chunks(self.mode.piece.max(1)) {
             loop {
                 let before = self.engine.wants().read;
                 let taken = self.engine.handle_input(self.now, rest);
+                self.calls += 1;
                 rest = &rest[taken..];
                 if rest.is_empty() {
                     break;
@@ -528,6 +548,7 @@ impl World {
         self.now = self.now.max(deadline.at);
         for _ in 0..60 {
             self.engine.handle_timeout(self.now);
+            self.calls += 1;
             match self.engine.wants().deadline {
                 Some(deadline) if deadline.at <= self.now => {}
                 _ => return,
@@ -546,6 +567,7 @@ impl World {
             .is_some_and(|d| d.why == Timer::Work)
         {
             self.engine.handle_timeout(self.now);
+            self.calls += 1;
         }
     }
 
@@ -577,11 +599,13 @@ impl World {
                 self.ledger.event(&event);
                 self.trace.events.push(event);
                 taken += 1;
+                self.calls += 1;
             }
             if !self.engine.wants().deadline.is_some_and(due) {
                 return taken;
             }
             self.engine.handle_timeout(self.now);
+            self.calls += 1;
             self.look();
         }
     }
