@@ -212,7 +212,9 @@ impl Log {
 
     /// The stream was resumed, which is no proof that the room told us everything.
     pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
-        if self.is_idle() && self.audit.compared.iter().all(Option::is_some) {
+        // What was given in a room without an archive cannot be told from what is read.
+        let begun = self.audit.compared.iter().all(Option::is_some);
+        if self.archived && begun && self.is_idle() {
             self.stop_audit(cx);
             self.plan_audits(cx);
         }

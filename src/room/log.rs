@@ -38,7 +38,7 @@ pub(crate) struct Log {
     pub(super) cursor: Option<Cursor>,
     phase: Phase,
     /// The room has an archive whose ids are on its live messages.
-    archived: bool,
+    pub(super) archived: bool,
     /// Something was delivered whose place is not known, since the cursor was.
     placeless: bool,
     pager: Pager,

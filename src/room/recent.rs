@@ -33,6 +33,12 @@ impl<T: Ord + Clone> Recent<T> {
         true
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.order.clear();
+        self.set.clear();
+    }
+
     /// How many bytes it holds; `text` says how many of them are a value's own.
     pub(crate) fn held(&self, text: impl Fn(&T) -> usize) -> usize {
         let each = |value| text(value).saturating_add(size_of::<T>().saturating_mul(2));

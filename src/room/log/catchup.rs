@@ -213,6 +213,11 @@ impl Log {
             // anchor, from a place that nobody knows; the rest is read yet.
             self.gap(cx, GapReason::Overflow);
         }
+        // What was given before that lies before it, with what was not given between them.
+        self.delivered.clear();
+        if let Some(newest) = &newest {
+            self.delivered.insert(newest.clone());
+        }
         let now = newest.map_or(Cursor::Beginning, Cursor::After);
         self.audit.anchor(&now);
         self.audit.begins(&now);
