@@ -1027,7 +1027,7 @@ mod tests {
             if let Ok(jid) = Jid::parse(&text) {
                 let again = Jid::parse(jid.as_str()).unwrap();
                 prop_assert_eq!(&again, &jid);
-                prop_assert_eq!(&Jid::parse(&jid.to_string()).unwrap(), &jid);
+                prop_assert_eq!(jid.to_string(), jid.as_str());
                 let bare = again.bare();
                 prop_assert_eq!(bare.as_str(), jid.bare_str());
                 prop_assert_eq!(bare.local(), jid.local());

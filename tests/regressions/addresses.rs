@@ -178,6 +178,7 @@ fn the_stream_and_the_account_are_ours_in_any_spelling() {
     let ours = Jid::parse("alice@parley.local/here").unwrap();
     for (domain, account) in [
         ("Parley.local.", "Alice@Parley.LOCAL."),
+        ("PARLEY.local", "alice@parley.local."),
         #[cfg(feature = "precis")]
         ("p\u{ff21}rley.local", "\u{ff21}lice@parley.\u{ff4c}ocal"),
     ] {
