@@ -6,7 +6,7 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::jid::{BareJid, JidError};
+use crate::jid::{BareJid, JidError, same_address};
 use crate::limits::{Limits, Timing};
 use crate::prep::prepare;
 
@@ -165,17 +165,15 @@ impl Config {
     /// [`ConfigError::Resource`].
     pub fn resource(mut self, resource: &str) -> Result<Self, ConfigError> {
         let address = self.account.with_resource(resource);
-        address.map_err(ConfigError::Resource)?;
-        self.resource = Some(resource.into());
+        let address = address.map_err(ConfigError::Resource)?;
+        self.resource = address.resource().map(Into::into);
         Ok(self)
     }
 
     /// Whether the room service at `domain` is one of our own server.
     pub(crate) fn is_own_service(&self, domain: &str) -> bool {
         if let Some(services) = &self.own_services {
-            return services
-                .iter()
-                .any(|service| service.eq_ignore_ascii_case(domain));
+            return services.iter().any(|service| same_address(domain, service));
         }
         domain
             .strip_suffix(self.account.domain())
@@ -238,7 +236,7 @@ mod tests {
         ] {
             assert_eq!(config.is_own_service(domain), own, "{domain}");
         }
-        config.own_services = Some(alloc::vec!["Rooms.example.org".into()]);
+        config.own_services = Some(alloc::vec!["Rooms.example.org.".into()]);
         assert!(config.is_own_service("rooms.example.org"));
         assert!(!config.is_own_service("muc.parley.local"));
     }

@@ -122,10 +122,11 @@
 //! |---|---|---|
 //! | none (default) | the core | 17 |
 //! | `saslprep` | names and passwords beyond ASCII | 22 |
+//! | `precis` | addresses beyond ASCII, prepared and compared by RFC 7622 | 51 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
 //! | `embedded` | a server in the same process | 49 |
-//! | `cli` | the program `parley-xmpp` | 158 |
+//! | `cli` | the program `parley-xmpp` | 160 |
 //!
 //! # The house
 //!
@@ -133,7 +134,7 @@
 //! (`tests/layering.rs`) holds it.
 //!
 //! ```text
-//! time ids limits error ns prep <- jid <- topic config token saved
+//! time ids limits error ns precis prep <- jid <- topic config token saved
 //!   <- xml <- event <- bookmark
 //!   <- command <- stanza <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
 //!   <- { tokio  sim } <- embedded <- bin
@@ -177,6 +178,8 @@ mod ns;
 pub mod planted;
 #[cfg(not(parley_planted))]
 mod planted;
+#[cfg(feature = "precis")]
+mod precis;
 mod prep;
 mod room;
 mod rsm;

@@ -79,7 +79,7 @@ fn the_table_in_the_readme_is_right() {
             .expect("a number")
     };
     assert_eq!(tree(&[]).len(), count("none"));
-    for feature in ["saslprep", "tokio", "sim", "embedded"] {
+    for feature in ["saslprep", "precis", "tokio", "sim", "embedded"] {
         let crates = tree(&["--features", feature]).len();
         assert_eq!(crates, count(&format!("`{feature}`")), "{feature}");
     }

@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// The house from left to right. Modules of one row are siblings.
 const ROWS: &[&[&str]] = &[
-    &["error", "ids", "limits", "ns", "planted", "prep", "time"],
+    &[
+        "error", "ids", "limits", "ns", "planted", "precis", "prep", "time",
+    ],
     &["jid"],
     &["topic", "config", "token", "saved"],
     &["xml"],
@@ -52,6 +54,10 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("stringprep", &["prep"]),
+    ("icu_properties", &["precis"]),
+    ("idna", &["precis"]),
+    ("precis_profiles", &["precis"]),
+    ("unicode_normalization", &["precis"]),
     ("rustls", &["tokio"]),
     ("tokio_rustls", &["tokio", "embedded"]),
     ("rcgen", &["tokio", "embedded"]),

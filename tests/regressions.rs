@@ -15,6 +15,7 @@
 mod peer;
 
 mod regressions {
+    mod addresses;
     mod archive;
     mod archive_without_manners;
     mod bookmarks;

@@ -75,6 +75,9 @@ pub fn jid(data: &[u8]) {
     // What is not bare is no bare address, and what is is the same one.
     assert_eq!(BareJid::parse(&text).ok(), jid.is_bare().then_some(bare));
     parley_xmpp::xml::check_text(jid.as_str()).expect("what XML can carry");
+    // As the DNS spells it, it is the same.
+    let dns = BareJid::new(jid.local(), &jid.bare().ascii_domain()).expect("its own domain");
+    assert_eq!(dns, jid.bare());
     for part in [
         jid.local().unwrap_or("x"),
         jid.domain(),

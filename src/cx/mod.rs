@@ -9,7 +9,7 @@ use alloc::string::String;
 
 use crate::event::{Entry, Event, FetchEvent, Message, RoomEvent};
 use crate::ids::{IdSource, Label, QueryId, RoomId, SubscriptionId};
-use crate::jid::Jid;
+use crate::jid::{Jid, same_address};
 use crate::limits::{Limits, Timing};
 use crate::stanza::iq::{Iq, Kind};
 use crate::time::{Instant, Timer, TimerKey, Timers};
@@ -210,7 +210,7 @@ impl Requests {
     fn take(&mut self, answer: &Iq<'_>, us: &Jid) -> Option<(u64, Purpose)> {
         let request = self.pending.get(answer.id)?;
         let from_whom_was_asked = match (&request.to, answer.from) {
-            (Some(to), Some(from)) => **to == *from || same_address(to, from),
+            (Some(to), Some(from)) => same_address(to, from),
             (Some(to), None) => **to == *us.domain() || **to == *us.bare_str(),
             // RFC 6120 section 8.1.2.1: our server may name itself, or the account.
             (None, Some(from)) => {
@@ -253,9 +253,4 @@ impl Requests {
         self.pending.clear();
         core::mem::take(&mut self.ids).into_keys()
     }
-}
-
-/// Whether an address, as the peer wrote it, is the prepared address `ours`.
-pub(crate) fn same_address(ours: &str, theirs: &str) -> bool {
-    ours == theirs || Jid::parse(theirs).is_ok_and(|theirs| theirs.as_str() == ours)
 }

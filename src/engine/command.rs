@@ -40,14 +40,19 @@ impl Machine {
         if self.no_stream_is_coming() {
             return Err(JoinError::Offline);
         }
-        let nick = match join.nick {
+        let mut nick = match join.nick {
             Nick::Chosen(nick) => Nickname::Chosen(nick),
             Nick::Suggested(nick) => Nickname::Suggested(nick),
             Nick::Random => Nickname::Suggested(self.nick.clone()),
         };
-        let (Nickname::Chosen(text) | Nickname::Suggested(text)) = &nick;
-        if join.room.with_resource(text).is_err() || check_text(text).is_err() {
-            return Err(JoinError::InvalidNick);
+        let (Nickname::Chosen(text) | Nickname::Suggested(text)) = &mut nick;
+        let occupant = join.room.with_resource(text);
+        let occupant = occupant.map_err(|_| JoinError::InvalidNick)?;
+        let prepared = occupant.resource().unwrap_or_default();
+        check_text(prepared).map_err(|_| JoinError::InvalidNick)?;
+        // As the room will call us: what it says is compared byte by byte.
+        if text != prepared {
+            *text = prepared.into();
         }
         let id = RoomId(self.room_ids.next());
         self.by_address.insert(join.room.as_str().into(), id);

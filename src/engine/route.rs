@@ -4,7 +4,9 @@
 //! was asked, an archived message from the archive that is being read, anything
 //! of a room from that room.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -14,7 +16,7 @@ use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType, StanzaError};
 use crate::event::{DiscoInfo, Event, PeerMisbehaved, RequestError, Retry};
 use crate::ids::{QueryId, RoomId, SubscriptionId};
-use crate::jid::BareJid;
+use crate::jid;
 use crate::mam::{Archived, Fin};
 use crate::muc::{self, OccupantPresence};
 use crate::ns;
@@ -112,7 +114,8 @@ impl Machine {
     /// Whether a stanza is about a room that we left and that has not said so yet.
     /// What it says until then is not for who joins it anew.
     fn is_parting(&mut self, from: RawJid<'_>, presence: Option<Element<'_>>) -> bool {
-        let Some(parting) = self.partings.get_mut(from.bare) else {
+        let address = known(&self.partings, from.bare);
+        let Some(parting) = address.and_then(|address| self.partings.get_mut(&*address)) else {
             return false;
         };
         let gone = presence.is_some_and(|presence| match presence::kind(presence) {
@@ -189,18 +192,8 @@ impl Machine {
 
     /// The room at an address as the peer wrote it.
     fn room_at(&self, address: &str) -> Option<RoomId> {
-        if let Some(id) = self.by_address.get(address) {
-            return Some(*id);
-        }
-        // Compared prepared, but only where preparing can change anything.
-        if address
-            .bytes()
-            .all(|b| b.is_ascii() && !b.is_ascii_uppercase())
-        {
-            return None;
-        }
-        let address = BareJid::parse(address).ok()?;
-        self.by_address.get(address.as_str()).copied()
+        let address = known(&self.by_address, address)?;
+        self.by_address.get(&*address).copied()
     }
 
     /// Tells those who follow a room what came of it.
@@ -507,6 +500,14 @@ impl Machine {
             log.on_timer(&mut self.core.cx(), entry.room.jid().as_str(), key.why);
         }
     }
+}
+
+/// The prepared address under which something is known, from one that the peer wrote.
+fn known<'a, V>(known: &BTreeMap<Box<str>, V>, address: &'a str) -> Option<Cow<'a, str>> {
+    if known.contains_key(address) {
+        return Some(Cow::Borrowed(address));
+    }
+    jid::prepared_bare(address)
 }
 
 /// The end of a page in an answer.

@@ -8,9 +8,10 @@
 use alloc::boxed::Box;
 
 use super::{Room, RoomOutput, Standing};
-use crate::cx::{Cx, same_address};
+use crate::cx::Cx;
 use crate::event::{Message, RoomEvent, RoomInfo, Source};
 use crate::ids::ArchiveId;
+use crate::jid::same_address;
 use crate::mam::Archived;
 use crate::muc::Configuration;
 use crate::ns;

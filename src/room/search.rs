@@ -8,11 +8,11 @@
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use crate::cx::{Cx, Purpose, same_address};
+use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, ErrorType};
 use crate::event::{CannotTell, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::jid::BareJid;
+use crate::jid::{BareJid, same_address};
 use crate::mam::{self, Archived, Direction, Fin, Pager};
 use crate::ns;
 use crate::planted::{Bug, planted};

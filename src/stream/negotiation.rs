@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::error::StreamCondition;
 use crate::event::{Login, OfflineCause, PeerIncompatible, PeerMisbehaved};
 use crate::ids::Label;
-use crate::jid::Jid;
+use crate::jid::{Jid, same_address};
 use crate::ns;
 use crate::sasl::{self, Authenticated, Exchange, ScramKeys};
 use crate::sm;
@@ -244,7 +244,7 @@ impl AwaitHeader {
         let domain = setting.config.account.domain();
         if open
             .attr("from")
-            .is_some_and(|from| !crate::cx::same_address(domain, from))
+            .is_some_and(|from| !same_address(domain, from))
         {
             return Err(OfflineCause::PeerMisbehaved(
                 PeerMisbehaved::WrongStreamHeader,

@@ -32,6 +32,7 @@ use super::service::{HostPort, Service};
 use super::settings::Settings;
 use super::srv::{self, Target};
 use super::tls;
+use crate::jid::BareJid;
 use crate::{ChannelBinding, Security, TransportFailure, TransportFailureKind};
 
 /// How long an address, or a server, may keep us from the next one.
@@ -39,6 +40,15 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 16;
+
+/// Spells a name beyond ASCII as the DNS does, if it can be one.
+fn in_ascii(host: &mut String) {
+    if !host.is_ascii()
+        && let Ok(domain) = BareJid::new(None, host)
+    {
+        *host = domain.ascii_domain().into_owned();
+    }
+}
 
 /// Opens the transports of one client.
 #[derive(Debug)]
@@ -79,10 +89,15 @@ impl Connector {
         if let Some(name) = &settings.tls_name {
             tls::server_name(name).map_err(ConnectError::Settings)?;
         }
-        let domain = settings.config.account().domain();
+        let domain = settings.config.account().ascii_domain();
+        let mut service = settings.service.clone();
+        match &mut service {
+            Service::Tcp { host, .. } | Service::DirectTls { host, .. } => in_ascii(host),
+            Service::Domain(domain) => in_ascii(domain),
+        }
         Ok(Self {
-            service: settings.service.clone(),
-            name: settings.tls_name.as_deref().unwrap_or(domain).to_owned(),
+            service,
+            name: settings.tls_name.as_deref().unwrap_or(&domain).to_owned(),
             trust: match &settings.tls_config {
                 Some(config) => Trust::Given(Arc::clone(config)),
                 None => Trust::Load {
@@ -358,6 +373,30 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto, version};
+
+    /// The account's domain is kept as its U-label (RFC 7622, section 3.2.1); the DNS and
+    /// certificates have the A-label.
+    #[test]
+    #[cfg(feature = "precis")]
+    fn a_domain_beyond_ascii_is_looked_up_and_verified_by_its_a_label() {
+        let domain = "B\u{fc}cher.example";
+        for (service, host) in [
+            (domain, Service::Domain("xn--bcher-kva.example".into())),
+            (
+                "xmpp://b\u{fc}cher.example:5299",
+                Service::Tcp {
+                    host: "xn--bcher-kva.example".into(),
+                    port: 5299,
+                },
+            ),
+        ] {
+            let settings = Settings::new(service, domain, "ana", "secret").unwrap();
+            let connector = Connector::new(&settings).unwrap();
+            assert_eq!(connector.name, "xn--bcher-kva.example");
+            assert_eq!(connector.service, host);
+            assert!(tls::server_name(&connector.name).is_ok());
+        }
+    }
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
 
