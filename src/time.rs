@@ -156,6 +156,14 @@ impl TimerKey {
         Self { why, owner }
     }
 
+    /// The bit of its kind, where it has no owner; none where there are too many kinds.
+    const fn single_bit(self) -> u32 {
+        match 1_u32.checked_shl(self.why as u32) {
+            Some(bit) if self.owner == 0 => bit,
+            _ => 0,
+        }
+    }
+
     /// Whether this timer accuses the peer of silence. Such timers stand still
     /// while we refuse to read: we may not declare a peer dead whom we do not hear.
     pub(crate) const fn accuses_peer(self) -> bool {
@@ -208,6 +216,9 @@ impl TimerKey {
 pub(crate) struct Timers {
     queue: BTreeSet<(Instant, TimerKey)>,
     at: BTreeMap<TimerKey, Instant>,
+    /// A bit for each kind of which the timer without an owner is armed: every call of the
+    /// host asks for one of them, and is not to search for it.
+    singles: u32,
     frozen: Option<Frozen>,
 }
 
@@ -234,6 +245,7 @@ impl Timers {
         self.disarm(key);
         self.at.insert(key, at);
         self.queue.insert((at, key));
+        self.singles |= key.single_bit();
     }
 
     /// Arms `key` to go off so long after `now`.
@@ -273,13 +285,21 @@ impl Timers {
         if let Some(frozen) = &mut self.frozen {
             frozen.at.remove(&key);
         }
+        let single = key.single_bit();
+        if single != 0 && self.singles & single == 0 {
+            return;
+        }
         if let Some(at) = self.at.remove(&key) {
             self.queue.remove(&(at, key));
+            self.singles &= !single;
         }
     }
 
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
-        self.at.contains_key(&key)
+        match key.single_bit() {
+            0 => self.at.contains_key(&key),
+            single => self.singles & single != 0,
+        }
     }
 
     /// What `key` is armed for, if it is.
@@ -351,6 +371,40 @@ mod tests {
         assert!(timers.take_due(key, Instant::from_millis(9)));
         assert!(!timers.take_due(key, Instant::from_millis(9)));
         assert_eq!(timers.due(Instant::from_millis(99), true), []);
+    }
+
+    #[test]
+    fn what_is_armed_is_known_whatever_was_done() {
+        let at = Instant::from_millis;
+        let single = |why| TimerKey::single(why);
+        let keys = [
+            single(Timer::Write),
+            single(Timer::Keepalive),
+            single(Timer::Iq),
+            TimerKey::of(Timer::Iq, 1),
+            TimerKey::of(Timer::Write, 7),
+        ];
+        let mut timers = Timers::default();
+        let steps: [fn(&mut Timers, TimerKey); 7] = [
+            |timers, key| timers.arm(key, Instant::from_millis(4)),
+            |timers, _| timers.shift_peer(Duration::from_millis(2)),
+            |timers, _| timers.freeze(Instant::from_millis(1)),
+            |timers, _| timers.thaw(Instant::from_millis(3)),
+            |timers, key| timers.disarm(key),
+            |timers, key| timers.arm(key, Instant::from_millis(5)),
+            |timers, key| assert!(timers.take_due(key, Instant::from_millis(5))),
+        ];
+        for key in keys {
+            for (n, step) in steps.iter().enumerate() {
+                step(&mut timers, key);
+                for key in keys {
+                    let queued = timers.queue.iter().any(|(_, queued)| *queued == key);
+                    assert_eq!(timers.is_armed(key), queued, "{key:?} after {n}");
+                    assert_eq!(timers.armed_for(key).is_some(), queued, "{key:?}");
+                }
+            }
+            assert!(timers.due(at(99), true).is_empty(), "{key:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,32 @@ pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Whether this byte is a character of text that means itself: in ASCII, no control but
+/// tab and line feed, and of no markup, reference or end of a section, nor forbidden after
+/// others (`]]>`, section 2.4).
+pub(super) fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// The same in a CDATA section, section 2.7.
+pub(super) fn is_plain_in_cdata(byte: u8) -> bool {
+    is_plain(byte) || matches!(byte, b'<' | b'&' | b'>')
+}
+
+/// What [`is_plain`] says of each byte.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0_u8;
+    while let Some((plain, after)) = rest.split_first_mut() {
+        *plain = matches!(byte, b'\t' | b'\n' | b' '..=0x7F)
+            && !matches!(byte, b'<' | b'&' | b'>' | b']');
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    table
+};
+
 /// `Char` of section 2.2: what a document can hold at all.
 pub(super) const fn is_char(c: char) -> bool {
     matches!(c,

@@ -3,9 +3,10 @@
 //! Implements XML 1.0 (5th ed.) and Namespaces in XML 1.0 (3rd ed.) as RFC 6120,
 //! section 11, restricts them, and the framing of its section 4: the stream
 //! header, its children, its end. Every byte is looked at once, but those of a
-//! tag that comes in several pieces: they are kept, and read when the tag is
-//! whole, and at 256 bytes, 512, and so on, to find faults in time. So the work
-//! is linear whatever the pieces.
+//! tag that comes in several pieces: they are kept, and read when there are 256
+//! of them, 512, and so on, to find faults in time, and when the tag is whole,
+//! each time on from where reading stopped. So the work is linear whatever the
+//! pieces.
 //!
 //! quick-xml does two things here. Its `ElementParser` finds the end of a start
 //! tag, across pieces, past `>` in quotes; and it knows the five predefined
@@ -27,6 +28,7 @@ use super::element::Element;
 use super::error::{Refused, XmlError, XmlFault};
 use super::reference;
 use super::scope::Scope;
+use super::tag::Progress;
 use super::tape::{Mark, Name, Tape};
 use super::text::Run;
 use super::{chars, declaration};
@@ -97,6 +99,8 @@ pub struct Framer {
     carry: Vec<u8>,
     /// How much of the tag was looked at, a power of two.
     looked: usize,
+    /// What was made of that.
+    reading: Progress,
     /// The start of a reference in text that comes in pieces.
     partial: [u8; reference::LONGEST],
     partial_len: usize,
@@ -181,20 +185,23 @@ impl Framer {
     /// A framer at the start of a stream.
     #[must_use]
     pub fn new(limits: XmlLimits) -> Self {
+        let (tape, scope) = (Tape::default(), Scope::default());
+        let reading = Progress::begin(&tape, &scope);
         let mut framer = Self {
             limits,
             state: State::Start,
             offset: 0,
             frame_bytes: 0,
             idle: 0,
-            tape: Tape::default(),
-            scope: Scope::default(),
+            tape,
+            scope,
             open: Vec::new(),
             root: None,
             base: Mark::default(),
             base_bindings: 0,
             carry: Vec::new(),
             looked: 0,
+            reading,
             partial: [0; reference::LONGEST],
             partial_len: 0,
             run: Run::default(),

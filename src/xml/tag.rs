@@ -9,7 +9,7 @@ use super::chars;
 use super::error::XmlFault;
 use super::reference::{self, Reference};
 use super::scope::Scope;
-use super::tape::{Attr, Name, Span, Tape, index};
+use super::tape::{Attr, Mark, Name, Span, Tape, index};
 use crate::limits::XmlLimits;
 
 /// A start tag whose attributes are on the tape and whose declarations are in scope.
@@ -20,6 +20,68 @@ pub(super) struct Tag {
     pub(super) attrs: (u32, u32),
     /// It ends in `/>`.
     pub(super) empty: bool,
+    /// Bindings in scope around it.
+    pub(super) outer: usize,
+}
+
+/// How far a tag was read that comes in pieces, so that nothing of it is read twice but the
+/// unfinished name of an attribute and what is around it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// Bytes of the tag that need not be seen again.
+    at: usize,
+    place: Place,
+    /// What there was on the tape then, and in scope.
+    tape: Mark,
+    bindings: usize,
+    /// Bindings in scope around the tag.
+    outer: usize,
+}
+
+/// Where in a tag reading goes on.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Start,
+    Attributes(Head),
+    Value(Head, Value),
+}
+
+/// What is before the attribute that is read.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    name: Name,
+    first_attr: usize,
+    /// Attributes before it.
+    count: usize,
+    /// There was white space after them.
+    spaced: bool,
+}
+
+/// An attribute whose value is read.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    name: Name,
+    /// It is a declaration: of a prefix, where it has a colon.
+    declares: bool,
+    colon: bool,
+    quote: u8,
+    /// Where the value begins on the tape.
+    start: u32,
+    /// The first byte of the tag that it may not have.
+    end: usize,
+}
+
+impl Progress {
+    /// Nothing was read of the tag that is to be put on the tape as it is.
+    pub(super) fn begin(tape: &Tape, scope: &Scope) -> Self {
+        Self {
+            at: 0,
+            place: Place::Start,
+            tape: tape.mark(),
+            bindings: scope.len(),
+            outer: scope.len(),
+        }
+    }
 }
 
 /// Why reading stops before the end of a tag.
@@ -30,52 +92,66 @@ enum Stop {
     Fault(XmlFault, usize),
 }
 
-/// Reads the tag that begins after its `<`.
+/// Reads the tag that begins after its `<`, on from where `progress` says.
 ///
 /// Where `whole`, the bytes end with the `>`; else they are its first ones only,
 /// and `None` says that nothing is wrong with them as yet. The first fault in
 /// the order of the bytes is the one that is told, so that reading a part first
-/// makes no difference. Then, and after `None`, what was put on the tape and
-/// into scope is of no use.
+/// makes no difference. Then what was put on the tape and into scope is of no
+/// use; after `None` it is what `progress` speaks of.
 ///
 /// # Errors
 /// The fault and the byte where it lies.
 pub(super) fn read(
     bytes: &[u8],
     whole: bool,
+    progress: &mut Progress,
     tape: &mut Tape,
     scope: &mut Scope,
     limits: &XmlLimits,
 ) -> Result<Option<Tag>, (XmlFault, usize)> {
-    let (text, torn) = match str::from_utf8(bytes) {
+    let base = progress.at;
+    let unread = bytes.get(base..).unwrap_or_default();
+    let (text, torn) = match str::from_utf8(unread) {
         Ok(text) => (text, whole),
         Err(e) => {
-            let good = bytes.get(..e.valid_up_to()).unwrap_or_default();
+            let good = unread.get(..e.valid_up_to()).unwrap_or_default();
             (
                 str::from_utf8(good).unwrap_or_default(),
                 whole || e.error_len().is_some(),
             )
         }
     };
-    match (Reader {
+    let mut reader = Reader {
         text,
-        at: 0,
+        whole,
+        base,
+        at: base,
+        progress,
         tape,
         scope,
         limits,
-    })
-    .tag()
-    {
+    };
+    match reader.tag() {
         Ok(tag) => Ok(Some(tag)),
         Err(Stop::Fault(fault, at)) => Err((fault, at)),
-        Err(Stop::Short) if torn => Err((XmlFault::InvalidUtf8, text.len())),
-        Err(Stop::Short) => Ok(None),
+        Err(Stop::Short) if torn => Err((XmlFault::InvalidUtf8, base + text.len())),
+        Err(Stop::Short) => {
+            tape.rewind(progress.tape);
+            scope.truncate(progress.bindings);
+            Ok(None)
+        }
     }
 }
 
 struct Reader<'r> {
+    /// The bytes of the tag from `base` on.
     text: &'r str,
+    /// It ends with the tag: nothing has to be kept for more of it.
+    whole: bool,
+    base: usize,
     at: usize,
+    progress: &'r mut Progress,
     tape: &'r mut Tape,
     scope: &'r mut Scope,
     limits: &'r XmlLimits,
@@ -83,16 +159,19 @@ struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     fn tag(&mut self) -> Result<Tag, Stop> {
-        let (name, colon) = self.name()?;
-        let name = self.tape.push_name(name, colon);
-        if !matches!(self.peek()?, b'/' | b'>' | b' ' | b'\t' | b'\r' | b'\n') {
-            return Err(self.refuse(XmlFault::MalformedName));
-        }
-        let first_attr = self.tape.attrs.len();
-        let first_binding = self.scope.len();
-        let mut count = 0;
+        let mut head = match self.progress.place {
+            Place::Start => self.head()?,
+            Place::Attributes(head) => head,
+            Place::Value(mut head, value) => {
+                self.rest_of_attribute(&mut head, &value)?;
+                head
+            }
+        };
         let empty = loop {
-            let spaced = self.skip_space();
+            head.spaced |= self.skip_space();
+            if !self.whole {
+                self.reached(Place::Attributes(head));
+            }
             match self.peek()? {
                 b'>' => break false,
                 b'/' => {
@@ -102,28 +181,54 @@ impl<'r> Reader<'r> {
                         _ => return Err(self.refuse(XmlFault::StraySlash)),
                     }
                 }
-                _ if !spaced => return Err(self.refuse(XmlFault::MissingSpace)),
-                _ if count == self.limits.attributes => {
+                _ if !head.spaced => return Err(self.refuse(XmlFault::MissingSpace)),
+                _ if head.count == self.limits.attributes => {
                     return Err(self.refuse(XmlFault::TooManyAttributes));
                 }
-                _ => self.attribute(first_binding)?,
+                _ => {
+                    let value = self.attribute()?;
+                    self.rest_of_attribute(&mut head, &value)?;
+                }
             }
-            count += 1;
         };
-        let ns = self.scope.element(self.tape, name.prefix());
+        let ns = self.scope.element(self.tape, head.name.prefix());
         let ns = ns.map_err(|fault| self.refuse(fault))?;
-        self.resolve_attributes(first_attr)?;
-        let attrs = (index(first_attr), index(self.tape.attrs.len()));
+        self.resolve_attributes(head.first_attr)?;
+        let attrs = (index(head.first_attr), index(self.tape.attrs.len()));
         Ok(Tag {
             ns,
-            name,
+            name: head.name,
             attrs,
             empty,
+            outer: self.progress.outer,
         })
     }
 
-    /// Reads an attribute and puts it on the tape, or a declaration into scope.
-    fn attribute(&mut self, first_binding: usize) -> Result<(), Stop> {
+    /// Notes that what is before `at` need not be read again, should the bytes end.
+    fn reached(&mut self, place: Place) {
+        self.progress.at = self.at;
+        self.progress.place = place;
+        self.progress.tape = self.tape.mark();
+        self.progress.bindings = self.scope.len();
+    }
+
+    /// Reads the name of the tag.
+    fn head(&mut self) -> Result<Head, Stop> {
+        let (name, colon) = self.name()?;
+        let name = self.tape.push_name(name, colon);
+        if !matches!(self.peek()?, b'/' | b'>' | b' ' | b'\t' | b'\r' | b'\n') {
+            return Err(self.refuse(XmlFault::MalformedName));
+        }
+        Ok(Head {
+            name,
+            first_attr: self.tape.attrs.len(),
+            count: 0,
+            spaced: false,
+        })
+    }
+
+    /// Reads an attribute up to its value.
+    fn attribute(&mut self) -> Result<Value, Stop> {
         let start = self.at;
         let (name, colon) = self.name()?;
         let declares = match colon {
@@ -131,7 +236,7 @@ impl<'r> Reader<'r> {
             Some(at) => name.get(..at) == Some("xmlns"),
         };
         if declares {
-            let declared = self.scope.len() - first_binding;
+            let declared = self.scope.len() - self.progress.outer;
             if declared >= self.limits.declarations {
                 return Err(Stop::Fault(XmlFault::TooManyDeclarations, start));
             }
@@ -151,14 +256,29 @@ impl<'r> Reader<'r> {
             return Err(self.refuse(XmlFault::MissingQuote));
         }
         self.at += 1;
-        let value = self.value(quote)?;
-        if declares {
-            let prefix = if colon.is_some() {
+        Ok(Value {
+            name,
+            declares,
+            colon: colon.is_some(),
+            quote,
+            start: self.tape.here(),
+            end: self.at.saturating_add(self.limits.value_bytes),
+        })
+    }
+
+    /// Reads an attribute from its value on and puts it on the tape, or a declaration
+    /// into scope.
+    fn rest_of_attribute(&mut self, head: &mut Head, attribute: &Value) -> Result<(), Stop> {
+        let value = self.value(head, attribute)?;
+        let name = attribute.name;
+        if attribute.declares {
+            let prefix = if attribute.colon {
                 name.local()
             } else {
                 Span::default()
             };
-            let bound = self.scope.bind(self.tape, prefix, value, first_binding);
+            let outer = self.progress.outer;
+            let bound = self.scope.bind(self.tape, prefix, value, outer);
             bound.map_err(|fault| self.refuse(fault))?;
         } else {
             self.tape.attrs.push(Attr {
@@ -168,17 +288,18 @@ impl<'r> Reader<'r> {
             });
         }
         self.at += 1;
+        head.count += 1;
+        head.spaced = false;
         Ok(())
     }
 
     /// Reads a value up to its closing quote, normalised as section 3.3.3 has it
     /// for what no document type declares: literal white space becomes spaces,
     /// what comes from references stays.
-    fn value(&mut self, quote: u8) -> Result<Span, Stop> {
-        let start = self.tape.here();
-        let end = self.at.saturating_add(self.limits.value_bytes);
+    fn value(&mut self, head: &Head, value: &Value) -> Result<Span, Stop> {
+        let Value { quote, end, .. } = *value;
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
+            let rest = self.rest();
             let stop = memchr3(quote, b'<', b'&', rest.as_bytes());
             let run = rest.get(..stop.unwrap_or(rest.len())).unwrap_or_default();
             if let Some((i, _)) = chars::first_forbidden(run)
@@ -186,14 +307,25 @@ impl<'r> Reader<'r> {
             {
                 return Err(Stop::Fault(XmlFault::ForbiddenCharacter, self.at + i));
             }
-            self.at += run.len();
-            if self.at > end {
+            if self.at + run.len() > end {
                 return Err(Stop::Fault(XmlFault::ValueTooLong, end));
             }
-            self.push_normalised(run);
-            let byte = self.peek()?;
+            // A carriage return may be the first half of a line end.
+            let whole = match stop {
+                None => run.strip_suffix('\r').unwrap_or(run),
+                Some(_) => run,
+            };
+            self.at += whole.len();
+            self.push_normalised(whole);
+            if !self.whole {
+                self.reached(Place::Value(*head, *value));
+            }
+            let Some(stop) = stop else {
+                return Err(Stop::Short);
+            };
+            let byte = rest.as_bytes().get(stop).copied().ok_or(Stop::Short)?;
             if byte == quote {
-                return Ok(self.tape.since(start));
+                return Ok(self.tape.since(value.start));
             }
             if self.at == end {
                 return Err(Stop::Fault(XmlFault::ValueTooLong, end));
@@ -201,7 +333,7 @@ impl<'r> Reader<'r> {
             if byte == b'<' {
                 return Err(self.refuse(XmlFault::LessThanInValue));
             }
-            let after = self.text.as_bytes().get(self.at + 1..).unwrap_or_default();
+            let after = rest.as_bytes().get(stop + 1..).unwrap_or_default();
             let (used, found) = match reference::read(after) {
                 Reference::Partial => return Err(Stop::Short),
                 Reference::Is(c, used) => (used, Ok(c)),
@@ -258,7 +390,8 @@ impl<'r> Reader<'r> {
                 if fresh || c == ':' || !c.is_ascii() {
                     return Err(self.refuse(XmlFault::MalformedName));
                 }
-                let name = self.text.get(start..self.at).unwrap_or_default();
+                let (from, to) = (start - self.base, self.at - self.base);
+                let name = self.text.get(from..to).unwrap_or_default();
                 return Ok((name, colon));
             }
             fresh = c == ':';
@@ -290,12 +423,14 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
+    fn rest(&self) -> &'r str {
+        self.text.get(self.at - self.base..).unwrap_or_default()
+    }
+
     fn peek(&self) -> Result<u8, Stop> {
-        self.text
-            .as_bytes()
-            .get(self.at)
-            .copied()
-            .ok_or(Stop::Short)
+        let bytes = self.text.as_bytes();
+        let byte = bytes.get(self.at - self.base);
+        byte.copied().ok_or(Stop::Short)
     }
 
     fn peek_char(&self) -> Result<char, Stop> {
@@ -303,10 +438,7 @@ impl<'r> Reader<'r> {
         if byte.is_ascii() {
             return Ok(char::from(byte));
         }
-        self.text
-            .get(self.at..)
-            .and_then(|t| t.chars().next())
-            .ok_or(Stop::Short)
+        self.rest().chars().next().ok_or(Stop::Short)
     }
 
     /// Skips white space; tells whether there was any.

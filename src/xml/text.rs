@@ -23,6 +23,11 @@ pub(super) struct Run {
 pub(super) type Misplaced = (XmlFault, isize);
 
 impl Run {
+    /// Whether nothing has to be remembered.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.pending_len == 0 && !self.after_return && self.brackets == 0
+    }
+
     /// Reads the next piece of a run and appends it to `out`.
     ///
     /// `ended` tells that the byte after the piece is no longer of the run, and

@@ -1,13 +1,25 @@
 //! The framer at character data: text, references, CDATA sections.
 
+use core::str;
+
 use memchr::{memchr, memchr2};
 
 use super::{Framer, State, Step};
+use crate::xml::chars;
 use crate::xml::error::{Refused, XmlFault};
 use crate::xml::reference::{self, Reference};
 
 impl Framer {
     pub(super) fn text(&mut self, window: &[u8]) -> Step {
+        if self.run.is_fresh() {
+            let plain = self.take_plain(window, chars::is_plain)?;
+            match window.get(plain) {
+                Some(b'<') => return self.go(plain + 1, State::Less { first: false }),
+                Some(b'&') => return self.begin_reference(plain),
+                Some(_) if plain == 0 => {}
+                _ => return Ok((plain, None)),
+            }
+        }
         let stop = memchr2(b'<', b'&', window);
         let piece = window
             .get(..stop.unwrap_or(window.len()))
@@ -19,9 +31,14 @@ impl Framer {
         if window.get(stop) == Some(&b'<') {
             return self.go(stop + 1, State::Less { first: false });
         }
+        self.begin_reference(stop)
+    }
+
+    /// The byte that is `ahead` begins a reference.
+    fn begin_reference(&mut self, ahead: usize) -> Step {
         self.partial_len = 0;
-        self.check_nodes(stop)?;
-        self.go(stop + 1, State::Reference)
+        self.check_nodes(ahead)?;
+        self.go(ahead + 1, State::Reference)
     }
 
     pub(super) fn reference(&mut self, window: &[u8]) -> Step {
@@ -56,6 +73,12 @@ impl Framer {
     pub(super) fn cdata(&mut self, window: &[u8], byte: u8, brackets: usize) -> Step {
         match (brackets, byte) {
             (0, _) => {
+                if self.run.is_fresh() {
+                    let plain = self.take_plain(window, chars::is_plain_in_cdata)?;
+                    if plain > 0 {
+                        return Ok((plain, None));
+                    }
+                }
                 let stop = memchr(b']', window);
                 let piece = window
                     .get(..stop.unwrap_or(window.len()))
@@ -79,6 +102,28 @@ impl Framer {
                 self.go(0, State::CData(0))
             }
         }
+    }
+
+    /// Reads a run that begins where nothing has to be remembered, as long as every byte
+    /// is a character that means itself whatever is around it, as most of any text is.
+    /// Tells how many there were.
+    fn take_plain(
+        &mut self,
+        window: &[u8],
+        is_plain: impl Fn(u8) -> bool,
+    ) -> Result<usize, Refused> {
+        let special = window.iter().position(|&byte| !is_plain(byte));
+        let plain = window
+            .get(..special.unwrap_or(window.len()))
+            .unwrap_or_default();
+        if !plain.is_empty() {
+            self.check_nodes(0)?;
+            let start = self.tape.here();
+            let text = str::from_utf8(plain).unwrap_or_default();
+            self.tape.text.push_str(text);
+            self.appended(start);
+        }
+        Ok(plain.len())
     }
 
     /// Reads a piece of text.

@@ -6,7 +6,7 @@ use super::{FIRST_LOOK, Found, Framer, Open, State, Step};
 use crate::ns;
 use crate::xml::chars;
 use crate::xml::error::{Refused, XmlFault};
-use crate::xml::tag::{self, Tag};
+use crate::xml::tag::{self, Progress, Tag};
 use crate::xml::tape::{Name, Node, index};
 
 impl Framer {
@@ -38,6 +38,7 @@ impl Framer {
         self.in_text = false;
         self.carry.clear();
         self.looked = 0;
+        self.reading = Progress::begin(&self.tape, &self.scope);
         // That byte is the first of the tag.
         self.go(0, State::Tag(ElementParser::default()))
     }
@@ -48,7 +49,6 @@ impl Framer {
             None => (window, false),
         };
         let began = self.offset - self.carry.len() as u64;
-        let bindings = self.scope.len();
         if !whole {
             self.carry.extend_from_slice(bytes);
             let reach = 1_usize << self.carry.len().ilog2();
@@ -65,32 +65,30 @@ impl Framer {
             self.carry.extend_from_slice(bytes);
             &self.carry
         };
-        match tag::read(tag, true, &mut self.tape, &mut self.scope, &self.limits) {
-            Ok(Some(tag)) => self.opened(tag, bytes.len(), bindings),
+        let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
+        match tag::read(tag, true, reading, tape, scope, &self.limits) {
+            Ok(Some(tag)) => self.opened(tag, bytes.len()),
             Ok(None) => self.refuse(XmlFault::MalformedName),
             Err((fault, at)) => Err(Refused::new(fault, began + at as u64)),
         }
     }
 
-    /// Reads the first bytes of a tag whose end has not come, only for faults.
+    /// Reads the first bytes of a tag whose end has not come, in search of faults.
     pub(super) fn look(&mut self, reach: usize) -> Result<(), Refused> {
         self.look_at_tag(self.offset - self.carry.len() as u64, reach)
     }
 
     fn look_at_tag(&mut self, began: u64, reach: usize) -> Result<(), Refused> {
-        let (mark, bindings) = (self.tape.mark(), self.scope.len());
         let bytes = self.carry.get(..reach).unwrap_or(&self.carry);
-        let seen = tag::read(bytes, false, &mut self.tape, &mut self.scope, &self.limits);
-        self.tape.rewind(mark);
-        self.scope.truncate(bindings);
-        match seen {
+        let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
+        match tag::read(bytes, false, reading, tape, scope, &self.limits) {
             Ok(_) => Ok(()),
             Err((fault, at)) => Err(Refused::new(fault, began + at as u64)),
         }
     }
 
     /// A start tag of which `n` bytes are in this step, the `>` being the last.
-    fn opened(&mut self, tag: Tag, n: usize, bindings: usize) -> Step {
+    fn opened(&mut self, tag: Tag, n: usize) -> Step {
         let last = self.offset + (n as u64).saturating_sub(1);
         let in_stream_ns = self.tape.str(tag.ns) == ns::STREAM;
         let is_stream = in_stream_ns && self.tape.str(tag.name.local()) == "stream";
@@ -109,6 +107,7 @@ impl Framer {
             name,
             attrs,
             empty,
+            outer: bindings,
         } = tag;
         self.tape.nodes.push(Node::Element {
             ns,
