@@ -113,14 +113,13 @@ impl PostToken {
 
     /// Whether a message of the room is the post.
     ///
-    /// Its id alone proves nothing: anybody can copy it. The nick was ours alone
-    /// while we had it, and the lasting id is nobody else's.
+    /// Its id alone proves nothing: anybody can copy it. The lasting id is nobody else's
+    /// (XEP-0421), under whatever nick; without one the nick was ours alone while we had it.
     pub(crate) fn is(&self, origin_id: &str, nick: &str, occupant_id: Option<&str>) -> bool {
         self.origin_id == origin_id
-            && self.nick == nick
             && match (self.occupant_id.as_deref(), occupant_id) {
                 (Some(ours), Some(theirs)) => ours == theirs,
-                _ => true,
+                _ => self.nick == nick,
             }
     }
 }

@@ -18,6 +18,7 @@ mod posts {
     mod doubt;
     mod order;
     mod poison;
+    mod proof;
     mod repeats;
     mod resolving;
     mod sending;

@@ -315,6 +315,7 @@ impl Machine {
         for pager in pagers {
             if pager.is_open(archived.query_id) {
                 pager.take(archived.id, entry.room.read_archived(archived));
+                entry.room.archived(&mut self.core.cx(), archived);
                 return;
             }
         }

@@ -32,11 +32,14 @@ pub enum PostOutcome {
     /// Only a stream that began anew proves that. After the end of one that was resumed
     /// what was in flight is looked for, and sent again once.
     ///
+    /// Without a condition it is a guess: one session after the other ended, eight in a row,
+    /// with this as the first in flight.
+    ///
     /// At most one of them is guilty. Those with `among` above one can be posted
     /// again one at a time; who posts them all again at once may end up here again.
     StreamKill {
-        /// What the server said.
-        condition: StreamCondition,
+        /// What the server said; `None` if so many sessions ended otherwise.
+        condition: Option<StreamCondition>,
         /// How many posts, of all rooms, were in flight then, this one included.
         among: u32,
     },

@@ -71,8 +71,9 @@ impl Outbox {
     /// We are in the room, at first or again.
     pub(super) fn entered(&mut self, cx: &mut Cx<'_>, info: &RoomInfo) {
         self.replace();
+        self.doubt_unanswered();
         self.drop_too_large(cx);
-        if info.archive && !self.anchor.is_known() && self.anchor.asked.is_none() {
+        if info.archive && !self.anchor.is_fresh(cx.now) && self.anchor.asked.is_none() {
             self.ask_anchor(cx);
         }
         if !self.has_doubt() {
@@ -96,13 +97,14 @@ impl Outbox {
         }
     }
 
-    /// Asks where the archive ends, if nothing told it yet. This goes out with the
-    /// join, so that no post has to wait for it.
+    /// Asks where the archive ends, if nothing told it yet, or not lately. This goes out with
+    /// the join, so that no post has to wait for it.
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
         cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
-        if self.anchor.is_known() || !self.anchor.wanted {
+        if self.anchor.is_fresh(cx.now) || !self.anchor.wanted {
             return;
         }
+        self.anchor.asked_after = self.anchor.told();
         let mut search = Search::new(None, 1);
         let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
         self.anchor.asked = Some((serial, search));
@@ -123,9 +125,9 @@ impl Outbox {
             return;
         };
         match newest {
-            _ if self.anchor.is_known() => {}
-            Some(newest) => self.anchor.set(Cursor::After(newest)),
-            None if reach == Reach::End => self.anchor.set(Cursor::Beginning),
+            _ if self.anchor.told() > self.anchor.asked_after => {}
+            Some(newest) => self.anchor.set(Cursor::After(newest), cx.now),
+            None if reach == Reach::End => self.anchor.set(Cursor::Beginning, cx.now),
             // Said to be empty by an archive that is asked twice about that.
             None if reach == Reach::More => {
                 let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
@@ -236,7 +238,7 @@ impl Outbox {
     }
 
     /// A post is in the archive, by us.
-    fn found(&mut self, cx: &mut Cx<'_>, origin_id: &str, at: ArchiveId) {
+    pub(super) fn found(&mut self, cx: &mut Cx<'_>, origin_id: &str, at: ArchiveId) {
         let index = self.posts.iter().position(|post| {
             post.origin_id == origin_id && !matches!(post.state, State::Displaced { .. })
         });
@@ -264,8 +266,9 @@ impl Outbox {
         while let Some(post) = self.posts.get_mut(at) {
             match decision(post, verdict, self.near) {
                 Decision::Keep => at = at.saturating_add(1),
-                Decision::Resend => {
+                Decision::Resend { doubled } => {
                     post.state = State::Queued;
+                    post.doubled |= doubled;
                     at = at.saturating_add(1);
                 }
                 Decision::StreamKill => {
@@ -320,7 +323,10 @@ impl Outbox {
 enum Decision {
     /// It is not in doubt.
     Keep,
-    Resend,
+    Resend {
+        /// What was sent before may be there, or get there.
+        doubled: bool,
+    },
     StreamKill,
     Unknown,
 }
@@ -343,7 +349,7 @@ fn decision(post: &Pending, verdict: Verdict, near: bool) -> Decision {
     }
     let in_order = !(overtaken && post.ordered);
     if (gone && in_order) || post.on_doubt == OnDoubt::Resend {
-        Decision::Resend
+        Decision::Resend { doubled: !gone }
     } else {
         Decision::Unknown
     }

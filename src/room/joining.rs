@@ -426,7 +426,7 @@ impl Room {
         if self.info.archive
             && let Some(id) = early.newest()
         {
-            self.outbox.heard(id);
+            self.outbox.heard(id, cx.now);
         }
         self.neighbours.away();
         self.outbox.entered(cx, &self.info);

@@ -18,10 +18,11 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use core::time::Duration;
 
 use super::inquiry::Inquiry;
 use super::recent::Recent;
-use super::search::Search;
+use super::search::{Search, Seen};
 use crate::command::OnDoubt;
 use crate::cx::Cx;
 use crate::error::{Condition, StanzaError, StreamCondition};
@@ -35,6 +36,15 @@ use crate::token::PostToken;
 
 /// So often a post is sent again after the room said that we were not in it.
 const DISPLACEMENTS: u8 = 3;
+
+/// So many sessions in a row may end with a post as the first in flight, before it is taken
+/// for what ends them. A link that breaks is innocent that often; and a post that kills
+/// whoever reads it is not sent for ever.
+const DEADLY: u8 = 8;
+
+/// A place of the archive that is older is asked for anew when we come in: archives let go
+/// of what is old, and a post behind a place that is gone cannot be looked for.
+const STALE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -60,10 +70,13 @@ pub(super) struct Anchor {
     place: Option<Cursor>,
     /// Counts the places, which are opaque, so that of two the older can be told.
     serial: u64,
+    /// When it was told.
+    since: Instant,
     /// It is worth a question: [`Config::anchor_at_join`](crate::Config::anchor_at_join).
     pub(super) wanted: bool,
-    /// Where the archive ends was asked, under this number.
+    /// Where the archive ends was asked, under this number, and after so many places.
     pub(super) asked: Option<(u64, Search)>,
+    pub(super) asked_after: u64,
 }
 
 /// A post to be queued, found fit to be sent.
@@ -72,7 +85,7 @@ pub(crate) struct Fit {
     pub(crate) draft: Draft,
     /// Bytes of its stanza.
     pub(crate) size: usize,
-    pub(crate) deadline: Option<core::time::Duration>,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) ordered: bool,
     pub(crate) on_doubt: OnDoubt,
     /// The id that was drawn for it before.
@@ -92,9 +105,14 @@ pub(super) struct Pending {
     pub(super) sent: Option<Sent>,
     /// It is not known of each time that it was sent that it came to nothing.
     pub(super) tainted: bool,
+    /// It is sent again although what was sent before may be there, or get there.
+    pub(super) doubled: bool,
     displaced: u8,
-    /// The stream ended over something in flight, and this was among so many.
-    pub(super) suspect: Option<(StreamCondition, u32)>,
+    /// So many sessions in a row ended with this as the first in flight.
+    endings: u8,
+    /// The stream ended over something in flight, and this was among so many. Without a
+    /// condition: one stream after the other, whatever was said.
+    pub(super) suspect: Option<(Option<StreamCondition>, u32)>,
 }
 
 /// How a post was sent.
@@ -199,7 +217,9 @@ impl Outbox {
             state: State::Queued,
             sent: None,
             tainted: false,
+            doubled: false,
             displaced: 0,
+            endings: 0,
             suspect: None,
         });
     }
@@ -270,8 +290,8 @@ impl Outbox {
     }
 
     /// The room said something, at this place of its archive.
-    pub(crate) fn heard(&mut self, at: &ArchiveId) {
-        self.anchor.set(Cursor::After(at.clone()));
+    pub(crate) fn heard(&mut self, at: &ArchiveId, now: Instant) {
+        self.anchor.set(Cursor::After(at.clone()), now);
     }
 
     /// The room sent a post back: it is accepted and ordered.
@@ -299,7 +319,8 @@ impl Outbox {
         while let Some(post) = self.posts.get(at) {
             match &post.state {
                 State::Displaced { number, error } if *number < reached => {
-                    resolve(cx, post.id, PostOutcome::Rejected(error.clone()));
+                    let outcome = self.rejected(post, error.clone());
+                    resolve(cx, post.id, outcome);
                     self.posts.remove(at);
                 }
                 _ => at = at.saturating_add(1),
@@ -323,8 +344,6 @@ impl Outbox {
             return;
         };
         let outcome = match error.condition {
-            // Said by our own server about the room's: it may have arrived.
-            Condition::RemoteServerTimeout => self.unknown(&post),
             // XEP-0045 section 7.4: "If the sender is not an occupant of the room, the
             // service SHOULD return a <not-acceptable/> error to the sender and SHOULD
             // NOT reflect the message". What it returns is not there.
@@ -338,9 +357,38 @@ impl Outbox {
                 self.posts.insert(index, post);
                 return;
             }
-            _ => PostOutcome::Rejected(error),
+            _ => self.rejected(&post, error),
         };
         resolve(cx, post.id, outcome);
+    }
+
+    /// What it means that a post is refused: that it is not there, unless it may be all the
+    /// same.
+    fn rejected(&self, post: &Pending, error: StanzaError) -> PostOutcome {
+        let by_the_way = match error.condition {
+            // Said by our own server about the room's: it may have arrived.
+            Condition::RemoteServerTimeout => true,
+            // Prosody sends back with this what it gave to a stream to another server that
+            // ended before it was acknowledged (XEP-0198 between servers).
+            Condition::RecipientUnavailable | Condition::RemoteServerNotFound => !self.near,
+            _ => false,
+        };
+        if by_the_way || post.doubled {
+            return self.unknown(post);
+        }
+        PostOutcome::Rejected(error)
+    }
+
+    /// The archive shows this message at this place, whoever asked for it: a post that is
+    /// open is committed by that. Says whether there was one.
+    pub(super) fn archived(&mut self, cx: &mut Cx<'_>, seen: &Seen<'_>, at: ArchiveId) -> bool {
+        let post = self.posts.iter().find(|post| post.is(seen));
+        let Some(origin_id) = post.map(|post| post.origin_id.clone()) else {
+            return false;
+        };
+        self.found(cx, &origin_id, at);
+        self.stop_if_settled(cx);
+        true
     }
 
     /// We are in the room, at first or again: what was refused because we were not
@@ -349,6 +397,20 @@ impl Outbox {
         for post in &mut self.posts {
             if matches!(post.state, State::Displaced { .. }) {
                 post.state = State::Queued;
+            }
+        }
+    }
+
+    /// We are in the room: what it answered of what was sent before we asked to come in has
+    /// come by now (RFC 6120, section 10.1), and nothing more of that will.
+    pub(super) fn doubt_unanswered(&mut self) {
+        for post in &mut self.posts {
+            if let State::Sent { overtaken, .. } = post.state {
+                post.tainted = true;
+                post.state = State::Doubt {
+                    fenced: true,
+                    overtaken,
+                };
             }
         }
     }
@@ -378,7 +440,7 @@ impl Outbox {
     fn abandon(&self, cx: &mut Cx<'_>, post: Pending, why: NotSent) {
         let outcome = match &post.state {
             State::Queued if !post.tainted => PostOutcome::NotSent(why),
-            State::Displaced { error, .. } => PostOutcome::Rejected(error.clone()),
+            State::Displaced { error, .. } => self.rejected(&post, error.clone()),
             // What is written cannot be taken back, even if it still waits here.
             _ => self.unknown(&post),
         };
@@ -461,7 +523,7 @@ impl Outbox {
             if let State::Sent { number, .. } = post.state
                 && range.contains(&number)
             {
-                post.suspect = Some((condition, among));
+                post.suspect = Some((Some(condition), among));
             }
         }
     }
@@ -469,6 +531,14 @@ impl Outbox {
     /// The session ended. Stanzas numbered from `doubtful` on were never handled, so
     /// that these posts are sent again, under the same ids; the others may be there.
     pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
+        let mut in_flight = self.posts.iter_mut();
+        if let Some(first) = in_flight.find(|post| matches!(post.state, State::Sent { .. })) {
+            first.endings = first.endings.saturating_add(1);
+        }
+        self.interrupted(cx, doubtful);
+    }
+
+    fn interrupted(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         self.stop(cx);
         cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
         for post in &mut self.posts {
@@ -482,6 +552,12 @@ impl Outbox {
                         overtaken,
                     };
                 }
+                State::Sent { overtaken, .. } if post.endings >= DEADLY => {
+                    post.state = State::Doubt {
+                        fenced: true,
+                        overtaken,
+                    };
+                }
                 State::Sent { .. } => {
                     post.state = State::Queued;
                     // What was not handled has killed nothing.
@@ -490,6 +566,9 @@ impl Outbox {
                 State::Displaced { .. } => post.state = State::Queued,
                 State::Queued | State::Doubt { .. } => {}
             }
+            if post.endings >= DEADLY {
+                post.suspect.get_or_insert((None, 1));
+            }
         }
     }
 
@@ -497,7 +576,7 @@ impl Outbox {
     /// have reached it before. What we send when we are in again comes after that
     /// (RFC 6120, section 10.1), which is a fence as good as a new session.
     pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
-        self.session_ended(cx, u64::MAX);
+        self.interrupted(cx, u64::MAX);
     }
 
     /// Nothing will be sent any more.
@@ -511,13 +590,20 @@ impl Outbox {
 }
 
 impl Anchor {
-    pub(super) const fn is_known(&self) -> bool {
-        self.place.is_some()
-    }
-
-    pub(super) fn set(&mut self, place: Cursor) {
+    pub(super) fn set(&mut self, place: Cursor, now: Instant) {
         self.place = Some(place);
         self.serial = self.serial.saturating_add(1);
+        self.since = now;
+    }
+
+    /// Whether it is known, and not so old that it may be gone.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.place.is_some() && now.since(self.since) < STALE
+    }
+
+    /// How many places were told.
+    pub(super) const fn told(&self) -> u64 {
+        self.serial
     }
 
     fn now(&self) -> Option<(u64, Cursor)> {
@@ -526,16 +612,17 @@ impl Anchor {
 }
 
 impl Pending {
-    /// Whether a message is this post.
-    pub(super) fn is(&self, seen: &super::search::Seen<'_>) -> bool {
+    /// Whether a message is this post: by its id, which anybody can copy, and by who said it.
+    /// That is told by the occupant-id, which lasts (XEP-0421), and without one by the nick,
+    /// which may be another by the time that a post is there.
+    pub(super) fn is(&self, seen: &Seen<'_>) -> bool {
         let Some(sent) = &self.sent else {
             return false;
         };
         seen.origin_id == self.origin_id
-            && seen.nick == sent.nick
             && match (sent.occupant_id.as_deref(), seen.occupant_id) {
                 (Some(ours), Some(theirs)) => ours == theirs,
-                _ => true,
+                _ => seen.nick == sent.nick,
             }
     }
 }

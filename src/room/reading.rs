@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 
+use super::search::Seen;
 use super::{Room, RoomOutput, Standing};
 use crate::cx::Cx;
 use crate::event::{Message, RoomEvent, RoomInfo, Source};
@@ -136,7 +137,7 @@ impl Room {
         let is_in = self.standing == Standing::In;
         let id = id.filter(|_| !is_in || ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
-            self.outbox.heard(id);
+            self.outbox.heard(id, cx.now);
             self.neighbours.heard(id);
         }
         if nick == self.current && self.is_ours(message::occupant_id(element)) {
@@ -183,6 +184,17 @@ impl Room {
         message.stamp = archived.stamp.and_then(delay::stamp).map(Into::into);
         message.own = self.is_own(&message, element);
         Some(message)
+    }
+
+    /// An archive shows this, whoever asked for it: it may be a post that is open.
+    pub(crate) fn archived(&mut self, cx: &mut Cx<'_>, archived: &Archived<'_>) {
+        let said = Seen::read(archived, &self.jid);
+        if let (Some(said), Some(at)) = (said, ArchiveId::new(archived.id))
+            && self.outbox.archived(cx, &said, at)
+        {
+            // Others may have waited for it.
+            self.flush(cx);
+        }
     }
 
     /// Whether this engine said it: it bears an id of ours, that of its stanza or that of

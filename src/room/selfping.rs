@@ -245,7 +245,8 @@ impl Room {
 
     /// "The client is probably not joined any more. It should perform a re-join."
     fn dropped(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
-        // Posts under way are not given up: each is refused as the first one was.
+        // Posts under way are not given up: each is refused as the first one was, or the room
+        // had taken it before, which its archive tells once we are in again.
         let pause = self.pause(cx);
         self.step_out(cx, LeaveCause::Dropped, pause)
     }

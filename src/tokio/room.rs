@@ -372,8 +372,8 @@ pub enum PostFailure {
     /// of so many. It is not in the room, and not sent again. See
     /// [`PostOutcome::StreamKill`](crate::PostOutcome::StreamKill).
     StreamKill {
-        /// What the server said.
-        condition: StreamCondition,
+        /// What the server said; `None` if one connection after the other ended.
+        condition: Option<StreamCondition>,
         /// How many posts were in flight, this one included.
         among: u32,
     },
@@ -398,13 +398,19 @@ impl fmt::Display for PostFailure {
             }
             Self::NotSent(_) => f.write_str("not sent: the connection ended"),
             Self::StreamKill {
-                condition,
+                condition: None, ..
+            } => f.write_str("one connection after the other ended when the message was sent"),
+            Self::StreamKill {
+                condition: Some(condition),
                 among: 1,
             } => write!(
                 f,
                 "the server ended the connection over the message: {condition}"
             ),
-            Self::StreamKill { condition, among } => write!(
+            Self::StreamKill {
+                condition: Some(condition),
+                among,
+            } => write!(
                 f,
                 "the server ended the connection over this or another of {among} messages: {condition}"
             ),

@@ -12,6 +12,7 @@ fn kill(peer: &mut Peer, condition: &str) {
 }
 
 fn killed(condition: StreamCondition, among: u32) -> PostOutcome {
+    let condition = Some(condition);
     PostOutcome::StreamKill { condition, among }
 }
 

@@ -1,0 +1,206 @@
+//! What a refusal, a silence or an archive proves of a post, and what it does not.
+
+use crate::*;
+use parley_xmpp::{Condition, Fetch};
+
+const OCCUPANT: &str = "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='us'/>";
+
+fn refuse(peer: &mut Peer, written: &str, condition: &str) {
+    peer.say(&format!(
+        "<message from='{ROOM}' type='error' id='{}'><error type='cancel'><{condition} \
+         xmlns='{STANZAS}'/></error></message>",
+        attribute(written, "id")
+    ));
+}
+
+#[track_caller]
+fn assert_rejected(peer: &mut Peer, post: PostId, because: Condition) {
+    match &outcomes(peer)[..] {
+        [(id, PostOutcome::Rejected(error))] => {
+            assert_eq!((*id, &error.condition), (post, &because));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Prosody's stream to another server sends back what it wrote and was not acknowledged, which
+/// may have come there.
+#[test]
+fn a_stream_between_servers_that_ended_refuses_nothing() {
+    for (condition, kind) in [
+        ("recipient-unavailable", Condition::RecipientUnavailable),
+        ("remote-server-not-found", Condition::RemoteServerNotFound),
+    ] {
+        let (mut peer, room) = in_room_of(far());
+        let (id, written) = post(&mut peer, room, "hi");
+        refuse(&mut peer, &written, condition);
+        assert_unknown(&outcomes(&mut peer), &[id]);
+        // A room of our own server is at no other end of such a stream.
+        let (mut peer, room) = in_room();
+        let (id, written) = post(&mut peer, room, "hi");
+        refuse(&mut peer, &written, condition);
+        assert_rejected(&mut peer, id, kind);
+    }
+}
+
+#[test]
+fn a_second_copy_that_is_refused_says_nothing_of_the_first() {
+    let (mut peer, room) = in_room_of(far());
+    let insisting = Post::new("hi").within(secs(1000)).or_resend();
+    let (id, written) = send(&mut peer, room, insisting);
+    break_and_heal(&mut peer);
+    has_not(&mut peer);
+    assert_eq!(peer.heard(), written);
+    refuse(&mut peer, &written, "forbidden");
+    assert_unknown(&outcomes(&mut peer), &[id]);
+}
+
+#[test]
+fn a_second_copy_is_the_only_one_where_the_first_is_proven_to_be_absent() {
+    let (mut peer, room) = in_room();
+    let (id, written) = send(&mut peer, room, Post::new("hi").within(secs(1000)));
+    break_and_heal(&mut peer);
+    has_not(&mut peer);
+    assert_eq!(peer.heard(), written);
+    refuse(&mut peer, &written, "forbidden");
+    assert_rejected(&mut peer, id, Condition::Forbidden);
+}
+
+/// We are not in the room any more, unseen, and are told so by an answer to our own ping. What
+/// it took before that, and sent back to nobody, is in its archive.
+#[test]
+fn what_was_in_flight_when_a_self_ping_finds_us_out_is_looked_for() {
+    for is_there in [true, false] {
+        let (mut peer, room) = in_room();
+        let (id, written) = send(&mut peer, room, Post::new("hi").within(secs(1000)));
+        let mut ping = String::new();
+        while !ping.contains("urn:xmpp:ping") {
+            peer.pass(secs(1));
+            ping = peer.heard();
+        }
+        peer.say(&format!(
+            "<iq type='error' id='{}' from='{ROOM}/ada'><error type='cancel'>\
+             <not-acceptable xmlns='{STANZAS}'/></error></iq>",
+            attribute(&ping, "id")
+        ));
+        peer.pass(secs(15));
+        peer.let_in("ada", ROOM_FEATURES);
+        assert_eq!(outcomes(&mut peer), []);
+        // It asks for that, and whether we are in, which is no matter here.
+        let question = |peer: &mut Peer| {
+            let written = peer.heard();
+            queries(&written)[0].to_owned()
+        };
+        let query = question(&mut peer);
+        if is_there {
+            has(&mut peer, &query, &[("a1", &written)]);
+            assert_eq!(outcomes(&mut peer), [(id, committed("a1", Via::Archive))]);
+        } else {
+            has(&mut peer, &query, &[]);
+            peer.pass(secs(5));
+            let query = question(&mut peer);
+            has(&mut peer, &query, &[]);
+            assert_eq!(peer.heard(), written);
+        }
+    }
+}
+
+/// "Stream killed right after our stanza": not by a condition that accuses it, but each time.
+#[test]
+fn what_every_session_ends_with_is_not_sent_for_ever() {
+    let (mut peer, room) = in_room();
+    let poison = Post::new("poison").within(secs(1_000_000));
+    let (id, written) = send(&mut peer, room, poison);
+    let behind = Post::new("behind").within(secs(1_000_000));
+    let (behind, waits) = send(&mut peer, room, behind);
+    let mut sent = 1;
+    let killed = loop {
+        break_and_heal(&mut peer);
+        let query = asked(&mut peer);
+        has(&mut peer, &query, &[]);
+        peer.pass(secs(5));
+        let query = asked(&mut peer);
+        has(&mut peer, &query, &[]);
+        let outcomes: Vec<_> = outcomes(&mut peer);
+        let heard = peer.heard();
+        if let [(killed, outcome)] = &outcomes[..] {
+            let condition = None;
+            assert_eq!(
+                *outcome,
+                PostOutcome::StreamKill {
+                    condition,
+                    among: 1
+                }
+            );
+            assert_eq!(heard, waits);
+            break *killed;
+        }
+        assert_eq!(heard, [&*written, &*waits].concat());
+        sent += 1;
+        assert!(sent < 20, "it is sent for ever");
+    };
+    assert_eq!((killed, sent), (id, 8));
+    reflect(&mut peer, &waits, "a1");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(behind, committed("a1", Via::Reflection))]
+    );
+}
+
+/// The service may give us another nick before a post is there (status 303), and we may hear
+/// of that too late. The occupant-id lasts (XEP-0421 v1.0.1, section 3).
+#[test]
+fn the_occupant_id_tells_whose_a_post_is_under_whatever_nick() {
+    let (mut peer, room) = in_room();
+    let proof = presence("ada", "<status code='110'/>");
+    peer.say(&proof.replace("<x ", &format!("{OCCUPANT}<x ")));
+    let (id, written) = post(&mut peer, room, "hi");
+    break_and_heal(&mut peer);
+    let query = asked(&mut peer);
+    peer.say(&archived_as(&query, "a1", &written, "ada2", OCCUPANT));
+    peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+    assert_eq!(outcomes(&mut peer), [(id, committed("a1", Via::Archive))]);
+}
+
+/// Archives let go of what is old: a place that was told long ago may be gone by the time that
+/// something is to be looked for behind it.
+#[test]
+fn the_place_to_look_from_is_asked_for_again_where_it_is_old() {
+    let (mut peer, room) = in_room();
+    cut(&mut peer);
+    peer.now = peer.now.plus(secs(7200));
+    until_connect(&mut peer);
+    peer.events();
+    peer.log_in();
+    let written = peer.heard();
+    let asks = queries(&written);
+    assert!(asks[0].contains("<max>1</max><before/>"), "{written}");
+    let at = peer::archived(attribute(asks[0], "queryid"), "a9", "since");
+    peer.say(&at);
+    peer.say(&fin(attribute(asks[0], "id"), false, &["a9"]));
+    let_in(&mut peer, &written, ROOM_FEATURES);
+    let (_, _) = post(&mut peer, room, "hi");
+    cut(&mut peer);
+    until_connect(&mut peer);
+    peer.events();
+    peer.log_in();
+    let written = peer.heard();
+    assert_eq!(queries(&written), [""; 0], "it is fresh");
+    let_in(&mut peer, &written, ROOM_FEATURES);
+    let query = asked(&mut peer);
+    assert!(query.contains("<after>a9</after>"), "{query}");
+}
+
+/// Whoever reads the archive, and for what: a post that it shows is there.
+#[test]
+fn a_post_that_a_fetch_finds_is_committed() {
+    let (mut peer, room) = in_room();
+    let (id, written) = post(&mut peer, room, "hi");
+    peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+    let query = asked(&mut peer);
+    has(&mut peer, &query, &[("a1", &written)]);
+    assert_eq!(outcomes(&mut peer), [(id, committed("a1", Via::Archive))]);
+    // Its reflection, late, is no second outcome.
+    reflect(&mut peer, &written, "a1");
+    assert_eq!(outcomes(&mut peer), []);
+}
