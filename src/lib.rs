@@ -74,7 +74,15 @@
 //!   our own server accepted may wait in its queue, and arrive after the room's archive
 //!   was read. Such a post is `Unknown` unless it is found ([`OnDoubt`]).
 //! - Nor can a message be told that a room drops without a word from one that is lost,
-//!   nor one that an archive had and has purged from one that it never had.
+//!   nor one that an archive had and has purged from one that it never had. Messages bear no
+//!   numbers: what an archive failed to write, or was told not to, leaves no hole to be seen.
+//! - Who said something is told by the room. Where it gives no occupant-id (XEP-0421) that is
+//!   the nick, which may have been another's before, and ids can be copied: to know its own
+//!   messages, and to drop repeats, the engine then goes by nick and id. Who operates the
+//!   server of the room can alter all of it.
+//! - Whether a room is at our own server is told by its domain unless
+//!   [`Config::own_services`] says it: where such a service is on another machine, over a
+//!   queue of its own, say that it is not ours.
 //! - A room that drops us without a word is noticed after a silence
 //!   ([`Timing::self_ping`]) or at the next post, not at once; while its server
 //!   cannot be reached it is asked again, and nothing is told of that. A room that was
@@ -109,12 +117,19 @@
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
 //! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |
 //! | the server ended a new stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |
+//! | eight sessions in a row ended, however, with it as the first in flight | the same, without a condition |
+//! | the stream stands, and the room put us out, or is found to have dropped us | as if it was not resumed, once we are in again |
+//! | it is refused, although what was sent before may be there; or by what stands between us and a room elsewhere | `Unknown` |
+//! | the archive shows it to whoever reads there | `Committed`, [`Via::Archive`] |
 //!
 //! To bind the same resource makes a server end the old stream, so that nothing of it
 //! arrives once the archive was read: measured on Prosody and ejabberd, for rooms of
 //! the same server. Sent again it is the same byte by byte, so that readers can
 //! tell ([`Config::drop_repeats`]). With [`OnDoubt::Resend`] it is sent again where
-//! `Unknown` stands here, except after the last row.
+//! `Unknown` stands here, except where it may have ended a stream, or is refused.
+//!
+//! It is known by its id and our occupant-id, whatever the nick by then; where the room gives
+//! none, by the nick that it was sent under.
 //!
 //! # Features
 //!

@@ -229,6 +229,8 @@ impl Dice {
 
 const KILLS: usize = 12;
 
+/// zachpmanson/pi-msg#84: what was said while the process was not running is lost. Holds that the
+/// next one goes on from what the last had written down.
 #[test]
 fn a_tail_that_is_killed_goes_on_without_a_gap_and_repeats_only_what_was_not_saved() {
     for target in Target::all() {

@@ -226,8 +226,7 @@ fn no_archive_is_asked_before_the_join_is_confirmed() {
     assert_eq!(after(&query(&mut peer)), Some("a0"));
 }
 
-/// iNPUTmice/Conversations#2197, jabbercat/jabbercat#58, zachpmanson/pi-msg#84,
-/// zachpmanson/pi-msg#94: what was said while the link was down, and right when it came back, is
+/// iNPUTmice/Conversations#2197, jabbercat/jabbercat#58, zachpmanson/pi-msg#94: what was said while the link was down, and right when it came back, is
 /// lost, or thrown away because it carries the stamp of a delay. Holds that all of it is told, once
 /// and in order.
 #[test]

@@ -29,7 +29,6 @@ fn sm1_an_ack_too_high_is_fatal() {
     assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
 }
 
-/// esl/MongooseIM#408, processone/ejabberd#205: the two sides count differently, and nobody says so.
 #[test]
 fn sm2_an_ack_repeated_is_fine_and_one_backwards_fatal() {
     let (mut peer, _) = in_room();
@@ -61,7 +60,9 @@ fn sm3_a_bad_h_is_fatal() {
     assert_eq!(peer.events(), []);
 }
 
-/// dino/dino#1882: `<enabled/>` itself is counted.
+/// dino/dino#1882: `<enabled/>` itself is counted. esl/MongooseIM#408, processone/ejabberd#205:
+/// what a client says it handled is more than there was, or below nothing. Holds that only
+/// stanzas are counted, from `<enabled/>` on.
 #[test]
 fn sm5_only_stanzas_are_counted_and_only_after_enabled() {
     let mut peer = Peer::new(config());
