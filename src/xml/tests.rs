@@ -132,6 +132,18 @@ fn only_text(inner: impl AsRef<[u8]>) -> String {
     }
 }
 
+/// Looks at the one element that `inner` is.
+#[track_caller]
+fn one(inner: &str, look: impl FnOnce(Element<'_>)) {
+    let document = format!("{HEAD}{inner}");
+    let mut framer = Framer::new(XmlLimits::default());
+    let (n, _) = framer.push(document.as_bytes());
+    match framer.push(&document.as_bytes()[n..]) {
+        (_, Some(Ok(Frame::Stanza(element)))) => look(element),
+        (_, other) => panic!("{other:?}"),
+    }
+}
+
 #[track_caller]
 fn value(inner: &str) -> String {
     let document = format!("{HEAD}<a b=\"{inner}\"/>");

@@ -119,6 +119,19 @@ fn x26_limits_fire_before_the_tag_ends() {
     }
 }
 
+/// RFC 6120, section 11.6: what is not UTF-8 ends the stream; so it does in a tag that never ends.
+#[test]
+fn x26_what_is_no_utf8_is_found_before_the_tag_ends() {
+    for bytes in [&b"<a b='\xFF"[..], b"<a b='\xC3'", b"<a b='\xED\xA0\x80"] {
+        let mut framer = Framer::new(XmlLimits::default());
+        framer.push(HEAD.as_bytes());
+        assert!(framer.push(bytes).1.is_none());
+        let found = framer.push(&[b'v'; 300]).1;
+        let fault = found.and_then(Result::err).map(|error| error.fault);
+        assert_eq!(fault, Some(F::InvalidUtf8), "{bytes:?}");
+    }
+}
+
 #[test]
 fn x26_every_tag_is_looked_at_before_it_ends() {
     let mut framer = Framer::new(XmlLimits::default());

@@ -164,6 +164,21 @@ fn x35_the_end_of_the_stream() {
     refused("</stream>", F::MismatchedEndTag, 8);
 }
 
+/// RFC 6120, section 4.4: after the closing tag the peer has nothing more to say; how much it says
+/// all the same is its own affair.
+#[test]
+fn x35_what_comes_after_the_end_is_ignored_however_long() {
+    let limits = XmlLimits::default();
+    let after = "x".repeat(2 * limits.stanza_bytes);
+    let mut framer = Framer::new(limits);
+    for (text, closes) in [(HEAD, false), ("</stream:stream>", true), (&*after, false)] {
+        let (read, found) = framer.push(text.as_bytes());
+        assert_eq!(read, text.len());
+        assert_eq!(matches!(found, Some(Ok(Frame::Close))), closes);
+        assert!(!matches!(found, Some(Err(_))));
+    }
+}
+
 #[test]
 fn no_stanza_leaves_anything_behind() {
     let mut framer = Framer::new(XmlLimits::default());

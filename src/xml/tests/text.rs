@@ -77,6 +77,31 @@ fn x08_what_is_not_utf8_is_refused() {
     );
 }
 
+/// The byte that makes it wrong is the one at which it is told, not what comes after.
+#[test]
+fn x08_a_character_that_is_cut_is_refused_at_the_byte_that_breaks_it() {
+    for bytes in [
+        &b"<a>\xC3A"[..],
+        b"<a>\xE2\x82A",
+        b"<a>\xF0\x9F\x98A",
+        b"<a>\xE2A",
+    ] {
+        let mut framer = Framer::new(XmlLimits::default());
+        framer.push(HEAD.as_bytes());
+        let (last, first) = bytes.split_last().unwrap();
+        for byte in first {
+            assert!(framer.push(&[*byte]).1.is_none());
+        }
+        let error = framer.push(&[*last]).1.unwrap().unwrap_err();
+        let at = (HEAD.len() + "<a>".len()) as u64;
+        assert_eq!(
+            (error.fault, error.offset),
+            (F::InvalidUtf8, at),
+            "{bytes:?}"
+        );
+    }
+}
+
 #[test]
 fn x09_characters_that_xml_lacks_are_refused() {
     for code in (0..0x20).chain([0xFFFE, 0xFFFF]) {
@@ -141,6 +166,10 @@ fn x11_bare_ampersands_and_foreign_entities() {
     refused("<a>a & b", F::MalformedReference, 6);
     refused("<a>&<b/>", F::MalformedReference, 4);
     refused("<a>&amp</a>", F::MalformedReference, 7);
+    // A reference is `'&' Name ';'` (section 4.1): what begins a name, and then what goes on.
+    refused("<a>&-lt;", F::MalformedReference, 4);
+    refused("<a>&1t;", F::MalformedReference, 4);
+    refused("<a>&l1;", F::UndefinedEntity, 6);
     refused("<a b='a & b'/>", F::MalformedReference, 9);
     refused("<a b='&'/>", F::MalformedReference, 7);
     refused("<a b='&nbsp;'/>", F::UndefinedEntity, 11);
@@ -192,4 +221,40 @@ fn text_between_children_is_not_joined() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// As far as white space is concerned: RFC 6120, section 11.7 lets it stand between elements.
+#[test]
+fn white_space_alone_is_no_text() {
+    for (inner, expected) in [
+        ("<a> \t\r\n<b>x</b> </a>", false),
+        ("<a/>", false),
+        ("<a><b/>x</a>", true),
+        ("<a>\u{A0}</a>", true),
+    ] {
+        one(inner, |a| assert_eq!(a.has_text(), expected, "{inner}"));
+    }
+}
+
+/// What a host sees who prints what it iterates over.
+#[test]
+fn iterators_show_what_is_left_of_them() {
+    one("<a b='1' xml:lang='en'>x<c/>y</a>", |a| {
+        let mut attributes = a.attrs();
+        assert_eq!(attributes.size_hint(), (2, Some(2)));
+        attributes.next();
+        assert_eq!(attributes.size_hint(), (1, Some(1)));
+        assert_eq!(
+            format!("{attributes:?}"),
+            "[(\"http://www.w3.org/XML/1998/namespace\", \"lang\", \"en\")]"
+        );
+        let mut contents = a.contents();
+        contents.next();
+        let c = "<c xmlns='jabber:client'/>";
+        assert_eq!(
+            format!("{contents:?}"),
+            format!("[Element({c}), Text(\"y\")]")
+        );
+        assert_eq!(format!("{:?}", a.children()), format!("[{c}]"));
+    });
 }

@@ -97,3 +97,38 @@ fn writer_goes_deeper_than_its_inline_stack() {
     let outcome = read_limited(&limits, &[HEAD.as_bytes(), &out].concat());
     assert_eq!((outcome.frames.len(), outcome.error), (2, None));
 }
+
+/// XML 1.0, section 3.3.3: literal white space in a value is read as spaces, so that it is
+/// written as references. Text stays as it is, but for markup and what line ends become of.
+#[test]
+fn writer_escapes_what_would_be_read_otherwise() {
+    let all = "&<>\r\"'\t\n";
+    let mut out = vec![];
+    let mut writer = Writer::new(&mut out);
+    writer.start("a").attr("b", all).text(all).end();
+    writer.finish().unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "<a b='&amp;&lt;&gt;&#13;&quot;&apos;&#9;&#10;'>&amp;&lt;&gt;&#13;\"'\t\n</a>"
+    );
+}
+
+/// Names are literals of the program; a wrong one is a bug that shows in every test.
+#[test]
+#[cfg(debug_assertions)]
+fn writer_asserts_that_names_are_names() {
+    let accepts = |name: &'static str| {
+        std::panic::catch_unwind(|| {
+            Writer::new(&mut vec![]).start(name).end();
+        })
+        .is_ok()
+    };
+    for name in ["a", "_", "a-1.b", "a:b", "\u{e9}:b1"] {
+        assert!(accepts(name), "{name}");
+    }
+    for name in [
+        "", "1a", "a b", ":", ":a", "a:", "1:a", "a:1", "a:b:c", "a>",
+    ] {
+        assert!(!accepts(name), "{name}");
+    }
+}
