@@ -883,6 +883,27 @@ mod tests {
         );
     }
 
+    /// What lay before the place when it was seen last may be gone, or be no id of this
+    /// archive's; that says nothing about the place.
+    #[test]
+    fn q09_a_hint_that_the_archive_does_not_know_proves_nothing() {
+        for condition in [
+            crate::error::Condition::ItemNotFound,
+            crate::error::Condition::BadRequest,
+        ] {
+            let hint = Some(Cursor::After(id("b")));
+            let mut pager = Pager::after(&Cursor::After(id("c")), hint, 50);
+            assert_eq!(pager.open("q".to_string(), 9).0, Page::After(id("b")));
+            let refusal = RequestError::Refused(crate::error::StanzaError {
+                kind: crate::error::ErrorType::Cancel,
+                condition,
+                text: None,
+            });
+            assert!(pager.close(Err(refusal)).unwrap().doubtful);
+            assert_eq!(pager.open("q".to_string(), 9), (Page::Before(id("c")), 1));
+        }
+    }
+
     #[test]
     fn no_answers_make_it_ask_for_ever() {
         let refusal = |condition| {
@@ -914,6 +935,69 @@ mod tests {
                     Err(_) => break,
                 }
             }
+        }
+    }
+
+    /// The place to go on from is the same; only where that is past, the archive may have let
+    /// go of it meanwhile.
+    #[test]
+    fn a_page_that_is_abandoned_is_asked_for_again() {
+        let mut pager = Pager::new(Direction::Backward, Some(id("c")), 50);
+        let question = (Page::Before(id("c")), 9);
+        assert_eq!(pager.open("q".to_string(), 9), question);
+        pager.take("b", message("b"));
+        pager.abandon();
+        assert!(!pager.is_open("q"));
+        assert_eq!(pager.open("r".to_string(), 9), question);
+    }
+
+    /// While the witness is looked for, what comes up to it is not beyond it.
+    #[test]
+    fn what_lies_beyond_a_place_is_known_once_that_is_shown() {
+        let mut pager = Pager::after(&Cursor::After(id("c")), None, 50);
+        assert!(!pager.is_beyond("b"), "nothing is asked yet");
+        pager.open("q".to_string(), 9);
+        assert!(!pager.is_beyond("b"), "what lies before it is asked for");
+        assert!(page(&mut pager, &["b"]).unwrap().doubtful);
+        pager.open("q".to_string(), 9);
+        assert!(!pager.is_beyond("c"));
+        pager.take("c", message("c"));
+        assert!(pager.is_beyond("d"));
+        assert!(!pager.is_beyond("c"), "itself, once more");
+        let got = page(&mut pager, &["c", "d"]).unwrap();
+        assert_eq!(bodies(&got.messages), ["d"]);
+        pager.open("q".to_string(), 9);
+        assert!(pager.is_beyond("e"), "the place is proven");
+    }
+
+    #[test]
+    fn what_a_pager_holds_is_its_page_and_its_place() {
+        let mut pager = Pager::new(Direction::Forward, None, 50);
+        assert_eq!(pager.held(), 0);
+        pager.open("q".repeat(100), 9);
+        assert_eq!(pager.held(), 100);
+        pager.take("a", message(&"x".repeat(1000)));
+        let one = pager.held();
+        assert!((1100..2000).contains(&one), "{one}");
+        pager.take("b", message(&"x".repeat(1000)));
+        assert_eq!(pager.held() - 100, 2 * (one - 100));
+        let last = "z".repeat(300);
+        pager.take(&last, None);
+        pager.close(Ok(fin(false, None, None))).unwrap();
+        // Where it stands, and the mark by which it would notice a circle.
+        assert_eq!(pager.held(), 600);
+    }
+
+    /// XEP-0059, section 2.2: the page after an item lies after it. An archive that leads
+    /// back now and again may have been interrupted; one that always does is not asked for
+    /// ever.
+    #[test]
+    fn q08_a_pager_that_is_led_back_again_and_again_is_lost() {
+        let mut pager = Pager::new(Direction::Forward, Some(id("b")), 50);
+        for lap in 1..=4 {
+            pager.open("q".to_string(), 50);
+            assert!(page(&mut pager, &["a", "b"]).is_err());
+            assert_eq!(pager.is_lost(), lap > 2, "{lap}");
         }
     }
 }

@@ -213,3 +213,58 @@ pub(crate) fn room_info(query: Element<'_>) -> RoomInfo {
     }
     info
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::XmlLimits;
+    use crate::xml::{Frame, Framer};
+
+    fn read<T>(stanza: &str, read: impl FnOnce(Element<'_>) -> T) -> T {
+        let mut framer = Framer::new(XmlLimits::default());
+        let header = "<stream:stream xmlns='jabber:client' \
+                      xmlns:stream='http://etherx.jabber.org/streams'>";
+        framer.push(header.as_bytes());
+        match framer.push(stanza.as_bytes()).1 {
+            Some(Ok(Frame::Stanza(element))) => read(element),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// XEP-0045, section 6.4: "the list of supported features provides information about the
+    /// MUC room configuration"; section 15.3 lists them. Each says one thing.
+    #[test]
+    fn a_room_says_what_it_can_do_by_its_features() {
+        let info = |features: &[&str]| {
+            let features: alloc::string::String = features
+                .iter()
+                .map(|var| alloc::format!("<feature var='{var}'/>"))
+                .collect();
+            let query = alloc::format!("<query xmlns='{}'>{features}</query>", ns::DISCO_INFO);
+            read(&query, room_info)
+        };
+        let all: [(&str, fn(&mut RoomInfo)); 7] = [
+            ("urn:xmpp:mam:2", |info| info.archive = true),
+            ("urn:xmpp:sid:0", |info| info.stanza_ids = true),
+            (
+                "http://jabber.org/protocol/muc#self-ping-optimization",
+                |info| {
+                    info.self_ping = true;
+                },
+            ),
+            ("urn:xmpp:occupant-id:0", |info| info.occupant_ids = true),
+            ("muc_persistent", |info| info.persistent = true),
+            ("muc_membersonly", |info| info.members_only = true),
+            ("muc_moderated", |info| info.moderated = true),
+        ];
+        for (feature, set) in all {
+            let mut expected = RoomInfo::default();
+            set(&mut expected);
+            assert_eq!(info(&["muc_open", feature, "muc_public"]), expected);
+        }
+        assert_eq!(
+            info(&["muc_temporary", "urn:xmpp:mam:1"]),
+            RoomInfo::default()
+        );
+    }
+}

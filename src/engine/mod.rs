@@ -456,7 +456,10 @@ impl Engine {
     /// count, nor does what an allocator adds.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        let held = self.machine.held().saturating_add(self.framer.held());
+        let held = self
+            .machine
+            .held()
+            .saturating_add(self.framer.allocated_bytes());
         u64::try_from(held).unwrap_or(u64::MAX)
     }
 

@@ -20,6 +20,7 @@ struct End {
     limits: Limits,
     timing: Timing,
     management: Management,
+    now: Instant,
 }
 
 impl End {
@@ -34,6 +35,7 @@ impl End {
             limits: Limits::default(),
             timing: Timing::default(),
             management: Management::default(),
+            now: Instant::ZERO,
         };
         end.with(|management, cx| management.enable(cx));
         let enabled = "<enabled xmlns='urn:xmpp:sm:3' id='a' resume='true' max='60'/>";
@@ -46,7 +48,7 @@ impl End {
 
     fn with<T>(&mut self, f: impl FnOnce(&mut Management, &mut Cx<'_>) -> T) -> T {
         let mut cx = Cx {
-            now: Instant::ZERO,
+            now: self.now,
             out: &mut self.out,
             events: &mut self.events,
             timers: &mut self.timers,
@@ -136,6 +138,107 @@ fn sm4_a_resumption_over_the_wrap_sends_the_rest_again() {
     assert_eq!(end.out.whole(), 4);
     assert_eq!(end.ack(3), Ok(true));
     assert!(!end.out.keeps_from(3) && end.out.keeps_from(4));
+}
+
+/// Section 5: the server keeps the session for `max` seconds, here 60.
+#[test]
+fn sm12_a_stream_can_be_resumed_until_its_time_is_up() {
+    let mut end = End::counting_from(0, 0);
+    end.send(1);
+    let until = Instant::ZERO.plus(Duration::from_secs(60));
+    assert_eq!(end.with(|m, cx| m.suspend(cx)), Some(until));
+    // The attempts that fail meanwhile do not prolong it.
+    end.now = Instant::from_micros(until.as_micros() - 1);
+    assert!(!end.with(|m, cx| m.is_lost(cx)));
+    assert_eq!(end.with(|m, cx| m.suspend(cx)), Some(until));
+    end.now = until;
+    assert!(end.with(|m, cx| m.is_lost(cx)));
+    assert_eq!(end.with(|m, cx| m.suspend(cx)), None);
+}
+
+/// Section 5: what was not handled MUST be sent again; where that is not there any more, there
+/// is nothing to resume, though there be time.
+#[test]
+fn sm13_a_stream_of_which_too_much_was_kept_is_lost() {
+    let mut end = End::counting_from(0, 0);
+    end.send(1);
+    assert!(end.with(|m, cx| m.suspend(cx)).is_some());
+    let most = u32::try_from(end.limits.unacked_stanzas).unwrap();
+    end.send(2 * most);
+    assert!(end.with(|m, cx| m.is_lost(cx)));
+    assert_eq!(end.with(|m, cx| m.suspend(cx)), None);
+}
+
+/// Only what was sent again can be what the server chokes on.
+#[test]
+fn a_resumed_stream_without_an_answer_is_resumed_again_where_nothing_was_sent_on_it() {
+    for (sent, resumable) in [(0, true), (1, false)] {
+        let mut end = End::counting_from(0, 0);
+        end.send(sent);
+        assert!(end.with(|m, cx| m.suspend(cx)).is_some());
+        end.out.reset();
+        assert_eq!(end.with(|m, cx| m.resumed(cx, 0)), Ok(()));
+        end.management.unanswered();
+        assert_eq!(end.with(|m, cx| m.suspend(cx)).is_some(), resumable);
+    }
+}
+
+/// A question is for what is unacknowledged; there may be nothing of that any more.
+#[test]
+fn nothing_is_asked_where_all_is_acknowledged() {
+    let mut end = End::counting_from(0, 0);
+    end.send(1);
+    end.out.urge();
+    end.with(|m, cx| m.ask_if_due(cx));
+    assert!(end.write_out().ends_with("<r xmlns='urn:xmpp:sm:3'/>"));
+    end.send(1);
+    end.out.urge();
+    assert_eq!(end.ack(2), Ok(true));
+    end.with(|m, cx| m.ask_if_due(cx));
+    assert_eq!(end.write_out(), "<message/>");
+}
+
+fn us() -> Jid {
+    Jid::parse("ada@parley.local/here").unwrap()
+}
+
+/// Section 5: `h` is "the sequence number of the last handled stanza", of the whole session,
+/// whichever process counts.
+#[test]
+fn another_process_counts_on() {
+    let mut end = End::counting_from(5, 7);
+    end.send(2);
+    assert_eq!(end.ack(6), Ok(true));
+    let saved = end.with(|m, cx| m.saved(cx, &us(), "ada")).unwrap();
+    let mut other = End::counting_from(0, 0);
+    other.out = Outbound::default();
+    other.with(|m, cx| m.restore(cx, saved));
+    assert_eq!(other.management.resume().unwrap().h, 7);
+    assert_eq!(
+        other.with(|m, cx| m.failed(cx, Some(8))),
+        Err(PeerMisbehaved::HandledCountTooHigh { h: 8, sent: 7 })
+    );
+    assert_eq!(other.with(|m, cx| m.resumed(cx, 6)), Ok(()));
+    assert_eq!(other.write_out(), "<message/>");
+}
+
+/// What this process would not resume is not handed to another.
+#[test]
+fn what_cannot_be_resumed_is_not_saved() {
+    let saved = |end: &mut End| end.with(|m, cx| m.saved(cx, &us(), "ada")).is_some();
+    let mut end = End::counting_from(0, 0);
+    end.send(1);
+    assert!(saved(&mut end));
+    assert!(end.with(|m, cx| m.suspend(cx)).is_some());
+    assert!(saved(&mut end));
+    end.now = Instant::ZERO.plus(Duration::from_secs(60));
+    assert!(!saved(&mut end), "its time is up");
+    end.now = Instant::ZERO;
+    end.management.fruitless = FRUITLESS;
+    assert!(!saved(&mut end), "it breaks each time");
+    end.management.fruitless = 0;
+    end.management.state = State::Asked;
+    assert!(!saved(&mut end), "the server has not agreed");
 }
 
 proptest! {

@@ -170,18 +170,6 @@ enum Found {
 type Step = Result<(usize, Option<Found>), Refused>;
 
 impl Framer {
-    /// How many bytes it holds: what it has reserved, of which it lets nothing go.
-    pub(crate) fn held(&self) -> usize {
-        [
-            self.tape.held(),
-            self.scope.held(),
-            self.open.capacity().saturating_mul(size_of::<Open>()),
-            self.carry.capacity(),
-        ]
-        .into_iter()
-        .fold(0, usize::saturating_add)
-    }
-
     /// A framer at the start of a stream.
     #[must_use]
     pub fn new(limits: XmlLimits) -> Self {

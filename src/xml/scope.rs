@@ -22,13 +22,6 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// How many bytes it has reserved.
-    pub(super) fn held(&self) -> usize {
-        self.bindings
-            .capacity()
-            .saturating_mul(size_of::<Binding>())
-    }
-
     /// Forgets all and puts the one namespace that is always bound into `tape`.
     pub(super) fn restart(&mut self, tape: &mut Tape) {
         self.bindings.clear();
@@ -106,6 +99,7 @@ impl Scope {
         self.element(tape, prefix)
     }
 
+    /// How many bytes it has reserved.
     pub(super) fn allocated(&self) -> usize {
         self.bindings.capacity() * size_of::<Binding>()
     }

@@ -97,16 +97,6 @@ pub(super) fn index(n: usize) -> u32 {
 }
 
 impl Tape {
-    /// How many bytes it has reserved.
-    pub(super) fn held(&self) -> usize {
-        let nodes = self.nodes.capacity().saturating_mul(size_of::<Node>());
-        let attrs = self.attrs.capacity().saturating_mul(size_of::<Attr>());
-        self.text
-            .capacity()
-            .saturating_add(nodes)
-            .saturating_add(attrs)
-    }
-
     pub(super) fn str(&self, span: Span) -> &str {
         self.text
             .get(span.start as usize..span.end as usize)
@@ -185,6 +175,7 @@ impl Tape {
         }
     }
 
+    /// How many bytes it has reserved.
     pub(super) fn allocated(&self) -> usize {
         self.text.capacity()
             + self.nodes.capacity() * size_of::<Node>()

@@ -57,14 +57,17 @@ impl Run {
         self.append(text, skipped, piece, cdata, out)?;
         match broken {
             None => {}
-            Some((tail, None)) if tail.len() < self.pending.len() => {
+            // The start of a character, at most three bytes.
+            Some((tail, None)) => {
                 self.after_return = false;
                 for (slot, byte) in self.pending.iter_mut().zip(tail) {
                     *slot = *byte;
                 }
                 self.pending_len = u8::try_from(tail.len()).unwrap_or_default();
             }
-            Some(_) => return Err((XmlFault::InvalidUtf8, offset(skipped + text.len()))),
+            Some((_, Some(_))) => {
+                return Err((XmlFault::InvalidUtf8, offset(skipped + text.len())));
+            }
         }
         self.note_brackets(piece);
         if ended {

@@ -146,6 +146,23 @@ fn management_that_is_refused_is_none() {
     ));
 }
 
+/// Section 6: "If an error occurs with regard to an `<enable/>` ... element, the server MUST
+/// return a `<failed/>` element", and "Stream management errors SHOULD be considered
+/// recoverable". Nothing is awaited of it then, and the session is as good as any.
+#[test]
+fn a_server_that_refuses_management_is_not_waited_for() {
+    let mut peer = online_with(config(), "<failed xmlns='urn:xmpp:sm:3'/>");
+    for _ in 0..60 {
+        peer.pass(secs(1));
+        peer.say("<message/>");
+    }
+    assert_eq!(peer.events(), []);
+    // What comes after it makes nothing of what was refused.
+    peer.say(ENABLED);
+    peer.say(ASK);
+    assert_eq!(peer.heard(), "");
+}
+
 #[test]
 fn it_can_be_turned_off() {
     let mut config = config();

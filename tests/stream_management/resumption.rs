@@ -340,6 +340,51 @@ fn an_ill_formed_stream_that_was_resumed_convicts_no_post() {
     ));
 }
 
+/// Section 4: an `h` says what was handled, and what is handled broke no parser. Only what lies
+/// above it can have ended the stream.
+#[test]
+fn a_post_that_the_server_handled_is_not_taken_for_what_ended_the_stream() {
+    let (mut peer, room) = in_room();
+    let (handled, _) = post(&mut peer, room, "handled");
+    peer.say(&ack(4));
+    let (poison, _) = post(&mut peer, room, "poison");
+    peer.say(
+        "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+         </stream:error>",
+    );
+    peer.heard();
+    peer.engine.handle_eof(peer.now);
+    assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+    peer.bound();
+    peer.let_in("ada", ROOM_FEATURES);
+    let mut found = outcomes(&peer.events());
+    for _ in 0..20 {
+        let sent = peer.heard();
+        for part in sent.split("<iq ").skip(1) {
+            if part.contains("urn:xmpp:mam:2") {
+                let iq = attribute(&format!(" {part}"), "id").to_owned();
+                peer.say(&fin(&iq, true, &[]));
+            }
+        }
+        found.extend(outcomes(&peer.events()));
+        if found.is_empty() {
+            peer.pass(secs(1));
+        }
+    }
+    let among = |id| {
+        let of = |(post, outcome): &(PostId, PostOutcome)| match outcome {
+            PostOutcome::StreamKill { among, .. } if *post == id => Some(*among),
+            _ => None,
+        };
+        found.iter().find_map(of)
+    };
+    assert_eq!(
+        (among(handled), among(poison)),
+        (None, Some(1)),
+        "{found:?}"
+    );
+}
+
 /// processone/fluux-messenger#785, processone/fluux-messenger#787: the stream was resumed, and so
 /// the room is taken for caught up; but what the room did not hand over while we were away is
 /// nowhere. Holds that a resumption makes the archive be compared.

@@ -1,0 +1,236 @@
+//! What of a stanza is bounded, and when that is seen.
+
+use super::*;
+
+#[test]
+fn x24_depth_is_bounded() {
+    let limits = XmlLimits::default();
+    let deep = |n: usize| format!("{HEAD}{}{}", "<a>".repeat(n), "</a>".repeat(n));
+    assert_eq!(read(deep(limits.depth)).error, None);
+    let bomb = "<a>".repeat(70_000);
+    refused(bomb, F::TooDeep, limits.depth * 3 + 1);
+    // The printing of what is deep does not recurse either.
+    let far = XmlLimits {
+        depth: usize::MAX,
+        nodes: usize::MAX,
+        stanza_bytes: usize::MAX,
+        ..XmlLimits::default()
+    };
+    let outcome = read_cut(&far, [deep(200_000).as_bytes()]);
+    assert_eq!(outcome.frames.len(), 2);
+    assert!(outcome.frames[1].len() > 1_000_000);
+}
+
+#[test]
+fn x25_attributes_and_declarations_are_bounded() {
+    let many = |n: usize, what: &str| {
+        let list: String = (0..n).map(|i| format!(" {what}{i}='u{i}'")).collect();
+        format!("<a{list}/>")
+    };
+    assert_eq!(stanzas(many(64, "b")).len(), 1);
+    refused(many(65, "b"), F::TooManyAttributes, many(64, "b").len() - 1);
+    refused(
+        many(50_000, "b"),
+        F::TooManyAttributes,
+        many(64, "b").len() - 1,
+    );
+    assert_eq!(stanzas(many(16, "xmlns:p")).len(), 1);
+    refused(
+        many(300, "xmlns:p"),
+        F::TooManyDeclarations,
+        many(16, "xmlns:p").len() - 1,
+    );
+    let tag = |level: usize| {
+        let list: String = (0..16)
+            .map(|i| format!(" xmlns:p{level}x{i}='u'"))
+            .collect();
+        format!("<a{list}>")
+    };
+    // The header has two of the 64.
+    let nested: String = (0..4).map(tag).collect();
+    let at = nested.len() - " xmlns:p3x15='u'".len() - " xmlns:p3x14='u'".len();
+    refused(nested, F::TooManyBindings, at);
+    // What has ended is no longer in scope.
+    let after: String = (0..8).map(|i| tag(i) + "</a>").collect();
+    assert_eq!(stanzas(after).len(), 8);
+}
+
+#[test]
+fn x26_bytes_are_bounded() {
+    let limits = XmlLimits::default();
+    let mb = "x".repeat(1 << 20);
+    refused(format!("<a>{mb}"), F::StanzaTooLong, limits.stanza_bytes);
+    refused(format!("<{mb}"), F::NameTooLong, 1 + limits.name_bytes);
+    refused(format!("<a {mb}"), F::NameTooLong, 3 + limits.name_bytes);
+    refused(
+        format!("<a b='{mb}"),
+        F::ValueTooLong,
+        6 + limits.value_bytes,
+    );
+    refused(
+        format!("<a b='{}", "&lt;".repeat(1 << 18)),
+        F::ValueTooLong,
+        6 + limits.value_bytes,
+    );
+    refused(
+        format!("<a{}", " ".repeat(1 << 20)),
+        F::StanzaTooLong,
+        limits.stanza_bytes,
+    );
+    refused(
+        format!("<a></a{}", " ".repeat(1 << 20)),
+        F::StanzaTooLong,
+        limits.stanza_bytes,
+    );
+    refused_stream(
+        " ".repeat(1 << 20),
+        F::StanzaTooLong,
+        limits.stanza_bytes as u64,
+    );
+    let name = "x".repeat(limits.name_bytes);
+    let value = "v".repeat(limits.value_bytes);
+    assert_eq!(stanzas(format!("<{name} {name}='{value}'/>")).len(), 1);
+    let text = "x".repeat(limits.stanza_bytes - "<a></a>".len());
+    assert_eq!(stanzas(format!("<a>{text}</a> <a>{text}</a>")).len(), 2);
+    refused(
+        format!("<a>{text}x</a>"),
+        F::StanzaTooLong,
+        limits.stanza_bytes,
+    );
+}
+
+#[test]
+fn x26_limits_fire_before_the_tag_ends() {
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    framer.push(b"<a ");
+    let mut fed = 0;
+    while framer.push(b"n").1.is_none() {
+        fed += 1;
+        assert!(fed < 2 * 256 + 8, "a name must not go on");
+    }
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    framer.push(b"<a \"");
+    let mut fed = 0;
+    while framer.push(b"'").1.is_none() {
+        fed += 1;
+        assert!(fed < 256, "a fault must be found");
+    }
+}
+
+/// RFC 6120, section 11.6: what is not UTF-8 ends the stream; so it does in a tag that never ends.
+#[test]
+fn x26_what_is_no_utf8_is_found_before_the_tag_ends() {
+    for bytes in [&b"<a b='\xFF"[..], b"<a b='\xC3'", b"<a b='\xED\xA0\x80"] {
+        let mut framer = Framer::new(XmlLimits::default());
+        framer.push(HEAD.as_bytes());
+        assert!(framer.push(bytes).1.is_none());
+        let found = framer.push(&[b'v'; 300]).1;
+        let fault = found.and_then(Result::err).map(|error| error.fault);
+        assert_eq!(fault, Some(F::InvalidUtf8), "{bytes:?}");
+    }
+}
+
+#[test]
+fn x26_every_tag_is_looked_at_before_it_ends() {
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    framer.push(b"<a><b c='");
+    framer.push(&[b'v'; 1000]);
+    assert!(framer.push(b"'/><b \"").1.is_none());
+    assert!(
+        framer.push(&[b'\''; 300]).1.is_some(),
+        "the second long tag"
+    );
+}
+
+#[test]
+fn x26_what_comes_first_is_told() {
+    let limits = XmlLimits {
+        stanza_bytes: HEAD.len(),
+        value_bytes: 40,
+        ..XmlLimits::default()
+    };
+    let value = "v".repeat(39);
+    let space = " ".repeat(100);
+    for (inner, fault, at) in [
+        // A fault within the bytes that a limit allows goes before the limit.
+        (format!("<a b='{value}\u{1}"), F::ForbiddenCharacter, 45),
+        (format!("<a b='{value}v\u{1}"), F::ValueTooLong, 46),
+        (format!("<a b='{value}v'"), F::StanzaTooLong, 0),
+        (format!("<a b='{value}&"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&;"), F::ValueTooLong, 46),
+        (format!("<a b='{value}&lt;"), F::ValueTooLong, 46),
+        (
+            format!("<a b='{}&;", "v".repeat(38)),
+            F::MalformedReference,
+            45,
+        ),
+        (
+            format!("<a b='{}&amp;'", "v".repeat(35)),
+            F::StanzaTooLong,
+            0,
+        ),
+        (
+            format!("<a b='{}&amp;v", "v".repeat(35)),
+            F::ValueTooLong,
+            46,
+        ),
+        ("<a b=c".into(), F::MissingQuote, 5),
+        ("<a".into(), F::StanzaTooLong, 0),
+    ] {
+        let at = if fault == F::StanzaTooLong {
+            HEAD.len()
+        } else {
+            at
+        };
+        for end in ["", "/>", "'/>"] {
+            let document = format!("{HEAD}{inner}{space}{end}");
+            let error = read_limited(&limits, document.as_bytes()).error.unwrap();
+            assert_eq!(
+                (error.fault, error.offset as usize),
+                (fault, HEAD.len() + at),
+                "{inner}{space}{end}"
+            );
+        }
+    }
+}
+
+#[test]
+fn x27_nodes_are_bounded() {
+    let children = format!("<a>{}", "<x/>".repeat(60_000));
+    refused(children, F::TooManyNodes, 3 + 4095 * 4 + 1);
+    let texts = format!("<a>{}", "t<x/>".repeat(60_000));
+    refused(texts, F::TooManyNodes, 3 + 2047 * 5 + 2);
+    let limits = XmlLimits {
+        nodes: 1,
+        ..XmlLimits::default()
+    };
+    for inner in ["<a/>", "<a></a>", "<a><![CDATA[]]></a>"] {
+        assert_eq!(
+            read_limited(&limits, format!("{HEAD}{inner}").as_bytes()).error,
+            None
+        );
+    }
+    for (inner, at) in [
+        ("<a><b/></a>", 4),
+        ("<a>x</a>", 3),
+        ("<a>\u{e9}</a>", 3),
+        ("<a>\u{1}</a>", 3),
+        ("<a>&lt;</a>", 3),
+        ("<a>&bad;</a>", 3),
+        ("<a><![CDATA[x]]></a>", 12),
+        ("<a><![CDATA[]x]]></a>", 13),
+        ("<a><![CDATA[]]]]></a>", 14),
+    ] {
+        let error = read_limited(&limits, format!("{HEAD}{inner}").as_bytes())
+            .error
+            .unwrap();
+        assert_eq!(
+            (error.fault, error.offset as usize),
+            (F::TooManyNodes, HEAD.len() + at),
+            "{inner}"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! Attributes, and which tag ends which.
+
+use super::*;
+
+#[test]
+fn x19_attribute_syntax() {
+    refused("<a b=c/>", F::MissingQuote, 5);
+    refused("<a b/>", F::MissingEquals, 4);
+    refused("<a b>", F::MissingEquals, 4);
+    refused("<a b c='1'/>", F::MissingEquals, 5);
+    refused("<a b='1'c='2'/>", F::MissingSpace, 8);
+    refused("<a b='<'/>", F::LessThanInValue, 6);
+    refused("<a / >", F::StraySlash, 4);
+    refused("<a/ >", F::StraySlash, 3);
+    refused("<a b='1'/ >", F::StraySlash, 9);
+    refused("<a></a b='1'>", F::MalformedEndTag, 7);
+    refused("<a></a/>", F::MalformedEndTag, 6);
+    assert_eq!(
+        stanzas("<a\tb = '1'\r\nc\n=\r\"2\" ></a\n>"),
+        ["<a xmlns='jabber:client' b='1' c='2'/>"]
+    );
+    refused("<a b=\"'/><c d='\"/>", F::LessThanInValue, 9);
+    assert_eq!(value("'/>"), "'/>");
+}
+
+#[test]
+fn x20_a_bad_attribute_never_hides_a_declaration() {
+    refused("<x y=z xmlns='evil'>", F::MissingQuote, 5);
+    refused("<x y xmlns='evil'/>", F::MissingEquals, 5);
+}
+
+#[test]
+fn x21_tags_match() {
+    refused("<a><b></a></b>", F::MismatchedEndTag, 8);
+    refused("</b>", F::MismatchedEndTag, 2);
+    refused("<a></ab>", F::MismatchedEndTag, 6);
+    refused("<ab></a>", F::MismatchedEndTag, 7);
+    refused("<a></>", F::MismatchedEndTag, 5);
+    refused("<a></ a>", F::MismatchedEndTag, 5);
+    refused("<a></A>", F::MismatchedEndTag, 5);
+    refused("<a xmlns='u' xmlns:p='u'></p:a>", F::MismatchedEndTag, 27);
+    refused_stream("</a>", F::UnexpectedEndTag, 1);
+    refused_stream("text", F::TextBeforeHeader, 0);
+    for open in [
+        "<",
+        "<a",
+        "<a ",
+        "<a b='",
+        "<a>",
+        "<a>x",
+        "<a>&",
+        "<a><b></b>",
+        "<a></a",
+    ] {
+        assert!(!read(format!("{HEAD}{open}")).between, "{open}: truncated");
+    }
+    for whole in [
+        "",
+        " ",
+        "<a/>",
+        "<a></a>\n",
+        "</stream:stream>",
+        "</stream:stream> x",
+    ] {
+        assert!(
+            read(format!("{HEAD}{whole}")).between,
+            "{whole}: not truncated"
+        );
+    }
+    assert!(read("").between);
+    assert!(!read("<").between);
+    assert!(!read("<?xml version='1.0'?>").between);
+    assert!(!read("<stream:str").between);
+}
