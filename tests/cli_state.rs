@@ -150,11 +150,18 @@ impl Target {
     }
 
     fn command(&self, user: &str, args: &[&str]) -> Command {
+        let mut command = self.plain(user, args);
+        command.arg("--json");
+        command
+    }
+
+    /// The same, with what it prints as text.
+    fn plain(&self, user: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parley-xmpp"));
         let service = format!("xmpp://127.0.0.1:{}", self.port);
         command
             .args(args)
-            .args(["--json", "--nick", user])
+            .args(["--nick", user])
             .env("PARLEY_XMPP_SERVICE", service)
             .env("PARLEY_XMPP_DOMAIN", DOMAIN)
             .env("PARLEY_XMPP_MUC", MUC)
@@ -539,4 +546,208 @@ fn a_bridge_that_is_killed_tells_the_next_of_its_posts_and_its_place() {
         assert_eq!(posted, there, "{}", target.name);
         let _ = std::fs::remove_file(&file);
     }
+}
+
+/// A bridge, and the answers and notifications that it gave while something else was
+/// waited for.
+struct Bridge {
+    running: Running,
+    asked: u64,
+    seen: Vec<Value>,
+}
+
+impl Bridge {
+    fn start(target: &Target, user: &str, args: &[&str]) -> Self {
+        let args = [&["bridge"], args].concat();
+        let running = Running::start(&mut target.command(user, &args));
+        let mut bridge = Self {
+            running,
+            asked: 0,
+            seen: Vec::new(),
+        };
+        bridge.ask("connect", serde_json::json!({}));
+        bridge
+    }
+
+    fn until(&mut self, is: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.seen.iter().position(&is) {
+            return self.seen.remove(at);
+        }
+        loop {
+            let line = self.running.next();
+            if is(&line) {
+                return line;
+            }
+            self.seen.push(line);
+        }
+    }
+
+    fn answer(&mut self, method: &str, params: Value) -> Value {
+        self.asked += 1;
+        let id = self.asked;
+        let call = serde_json::json!({
+            "jsonrpc": "2.0", "id": id, "method": method, "params": params
+        });
+        self.running.say(&call.to_string());
+        self.until(|line| line["id"] == id)
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        let mut answer = self.answer(method, params);
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    fn refused(&mut self, method: &str, params: Value) -> Value {
+        let mut answer = self.answer(method, params);
+        assert_eq!(answer["error"]["data"]["kind"], "invalid", "{answer}");
+        answer["error"].take()
+    }
+
+    fn told(&mut self, notification: &str) -> Value {
+        self.until(|line| line["method"] == notification)["params"].take()
+    }
+}
+
+#[test]
+fn replies_name_the_author_and_quote_and_forbidden_characters_are_replaced_if_asked() {
+    use serde_json::json;
+
+    for target in Target::all() {
+        let name = &target.name;
+        let args = ["post", "t", "@carol: red\nagain"];
+        let bobs = id(&Running::start(&mut target.command("bob", &args)).finish()[0]);
+        let mut bridge = Bridge::start(&target, "alice", &[]);
+        bridge.ask("subscribe", json!({ "topic": "t", "since": "" }));
+        let message = bridge.told("message");
+        assert_eq!(message["backendMsgId"], bobs.as_str());
+        assert_eq!(message["mentions"], json!(["carol"]));
+
+        // The id alone is enough for what the bridge told.
+        let reply = json!({ "topic": "t", "content": "mended", "inReplyTo": bobs });
+        let answer = bridge.ask("post", reply);
+        assert_eq!(answer["replyAuthor"], "bob", "{name}");
+        assert_eq!(answer["quoted"], true, "{name}");
+        let message = bridge.told("message");
+        assert_eq!(message["inReplyTo"], bobs.as_str());
+        assert_eq!(message["mentions"], json!([]), "{message}");
+        // Also for what it posted, without what that quotes itself.
+        let own = id(&answer);
+        let reply = json!({ "topic": "t", "content": "really", "inReplyTo": own });
+        assert_eq!(bridge.ask("post", reply)["replyAuthor"], "alice");
+        // Of what it does not know it says so.
+        let reply = json!({ "topic": "t", "content": "what?", "inReplyTo": "no-such-id" });
+        let answer = bridge.ask("post", reply);
+        assert!(answer["replyAuthor"].is_null(), "{answer}");
+        assert_eq!(answer["quoted"], false);
+        // What is given counts.
+        let reply = json!({
+            "topic": "t", "content": "no", "inReplyTo": bobs,
+            "replyAuthor": "carol", "quote": "blue",
+        });
+        assert_eq!(bridge.ask("post", reply)["replyAuthor"], "carol");
+        let reply = json!({ "topic": "t", "content": "so", "inReplyTo": bobs, "quote": "" });
+        assert_eq!(bridge.ask("post", reply)["quoted"], false);
+        for reply in [
+            json!({ "topic": "t", "content": "x", "quote": "blue" }),
+            json!({ "topic": "t", "content": "x", "inReplyTo": "" }),
+            json!({ "topic": "t", "content": "x", "inReplyTo": bobs, "replyAuthor": "a\u{7}" }),
+        ] {
+            bridge.refused("post", reply);
+        }
+
+        let mut post = json!({ "topic": "t", "content": "a\u{1b}b" });
+        let error = bridge.refused("post", post.clone());
+        let remedy = error["data"]["remedy"].as_str().unwrap();
+        assert!(remedy.contains("replaceForbidden"), "{remedy}");
+        post["replaceForbidden"] = true.into();
+        assert!(bridge.ask("post", post).get("quoted").is_none());
+        bridge.running.finish();
+
+        let args = ["post", "t", "late", "--reply-to", &bobs, "--reply-author"];
+        let args = [&args[..], &["bob", "--quote", "red"]].concat();
+        Running::start(&mut target.command("carol", &args)).finish();
+        let archive = target.archive("t");
+        let texts: Vec<_> = archive.iter().map(|(_, text)| text.as_str()).collect();
+        let expected = [
+            "@carol: red\nagain",
+            "> bob wrote:\n> @carol: red\n> again\nmended",
+            "> alice wrote:\n> mended\nreally",
+            "what?",
+            "> carol wrote:\n> blue\nno",
+            "so",
+            "a\u{fffd}b",
+            "> bob wrote:\n> red\nlate",
+        ];
+        assert_eq!(texts, expected, "{name}");
+    }
+}
+
+/// The token of a post to a room of this address.
+fn token(room: &str, origin_id: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    use sha2::Digest as _;
+
+    let parts = [room, origin_id, "", "bob"].map(|part| BASE64.encode(part));
+    let content = format!("pt1.{}.~", parts.join("."));
+    let check = BASE64.encode(&sha2::Sha256::digest(&content)[..6]);
+    format!("{content}.{check}")
+}
+
+#[test]
+fn posts_in_doubt_to_a_room_that_refuses_us_are_told_and_kept_until_they_are_forgotten() {
+    use serde_json::json;
+
+    let target = Target::serve("prosody");
+    let file = temporary("refused.json");
+    let state = file.to_str().unwrap();
+    let tokens = ["one", "two"].map(|id| token("ops@muc.nowhere.example", id));
+    std::fs::write(&file, json!({ "topics": {}, "posts": tokens }).to_string()).unwrap();
+    let args = ["post", "t", "hello", "--state", state];
+    let lines = Running::start(&mut target.command("bob", &args)).finish();
+    let (resolved, posted): (Vec<_>, Vec<_>) = lines
+        .into_iter()
+        .partition(|line| line.get("resolved").is_some());
+    assert_eq!(posted.len(), 1, "{posted:?}");
+    assert_eq!(resolved.len(), 2, "{resolved:?}");
+    for line in &resolved {
+        let found = &line["resolved"];
+        assert_eq!(found["outcome"], "cannot-tell", "{found}");
+        assert_eq!(found["kept"], true, "{found}");
+        assert!(found["reason"].is_string(), "{found}");
+    }
+    assert_eq!(read(&file)["posts"], json!(tokens));
+
+    // In words, each once, with what to do about it.
+    let mut command = target.plain("bob", &["post", "--state", state]);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    for token in &tokens {
+        let remedy = format!("post --state {state} --forget {token}");
+        assert_eq!(said.matches(&remedy).count(), 1, "{said}");
+    }
+    let forget = ["post", "--state", state, "--forget", &tokens[0]];
+    assert!(
+        Running::start(&mut target.command("bob", &forget))
+            .finish()
+            .is_empty()
+    );
+    assert_eq!(read(&file)["posts"], json!([tokens[1]]));
+    let again = target.plain("bob", &forget).output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+
+    // The same through the bridge.
+    let mut bridge = Bridge::start(&target, "bob", &["--state", state]);
+    let resolved = bridge.told("resolved");
+    assert_eq!(resolved["token"], tokens[1].as_str());
+    assert_eq!(resolved["kept"], true, "{resolved}");
+    assert_eq!(read(&file)["posts"], json!([tokens[1]]));
+    bridge.ask("forget", json!({ "token": tokens[1] }));
+    assert_eq!(read(&file)["posts"], json!([]));
+    bridge.refused("forget", json!({ "token": tokens[1] }));
+    bridge.refused("forget", json!({ "token": "pt1.x" }));
+    bridge.running.finish();
+    let _ = std::fs::remove_file(&file);
 }

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use parley_xmpp::jid::{BareJid, JidError};
 use parley_xmpp::sim::plan::FaultKinds;
 use parley_xmpp::sim::server;
 use parley_xmpp::{PostToken, TokenError};
@@ -52,12 +53,24 @@ Requests (parameters by name; ? is optional):
       goes on where the last run stopped, as `tail --state` does.
   unsubscribe {topic}                             -> {}
       Ends the `subscribe` before it, also one without an answer yet, which is then {} too.
-  post {topic, content, identity?, inReplyTo?, deadlineMs?} -> {backendMsgId, cursor, via}
+  post {topic, content, identity?, inReplyTo?, replyAuthor?, quote?, replaceForbidden?,
+        deadlineMs?}               -> {backendMsgId, cursor, via, replyAuthor?, quoted?}
       A connection posts under its own nick; `identity`, if given, has to be that nick.
       Posts to a topic are handed over in the order of their requests.
+      `inReplyTo` is the id of the message answered (XEP-0461). Who said it (`replyAuthor`, a
+      nick) and what it says (`quote`) is filled in if this connection told that message or
+      posted it, for the latest 256 of each of the 64 topics heard of last. What is given
+      counts instead; \"\" leaves it out. The quote, 1 KiB of it at most unless it is given,
+      is put before the content after `> `, and marked as for readers that know nothing of
+      replies (XEP-0428); content of more than 32 KiB gets none that is not given. The answer
+      says what was named: `replyAuthor` is null and `quoted` false where the id went alone.
+      `replaceForbidden`: true posts U+FFFD for characters that XMPP cannot carry, escape
+      codes for instance; otherwise such a post is refused.
   resolve {token}             -> {outcome, backendMsgId?, cursor?, reason?}
       What became of a post that ended with `unknown`: outcome is found, absent-so-far or
       cannot-tell. It joins the room. The token may be another process's; ask again at will.
+  forget {token}              -> {}
+      With --state: takes a post in doubt out of the file, for one that does not matter.
   fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
       The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
       those after it. `blockMs` waits that long where nothing lies after `since`.
@@ -70,9 +83,12 @@ Notifications:
   message {topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, inReplyTo?,
            own, source, late?}     source: \"live\" or \"archive\"; timestamp is informational;
            backendMsgId and cursor are null in a room without an archive; late: true where the
-           message lies before one that was told already
-  resolved {room, originId, token, outcome, backendMsgId?, cursor?, reason?}    with --state, after
-        `connect`: a post that a run before left in doubt; as the answer of `resolve`
+           message lies before one that was told already; content is whole, of a reply with the
+           quote that it begins with; mentions: @names, without those in that quote
+  resolved {room, originId, token, outcome, backendMsgId?, cursor?, reason?, kept?}   with --state,
+        within 30 seconds of `connect`: a post that a run before left in doubt; as the answer
+        of `resolve`. kept: true where it could not be found out for now, because the room
+        refuses us or does not answer: it stays in the file until it is, or until `forget`
   gap {topic, after, reason, text}      messages may be missing after that cursor
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
@@ -275,6 +291,7 @@ Examples:
   git log -1 | parley-xmpp post builds --whole
   parley-xmpp post builds 'nightly is green' --state posts.json
   parley-xmpp post --state posts.json
+  parley-xmpp post builds 'mended' --reply-to ID --reply-author ana --quote 'nightly is red'
   parley-xmpp post --resolve pt1.b3BzQG11Y….UkFOR0U")]
 pub(crate) struct Post {
     /// The topic of the room.
@@ -289,9 +306,17 @@ pub(crate) struct Post {
     /// refusing the message.
     #[arg(long)]
     pub(crate) replace_forbidden: bool,
-    /// The id of the message that this one answers.
-    #[arg(long, value_name = "ID")]
+    /// The id of the message that this one answers. Nothing else of it is known here: without
+    /// --reply-author and --quote, readers that know nothing of replies see no reply.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) reply_to: Option<String>,
+    /// The nick of who said the message that this one answers.
+    #[arg(long, value_name = "NICK", requires = "reply_to", value_parser = nick)]
+    pub(crate) reply_author: Option<String>,
+    /// What the message says that this one answers, or the part that matters: put before the
+    /// text, line by line after `> `, and marked as for readers only that know nothing of replies.
+    #[arg(long, value_name = "TEXT", requires = "reply_to")]
+    pub(crate) quote: Option<String>,
     /// How long to try, interruptions included, in seconds [default: 60].
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) deadline: Option<Duration>,
@@ -301,13 +326,18 @@ pub(crate) struct Post {
     pub(crate) resend: bool,
     /// Post nothing, but find out what became of a post that ended with code 6, by its TOKEN.
     /// Code 0 and its id if it is there, 5 if it is not so far, 6 if the archive does not tell.
-    #[arg(long, value_name = "TOKEN", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend", "state"])]
+    #[arg(long, value_name = "TOKEN", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend", "state", "forget"])]
     pub(crate) resolve: Option<Box<PostToken>>,
     /// Write down each post in this file before it leaves, and find out what became of those that
     /// a run before left in doubt, killed or not. What is found is said on standard error, or with
-    /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done.
+    /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done. Finding
+    /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Post nothing, but take a post in doubt out of the file of --state, by its TOKEN: for one
+    /// that will never be found out, or does not matter.
+    #[arg(long, value_name = "TOKEN", requires = "state", value_parser = token, conflicts_with_all = ["topic", "text", "whole", "replace_forbidden", "reply_to", "deadline", "resend"])]
+    pub(crate) forget: Option<Box<PostToken>>,
 }
 
 /// Print what was said: the newest messages, or those after an id.
@@ -564,11 +594,17 @@ pub(crate) struct Demo {
     pub(crate) keep: bool,
 }
 
-/// Seconds, fractions allowed.
 fn token(text: &str) -> Result<Box<PostToken>, TokenError> {
     PostToken::parse(text).map(Box::new)
 }
 
+/// What can be somebody's nick in a room.
+pub(crate) fn nick(text: &str) -> Result<String, JidError> {
+    let anywhere = BareJid::new(None, "localhost")?;
+    anywhere.with_resource(text).map(|_| text.to_owned())
+}
+
+/// Seconds, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
     let secs: f64 = text
         .parse()

@@ -2,11 +2,17 @@
 //! looked for by the next process if its fate was never told.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parley_xmpp::jid::BareJid;
 use parley_xmpp::tokio::{Client, PostFailure, Posted, Room};
 use parley_xmpp::{CannotTell, PostToken, Resolution};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::connect;
 use crate::exit::Failure;
@@ -15,6 +21,11 @@ use crate::state::StateFile;
 
 /// For an archive to show what its room accepted: as long as the library gives it.
 const SETTLE: Duration = Duration::from_secs(5);
+/// For all posts in doubt together: as long as the library gives a room to let us in. One
+/// that says no takes a round trip.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Archives that are read at a time, few enough that subscriptions and fetches go on beside.
+const READS: usize = 8;
 
 /// The state file of a process, for all its tasks.
 #[derive(Clone, Debug)]
@@ -23,6 +34,11 @@ pub(crate) struct Memory(Arc<Mutex<StateFile>>);
 impl Memory {
     pub(crate) fn new(file: StateFile) -> Self {
         Self(Arc::new(Mutex::new(file)))
+    }
+
+    /// The posts whose fate is not known.
+    pub(crate) fn posts(&self) -> Vec<PostToken> {
+        self.with(|file| file.posts())
     }
 
     /// Looks into the file, or changes it.
@@ -66,57 +82,314 @@ impl Memory {
         }
     }
 
+    /// A post in doubt does not matter any more. Written at once.
+    pub(crate) fn forget(&self, token: &PostToken) -> Result<(), Problem> {
+        if !self.with(|file| file.settle(token)) {
+            let words = "the state file knows of no such post in doubt";
+            return Err(Problem::new(Kind::Invalid, words, "look at its `posts`"));
+        }
+        self.save().map_err(|failure| {
+            self.with(|file| file.doubt(token));
+            Problem::new(Kind::Invalid, failure.error, failure.remedy)
+        })
+    }
+
     /// What became of a post was told. The file is saved with the next change.
     pub(crate) fn told(&self, token: &PostToken) {
         self.with(|file| file.settle(token));
     }
 }
 
-/// Finds out what became of the posts that a run before left in doubt, and has each told,
-/// with what is then to be given to [`Memory::told`]: nothing where it could not be found
-/// out for now, which is kept for the next run.
+/// Finds out what became of posts that a run before left in doubt, and has each told once, with what is then to be given to [`Memory::told`]: nothing where it could not be
+/// found out for now, also because the room has us out for good. That one is kept for the
+/// next run, with `kept: true`: what became of a post is never given up but by who wrote
+/// it ([`Memory::forget`]).
+///
+/// Rooms are joined side by side, each once, and all of it ends after [`PATIENCE`].
 pub(crate) async fn resolve<F: Future<Output = ()>>(
     client: &Client,
     memory: &Memory,
+    posts: Vec<PostToken>,
     tell: impl Fn(Value, Option<PostToken>) -> F,
 ) -> Result<(), Failure> {
-    for token in memory.with(|file| file.posts()) {
-        let resolution = match look(client, &token).await {
-            Ok(resolution) => resolution,
-            Err(problem) => {
-                tracing::warn!(problem = ?problem.message, "a post in doubt stays so");
-                continue;
+    let patience = Patience {
+        all: PATIENCE,
+        settle: SETTLE,
+    };
+    resolve_within(client, memory, posts, patience, tell).await
+}
+
+/// How long things may take.
+#[derive(Clone, Copy)]
+struct Patience {
+    all: Duration,
+    settle: Duration,
+}
+
+async fn resolve_within<F: Future<Output = ()>>(
+    client: &Client,
+    memory: &Memory,
+    mut open: Vec<PostToken>,
+    patience: Patience,
+    tell: impl Fn(Value, Option<PostToken>) -> F,
+) -> Result<(), Failure> {
+    let mut rooms: BTreeMap<BareJid, Vec<PostToken>> = BTreeMap::new();
+    for token in &open {
+        let posts = rooms.entry(token.room().clone()).or_default();
+        posts.push(token.clone());
+    }
+    let (found, mut all_found) = mpsc::unbounded_channel();
+    let reads = Arc::new(Semaphore::new(READS));
+    // Given up with this function.
+    let mut looking = JoinSet::new();
+    for (room, posts) in rooms {
+        let (client, reads, found) = (client.clone(), Arc::clone(&reads), found.clone());
+        let settle = patience.settle;
+        looking.spawn(async move { look(&client, room, posts, settle, &reads, &found).await });
+    }
+    drop(found);
+    let deadline = Instant::now() + patience.all;
+    while let Ok(Some((token, found))) = timeout_at(deadline, all_found.recv()).await {
+        open.retain(|post| *post != token);
+        let (mut told, settled) = match found {
+            Ok(resolution) => {
+                let settled = !matches!(
+                    resolution,
+                    Resolution::CannotTell(CannotTell::Failed(_) | CannotTell::Unstable)
+                );
+                (crate::output::resolution(&resolution), settled)
             }
+            Err(problem) => (cannot_tell(&problem.message), false),
         };
-        let open = matches!(
-            resolution,
-            Resolution::CannotTell(CannotTell::Failed(_) | CannotTell::Unstable)
-        );
-        let found = object(&token, &resolution);
-        tell(found, (!open).then_some(token)).await;
+        describe(&mut told, &token, !settled);
+        tell(told, settled.then_some(token)).await;
         memory.save()?;
+    }
+    for token in open {
+        let reason = format!("no answer within {} s", patience.all.as_secs_f32());
+        let mut told = cannot_tell(&reason);
+        describe(&mut told, &token, true);
+        tell(told, None).await;
     }
     Ok(())
 }
 
-async fn look(client: &Client, token: &PostToken) -> Result<Resolution, Problem> {
-    let room = connect::join_room(client, token.room().clone()).await?;
-    let resolution = room.resolve(token).await.map_err(Problem::from)?;
-    if resolution != Resolution::AbsentSoFar {
-        return Ok(resolution);
+type Found = (PostToken, Result<Resolution, Problem>);
+
+/// Looks for posts to a room.
+async fn look(
+    client: &Client,
+    room: BareJid,
+    posts: Vec<PostToken>,
+    settle: Duration,
+    reads: &Arc<Semaphore>,
+    found: &UnboundedSender<Found>,
+) {
+    let room = match connect::join_room(client, room).await {
+        Ok(room) => room,
+        Err(problem) => {
+            for post in posts {
+                // Nobody waits for it any more where this cannot be sent; also below.
+                let _ = found.send((post, Err(problem.clone())));
+            }
+            return;
+        }
+    };
+    let mut looking = JoinSet::new();
+    for post in posts {
+        let (room, reads, found) = (room.clone(), Arc::clone(reads), found.clone());
+        looking.spawn(async move {
+            let mut resolution = read(&room, &post, &reads).await;
+            if resolution == Ok(Resolution::AbsentSoFar) {
+                // The process that sent it may have ended just now.
+                tokio::time::sleep(settle).await;
+                resolution = read(&room, &post, &reads).await;
+            }
+            let _ = found.send((post, resolution));
+        });
     }
-    // The process that sent it may have ended just now.
-    tokio::time::sleep(SETTLE).await;
-    room.resolve(token).await.map_err(Problem::from)
+    while looking.join_next().await.is_some() {}
 }
 
-/// `{room, originId, token, outcome, …}`.
-fn object(token: &PostToken, resolution: &Resolution) -> Value {
-    let mut object = crate::output::resolution(resolution);
-    if let Some(object) = object.as_object_mut() {
+async fn read(room: &Room, post: &PostToken, reads: &Semaphore) -> Result<Resolution, Problem> {
+    // Never closed.
+    let _permit = reads.acquire().await;
+    room.resolve(post).await.map_err(Problem::from)
+}
+
+fn cannot_tell(reason: &str) -> Value {
+    json!({ "outcome": "cannot-tell", "reason": reason })
+}
+
+/// `{room, originId, token, outcome, …, kept?}`.
+fn describe(told: &mut Value, token: &PostToken, kept: bool) {
+    if let Some(object) = told.as_object_mut() {
         object.insert("room".into(), token.room().to_string().into());
         object.insert("originId".into(), token.origin_id().into());
         object.insert("token".into(), token.to_string().into());
+        if kept {
+            object.insert("kept".into(), true.into());
+        }
     }
-    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::RefCell;
+    use parley_xmpp::Post;
+    use parley_xmpp::embedded::{EmbeddedServer, EmbeddedSetup};
+    use parley_xmpp::sim::server::{Operation, Personality, Removal, ServerSetup};
+
+    async fn client(server: &EmbeddedServer, user: &str) -> Client {
+        let settings = server.client_settings(user).unwrap();
+        Client::connect(settings).await.unwrap()
+    }
+
+    /// What is told by a run that finds this file.
+    async fn told(
+        client: &Client,
+        memory: &Memory,
+        patience: Duration,
+    ) -> Vec<(String, String, bool)> {
+        let all = RefCell::new(Vec::new());
+        let tell = |told: Value, settles: Option<PostToken>| {
+            let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+            let kept = told["kept"] == true;
+            assert_eq!(kept, settles.is_none(), "{told}");
+            let what = format!("{} {}", text("outcome"), text("reason"));
+            all.borrow_mut().push((text("token"), what, kept));
+            if let Some(token) = &settles {
+                memory.told(token);
+            }
+            core::future::ready(())
+        };
+        let patience = Patience {
+            all: patience,
+            settle: Duration::ZERO,
+        };
+        let told = resolve_within(client, memory, memory.posts(), patience, tell).await;
+        told.unwrap();
+        let mut all = all.into_inner();
+        all.sort();
+        all
+    }
+
+    async fn server() -> EmbeddedServer {
+        let setup = ServerSetup::new(Personality::Prosody, "parley.local");
+        let setup = setup.account("ana", "a").account("bob", "b");
+        EmbeddedServer::start(EmbeddedSetup::new(setup))
+            .await
+            .unwrap()
+    }
+
+    fn memory(name: &str) -> (std::path::PathBuf, Memory) {
+        let path = format!("parley-xmpp-doubts-{name}-{}.json", std::process::id());
+        let path = std::env::temp_dir().join(path);
+        let _ = std::fs::remove_file(&path);
+        let file = StateFile::load(&path).unwrap();
+        (path, Memory::new(file))
+    }
+
+    #[tokio::test]
+    async fn a_post_that_is_not_there_holds_up_no_other() {
+        let server = server().await;
+        let bob = client(&server, "bob").await;
+        let (path, memory) = memory("absent");
+        for topic in ["a", "b"] {
+            let room = bob.room(topic).await.unwrap();
+            let (absent, found) = (room.prepare().await.unwrap(), room.prepare().await.unwrap());
+            room.send(Post::new("x").under(&found)).await.unwrap();
+            memory.with(|file| {
+                file.doubt(&absent);
+                file.doubt(&found);
+            });
+        }
+        let all_found = Semaphore::new(0);
+        let tell = |told: Value, _| {
+            assert_eq!(told["outcome"], "found", "{told}");
+            all_found.add_permits(1);
+            core::future::ready(())
+        };
+        // What is not there is asked for again in an hour.
+        let patience = Patience {
+            all: Duration::from_secs(7200),
+            settle: Duration::from_secs(3600),
+        };
+        let ended = tokio::select! {
+            ended = resolve_within(&bob, &memory, memory.posts(), patience, tell) => Some(ended),
+            _ = all_found.acquire_many(2) => None,
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("one waits for another"),
+        };
+        assert!(ended.is_none());
+        bob.close().await;
+        server.close().await;
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn posts_in_doubt_are_told_once_and_kept_where_nobody_can_tell() {
+        let server = server().await;
+        let (ana, bob) = (client(&server, "ana").await, client(&server, "bob").await);
+        // Who makes the room owns it, and cannot be banned.
+        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        for (topic, tokens) in [("open", &mut found), ("closed", &mut refused)] {
+            ana.room(topic).await.unwrap();
+            let room = bob.room(topic).await.unwrap();
+            for n in 0..3 {
+                let token = room.prepare().await.unwrap();
+                let post = Post::new(&n.to_string()).under(&token);
+                room.send(post).await.unwrap();
+                tokens.push(token);
+            }
+        }
+        bob.close().await;
+        let room = refused[0].room().to_string();
+        let account = "bob".to_owned();
+        let how = Removal::Banned;
+        server.operate(&Operation::Remove { room, account, how });
+
+        let (path, memory) = memory("refused");
+        // In turns: no order among the rooms is to matter.
+        for (one, other) in refused.iter().zip(&found) {
+            memory.with(|file| {
+                file.doubt(one);
+                file.doubt(other);
+            });
+        }
+        let bob = client(&server, "bob").await;
+        // Without time nothing is found out, and nothing is lost.
+        let all = told(&bob, &memory, Duration::ZERO).await;
+        assert_eq!(all.len(), 6);
+        for (_, what, kept) in &all {
+            assert_eq!(
+                (what.as_str(), *kept),
+                ("cannot-tell no answer within 0 s", true)
+            );
+        }
+        assert_eq!(memory.posts().len(), 6);
+
+        let all = told(&bob, &memory, Duration::from_secs(600)).await;
+        let of = |tokens: &[PostToken]| -> Vec<(String, bool)> {
+            let tokens: Vec<_> = tokens.iter().map(ToString::to_string).collect();
+            let of = all.iter().filter(|(token, ..)| tokens.contains(token));
+            of.map(|(_, what, kept)| (what.clone(), *kept)).collect()
+        };
+        assert_eq!(all.len(), 6, "{all:?}");
+        assert_eq!(of(&found), vec![("found ".to_owned(), false); 3]);
+        for (what, kept) in of(&refused) {
+            assert!(kept && what.contains("does not let us in"), "{what}");
+        }
+        assert_eq!(memory.posts(), refused);
+
+        // Only who wrote it gives it up.
+        assert!(memory.forget(&refused[0]).is_ok());
+        assert!(memory.forget(&refused[0]).is_err(), "it is gone");
+        let again = StateFile::load(&path).unwrap();
+        assert_eq!(again.posts(), refused[1..]);
+        std::fs::remove_file(&path).unwrap();
+        bob.close().await;
+        ana.close().await;
+        server.close().await;
+    }
 }

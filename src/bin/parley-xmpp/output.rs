@@ -85,7 +85,7 @@ impl<'a> MessageObject<'a> {
             timestamp: timestamp(message),
             backend_msg_id: id,
             cursor: id,
-            mentions: topic::mentions(&message.body),
+            mentions: topic::mentions(unquoted(message)),
             in_reply_to: message.reply_to.as_deref(),
             own: message.own,
             source: match message.source {
@@ -100,6 +100,25 @@ impl<'a> MessageObject<'a> {
     pub(crate) const fn late(mut self, late: bool) -> Self {
         self.late = late;
         self
+    }
+}
+
+/// What a message says itself: of a reply without the quote that it begins with.
+///
+/// Which characters those are its sender may say (XEP-0428); here it is the lines after
+/// `> `, as clients write them for readers that know nothing of replies.
+pub(crate) fn unquoted(message: &Message) -> &str {
+    let body = message.body.as_str();
+    if message.reply_to.is_none() {
+        return body;
+    }
+    let mut rest = body;
+    loop {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        if !line.starts_with("> ") && line != ">" {
+            return rest;
+        }
+        rest = after;
     }
 }
 

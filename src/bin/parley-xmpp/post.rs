@@ -4,6 +4,7 @@ use core::pin::Pin;
 use core::task::Poll;
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::path::Path;
 
 use parley_xmpp::tokio::{PostFailure, Posted, Room};
 use parley_xmpp::{ArchiveId, Post, PostToken, Resolution};
@@ -30,13 +31,29 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
     if let Some(token) = &args.resolve {
         return resolve(common, token).await;
     }
-    let memory = args.state.as_deref().map(StateFile::load).transpose()?;
+    let memory = match (&args.forget, args.state.as_deref()) {
+        (Some(token), Some(path)) => return forget(&mut StateFile::load(path)?, token),
+        (_, path) => path.map(StateFile::load).transpose()?,
+    };
     let poster = Poster {
         args: &args,
         json: common.json,
         memory: memory.map(Memory::new),
+        quote: None,
     };
     // What cannot be posted is better known before a connection is made.
+    let quote = args
+        .quote
+        .clone()
+        .filter(|quote| !quote.is_empty())
+        .map(|quote| poster.fit(quote))
+        .transpose();
+    let quote = quote.map_err(|why| {
+        let mut failure = refused(why);
+        failure.error = format!("--quote: {}", failure.error);
+        failure
+    })?;
+    let poster = Poster { quote, ..poster };
     let text = match &args.text {
         Some(text) => Some(poster.fit(text.clone()).map_err(refused)?),
         None if args.whole => Some(poster.whole().await?),
@@ -51,7 +68,7 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
                 }
                 core::future::ready(())
             };
-            doubts::resolve(&client, memory, tell).await?;
+            doubts::resolve(&client, memory, memory.posts(), tell).await?;
         }
         let Some(topic) = args.topic.as_deref() else {
             return Ok(());
@@ -101,10 +118,23 @@ async fn resolve(common: &Common, token: &PostToken) -> Result<(), Failure> {
     }
 }
 
+/// A post in doubt does not matter any more.
+fn forget(file: &mut StateFile, token: &PostToken) -> Result<(), Failure> {
+    if file.settle(token) {
+        return file.save();
+    }
+    Err(Failure::usage(
+        "the state file knows of no such post in doubt",
+        "its `posts` are the tokens of those",
+    ))
+}
+
 struct Poster<'a> {
     args: &'a args::Post,
     json: bool,
     memory: Option<Memory>,
+    /// What is quoted, as XMPP can carry it.
+    quote: Option<String>,
 }
 
 impl Poster<'_> {
@@ -158,6 +188,21 @@ impl Poster<'_> {
             return print(&to_json(&json!({ "resolved": found }))).is_ok();
         }
         let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        if found["kept"] == true {
+            let file = self.args.state.as_deref().unwrap_or(Path::new("FILE"));
+            let (room, reason, token) = (text("room"), text("reason"), text("token"));
+            let file = file.display();
+            crate::say(&format!(
+                "{}\n{}",
+                Line(&format!(
+                    "a post to {room} that was in doubt may be in the room or not, and stays in {file}: {reason}"
+                )),
+                Line(&format!(
+                    "remedy: the next run looks again; to drop it: parley-xmpp post --state {file} --forget {token}"
+                ))
+            ));
+            return true;
+        }
         let fate = match found["outcome"].as_str() {
             Some("found") => format!("is in the room: {}", text("backendMsgId")),
             Some("absent-so-far") => "is not in the room".to_owned(),
@@ -273,6 +318,8 @@ impl Poster<'_> {
     fn post(&self, text: String) -> Post {
         let mut post = Post::new(&text);
         post.reply_to.clone_from(&self.args.reply_to);
+        post.reply_author.clone_from(&self.args.reply_author);
+        post.quote.clone_from(&self.quote);
         post.deadline = self.args.deadline;
         if self.args.resend {
             post = post.or_resend();
@@ -448,6 +495,9 @@ mod tests {
             resend: false,
             resolve: None,
             state: None,
+            reply_author: None,
+            quote: None,
+            forget: None,
         }
     }
 
@@ -458,6 +508,7 @@ mod tests {
             args: &strict,
             json: false,
             memory: None,
+            quote: None,
         };
         assert_eq!(strict.fit("tab\t ü\u{85}".into()).unwrap(), "tab\t ü\u{85}");
         assert_eq!(
@@ -476,6 +527,7 @@ mod tests {
             args: &lenient,
             json: false,
             memory: None,
+            quote: None,
         };
         assert_eq!(
             lenient.fit("a\u{1b}b\u{ffff}".into()).unwrap(),

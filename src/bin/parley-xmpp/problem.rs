@@ -249,7 +249,9 @@ impl From<PostFailure> for Problem {
                         message,
                         "remove it, or use --replace-forbidden",
                     )
-                    .for_bridge("remove or replace the character in `content`"),
+                    .for_bridge(
+                        "remove the character from `content`, or give `replaceForbidden`: true",
+                    ),
                     TooLarge { .. } => Self::new(Kind::Invalid, message, "split the message"),
                     Busy => Self::new(Kind::NotSent, message, "try again when some are through"),
                     _ => Self::new(Kind::NotConnected, message, "connect again"),

@@ -20,8 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
 
-/// Far more than a thousand topics need.
-const MAX_FILE: u64 = 8 * 1024 * 1024;
+/// What a file holds at most: a thousand topics with the largest bookmark there can be, and
+/// 24 MiB besides, for their names and for posts in doubt. That is the worst case of the types,
+/// 512 ids of a KiB each; with ids as servers give them, of 10 to 40 bytes, a topic takes 10 to
+/// 30 KiB. For the whole file and not for a line, because the whole is what is held in memory
+/// and written again. No file is written that would not be read.
+const MAX_FILE: u64 = 1024 * Bookmark::MAX_BYTES as u64;
 
 /// The places reached, topic by topic, and the posts in doubt.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct StateFile {
     bookmarks: BTreeMap<String, Bookmark>,
     posts: Vec<PostToken>,
     changed: bool,
+    /// How large the file may be.
+    max: u64,
 }
 
 /// The file as it is written. Programs of before wrote `topics` alone, the id of the last
@@ -72,6 +78,10 @@ impl Content {
 impl StateFile {
     /// Reads the file; one that is not there yet holds nothing.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        Self::load_within(path, MAX_FILE)
+    }
+
+    fn load_within(path: &Path, max: u64) -> Result<Self, Failure> {
         // Behind a symbolic link, the file itself is to be replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let unusable = |why: &dyn core::fmt::Display| {
@@ -84,11 +94,11 @@ impl StateFile {
             Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
             Err(error) => return Err(unusable(&error)),
             Ok(file) => {
-                let mut text = String::new();
-                file.take(MAX_FILE)
-                    .read_to_string(&mut text)
-                    .map_err(|error| unusable(&error))?;
-                serde_json::from_str(&text).map_err(|error| unusable(&error))?
+                let text = read(file, max).map_err(|error| match error.kind() {
+                    ErrorKind::FileTooLarge => too_large(&path, max),
+                    _ => unusable(&error),
+                })?;
+                serde_json::from_slice(&text).map_err(|error| unusable(&error))?
             }
         };
         let mut state = Self {
@@ -96,6 +106,7 @@ impl StateFile {
             bookmarks: content.bookmarks().map_err(|error| unusable(&error))?,
             posts: content.posts().map_err(|error| unusable(&error))?,
             changed: true,
+            max,
         };
         // Whether it can be written is better known now than after an hour.
         state.save().map_err(|failure| unusable(&failure.error))?;
@@ -142,13 +153,16 @@ impl StateFile {
         self.changed = true;
     }
 
-    /// The fate of a post is known.
-    pub(crate) fn settle(&mut self, token: &PostToken) {
+    /// The fate of a post is known, or does not matter any more. Says whether it was not
+    /// known.
+    pub(crate) fn settle(&mut self, token: &PostToken) -> bool {
         let before = self.posts.len();
         let is_it =
             |post: &PostToken| post.room() == token.room() && post.origin_id() == token.origin_id();
         self.posts.retain(|post| !is_it(post));
-        self.changed |= self.posts.len() < before;
+        let there = self.posts.len() < before;
+        self.changed |= there;
+        there
     }
 
     pub(crate) const fn is_changed(&self) -> bool {
@@ -161,14 +175,18 @@ impl StateFile {
             return Ok(());
         }
         self.replace().map_err(|error| {
-            Failure::new(
-                Exit::Machine,
-                format!(
-                    "cannot write the state file {}: {error}",
-                    self.path.display()
-                ),
-                "look at the permissions of its directory and the space on the disk",
-            )
+            let remedy = match error.kind() {
+                ErrorKind::FileTooLarge => {
+                    "follow fewer topics with one file, and the others with a file of their own; \
+                     what it held before is still there"
+                }
+                _ => "look at the permissions of its directory and the space on the disk",
+            };
+            let error = format!(
+                "cannot write the state file {}: {error}",
+                self.path.display()
+            );
+            Failure::new(Exit::Machine, error, remedy)
         })?;
         self.changed = false;
         Ok(())
@@ -187,6 +205,15 @@ impl StateFile {
         content.posts = self.posts.iter().map(ToString::to_string).collect();
         let mut text = serde_json::to_string_pretty(&content)?;
         text.push('\n');
+        // The next run could not read it, and the one that is there is good.
+        if text.len() as u64 > self.max {
+            let words = format!(
+                "it would take {} bytes, and the next run reads at most {}",
+                text.len(),
+                self.max
+            );
+            return Err(std::io::Error::new(ErrorKind::FileTooLarge, words));
+        }
         let name = self.path.file_name().ok_or(ErrorKind::InvalidFilename)?;
         let mut temporary = OsString::from(".");
         temporary.push(name);
@@ -210,6 +237,29 @@ impl StateFile {
         }
         result
     }
+}
+
+/// All of a file, if that is not more than `max` bytes.
+fn read(file: File, max: u64) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    // A pipe or a device does not say how much is to come.
+    let known = file.metadata()?.len();
+    if known <= max {
+        file.take(max.saturating_add(1)).read_to_end(&mut text)?;
+    }
+    if known > max || text.len() as u64 > max {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+fn too_large(path: &Path, max: u64) -> Failure {
+    let path = path.display();
+    Failure::usage(
+        format!("the state file {path} is too large: it has more than {max} bytes"),
+        "is it a state file of this program? if so, take topics out of it that are not \
+         followed any more",
+    )
 }
 
 #[cfg(test)]
@@ -321,6 +371,88 @@ mod tests {
                 .exit,
             Exit::Usage
         );
+    }
+
+    /// A bookmark that names as many messages as it can, with ids of that many bytes.
+    fn busy(id_bytes: usize) -> Bookmark {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+        use sha2::Digest as _;
+
+        let ids = (0..=Bookmark::MOST).map(|n| BASE64.encode(format!("{n:0id_bytes$}")));
+        let content = format!("bm1.{}", ids.collect::<Vec<_>>().join("."));
+        let check = BASE64.encode(&sha2::Sha256::digest(&content)[..6]);
+        Bookmark::parse(&format!("{content}.{check}")).unwrap()
+    }
+
+    #[test]
+    fn a_thousand_busy_topics_are_found_again() {
+        let directory = Directory::new("state-many");
+        let path = directory.0.join("s.json");
+        let mut state = StateFile::load(&path).unwrap();
+        let start = Start::Bookmark(busy(36));
+        for n in 0..1000 {
+            state.begin(&format!("topic {n}"), &start);
+        }
+        state.save().unwrap();
+        // More than was read once.
+        assert!(fs::metadata(&path).unwrap().len() > 16 * 1024 * 1024);
+        let again = StateFile::load(&path).unwrap();
+        assert_eq!(again.start("topic 0"), Some(start.clone()));
+        assert_eq!(again.start("topic 999"), Some(start));
+        // And as many of the worst that there can be.
+        let worst = busy(parley_xmpp::ArchiveId::MAX_BYTES).to_string().len();
+        assert!(worst < Bookmark::MAX_BYTES);
+        assert!(1000 * Bookmark::MAX_BYTES as u64 + 24 * 1024 * 1024 <= MAX_FILE);
+    }
+
+    #[test]
+    fn a_file_that_would_be_too_large_to_be_read_is_not_written() {
+        let directory = Directory::new("state-grows");
+        let path = directory.0.join("s.json");
+        let max = 64 * 1024;
+        let mut state = StateFile::load_within(&path, max).unwrap();
+        state.begin("a", &Start::Bookmark(busy(36)));
+        state.save().unwrap();
+        let before = fs::read(&path).unwrap();
+        for topic in ["b", "c"] {
+            state.begin(topic, &Start::Bookmark(busy(36)));
+        }
+        let failure = state.save().unwrap_err();
+        assert_eq!(failure.exit, Exit::Machine);
+        assert!(failure.error.contains("at most 65536"), "{}", failure.error);
+        assert!(
+            failure.remedy.contains("fewer topics"),
+            "{}",
+            failure.remedy
+        );
+        assert!(state.is_changed(), "it is not taken for saved");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        let again = StateFile::load_within(&path, max).unwrap();
+        assert!(again.start("a").is_some() && again.start("b").is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_called_so_and_not_damaged() {
+        let directory = Directory::new("state-large");
+        let path = directory.0.join("s.json");
+        let mut state = StateFile::load(&path).unwrap();
+        state.begin("a", &Start::Bookmark(busy(36)));
+        state.save().unwrap();
+        let failure = StateFile::load_within(&path, 1000).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(
+            failure.error.contains("too large") && failure.error.contains("1000 bytes"),
+            "{}",
+            failure.error
+        );
+        // A device does not say how large it is.
+        #[cfg(target_os = "linux")]
+        {
+            let zeros = read(File::open("/dev/zero").unwrap(), 1000);
+            assert_eq!(zeros.unwrap_err().kind(), ErrorKind::FileTooLarge);
+        }
     }
 
     #[cfg(unix)]

@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 use super::followers::Reserved;
 use super::live::Live;
 use super::outcome::Outcome;
-use super::params::{FetchParams, IdentityParams, PostParams, ResolveParams};
+use super::params::{FetchParams, IdentityParams, PostParams, TokenParams};
+use super::recent;
 use super::rpc::Error;
 use super::turns::Turn;
+use crate::args;
 use crate::connect;
+use crate::doubts::Memory;
 use crate::output::{self, MessageObject};
 use crate::problem::Problem;
 
@@ -34,7 +37,8 @@ pub(super) async fn subscribe(
     } = reserved;
     let opened = async {
         let room = live.room(&topic).await?;
-        room.subscribe(start).await.map_err(Problem::from)
+        let subscription = room.subscribe(start).await.map_err(Problem::from)?;
+        Ok::<_, Problem>((room.jid().clone(), subscription))
     };
     let opened = tokio::select! {
         biased;
@@ -44,10 +48,10 @@ pub(super) async fn subscribe(
         opened = opened => opened,
     };
     match opened {
-        Ok(subscription) => Outcome {
+        Ok((room, subscription)) => Outcome {
             result: Ok(json!({})),
             after: Some(Box::new(move || {
-                live.follow(topic, generation, subscription);
+                live.follow(topic, room, generation, subscription);
             })),
             settles: None,
         },
@@ -73,6 +77,7 @@ async fn post_in_turn(
     mut turn: Turn,
     settles: &mut Option<PostToken>,
 ) -> Result<Value, Error> {
+    check_reply(&params)?;
     let room = live.room(&params.topic).await?;
     let nick = room.nick();
     if params
@@ -86,8 +91,18 @@ async fn post_in_turn(
             .with("remedy", remedy)
             .with("nick", nick));
     }
-    let mut message = Post::new(&params.content);
-    message.reply_to = params.in_reply_to;
+    let known = params
+        .in_reply_to
+        .as_deref()
+        .and_then(|id| live.recent.find(room.jid(), id));
+    let mut message = recent::answering(Post::new(&params.content), &params, known);
+    let reply = params
+        .in_reply_to
+        .is_some()
+        .then(|| (message.reply_author.clone(), message.quote.is_some()));
+    if params.replace_forbidden {
+        message = message.replacing_forbidden();
+    }
     message.deadline = params.deadline_ms.map(Duration::from_millis);
     turn.come().await;
     // Written down before it leaves.
@@ -112,13 +127,39 @@ async fn post_in_turn(
     }
     let posted = posted.map_err(Problem::from)?;
     let id = posted.id.as_ref().map(ArchiveId::as_str);
-    Ok(json!({ "backendMsgId": id, "cursor": id, "via": output::via(posted.via) }))
+    if let Some(id) = id {
+        live.recent.said(room.jid(), id, &nick, &params.content);
+    }
+    let mut answer = json!({ "backendMsgId": id, "cursor": id, "via": output::via(posted.via) });
+    if let (Some((author, quoted)), Some(answer)) = (reply, answer.as_object_mut()) {
+        answer.insert("replyAuthor".into(), author.into());
+        answer.insert("quoted".into(), quoted.into());
+    }
+    Ok(answer)
 }
 
-pub(super) async fn resolve(live: Arc<Live>, params: ResolveParams) -> Outcome {
+/// What cannot be a reply is refused before anything is sent.
+fn check_reply(params: &PostParams) -> Result<(), Error> {
+    match params.in_reply_to.as_deref() {
+        None if params.reply_author.is_some() || params.quote.is_some() => Err(Error::invalid(
+            "`replyAuthor` and `quote` are of the message that `inReplyTo` names",
+        )
+        .with("remedy", "give `inReplyTo` as well, or none of them")),
+        Some("") => Err(Error::invalid(
+            "`inReplyTo` is the id of a message, or left out",
+        )),
+        _ => match params.reply_author.as_deref() {
+            None | Some("") => Ok(()),
+            Some(author) => args::nick(author)
+                .map(drop)
+                .map_err(|error| Error::invalid(format!("`replyAuthor` is no nick: {error}"))),
+        },
+    }
+}
+
+pub(super) async fn resolve(live: Arc<Live>, params: TokenParams) -> Outcome {
     let resolved = async {
-        let token = PostToken::parse(&params.token)
-            .map_err(|error| Error::invalid(error.to_string()).with("remedy", TOKEN_REMEDY))?;
+        let token = token(&params)?;
         let room = connect::join_room(&live.client, token.room().clone()).await?;
         let resolution = room.resolve(&token).await.map_err(Problem::from)?;
         Ok(output::resolution(&resolution))
@@ -126,8 +167,22 @@ pub(super) async fn resolve(live: Arc<Live>, params: ResolveParams) -> Outcome {
     resolved.await.into()
 }
 
-/// Of a token that is none.
-const TOKEN_REMEDY: &str = "give `data.token` of the error `unknown` as it was";
+/// Drops a post in doubt from the state file.
+pub(super) fn forget(memory: Option<&Memory>, params: &TokenParams) -> Result<Value, Error> {
+    let token = token(params)?;
+    let Some(memory) = memory else {
+        let error = Error::invalid("without a state file there is nothing to forget");
+        return Err(error.with("remedy", "start the bridge with --state FILE"));
+    };
+    memory.forget(&token)?;
+    Ok(json!({}))
+}
+
+fn token(params: &TokenParams) -> Result<PostToken, Error> {
+    let remedy = "give `token` of `resolved`, or of the data of the error `unknown`, as it was";
+    PostToken::parse(&params.token)
+        .map_err(|error| Error::invalid(error.to_string()).with("remedy", remedy))
+}
 
 pub(super) async fn fetch(live: Arc<Live>, params: FetchParams) -> Outcome {
     fetch_recent(&live, params).await.into()
@@ -157,10 +212,11 @@ async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Er
     // Never closed.
     let _permit = fetches.acquire().await;
     let messages = |messages: &[parley_xmpp::Message]| -> Value {
-        messages
-            .iter()
-            .map(|message| json!(MessageObject::new(topic, message)))
-            .collect()
+        let tell = |message| {
+            live.recent.told(room.jid(), message);
+            json!(MessageObject::new(topic, message))
+        };
+        messages.iter().map(tell).collect()
     };
     match room.fetch(request).await {
         Ok(page) => Ok(json!({

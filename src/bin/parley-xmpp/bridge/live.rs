@@ -5,12 +5,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use parley_xmpp::Entry;
+use parley_xmpp::jid::BareJid;
 use parley_xmpp::tokio::{Client, Room, State, Subscription};
+use parley_xmpp::{Entry, PostToken};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::followers::Followers;
+use super::recent::Recent;
 use super::rpc::notification;
 use super::{Out, lock};
 use crate::connect;
@@ -34,6 +36,8 @@ pub(super) struct Live {
     pub(super) fetches: Semaphore,
     pub(super) waiting_fetches: Semaphore,
     pub(super) followers: Arc<Followers>,
+    /// What a reply may be to.
+    pub(super) recent: Arc<Recent>,
     /// By topic: who reports what happens in its room.
     watchers: Mutex<BTreeMap<String, JoinHandle<()>>>,
     states: Mutex<Option<JoinHandle<()>>>,
@@ -54,6 +58,7 @@ impl Live {
             fetches: Semaphore::new(FETCHES),
             waiting_fetches: Semaphore::new(WAITING_FETCHES),
             followers,
+            recent: Arc::default(),
             watchers: Mutex::new(BTreeMap::new()),
             states: Mutex::new(None),
         }
@@ -83,7 +88,13 @@ impl Live {
     }
 
     /// Passes the entries of a subscription on, until it ends.
-    pub(super) fn follow(&self, topic: String, generation: u64, mut subscription: Subscription) {
+    pub(super) fn follow(
+        &self,
+        topic: String,
+        room: BareJid,
+        generation: u64,
+        mut subscription: Subscription,
+    ) {
         let mut following = lock(&self.followers.0);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
         let Some(follower) = following
@@ -93,13 +104,14 @@ impl Live {
         else {
             return;
         };
-        let out = self.out.clone();
+        let (out, recent) = (self.out.clone(), Arc::clone(&self.recent));
         let topic: Arc<str> = topic.into();
         follower.task = Some(tokio::spawn(async move {
             while let Some(entry) = subscription.next().await {
                 let late = matches!(entry, Entry::Late(_));
                 let line = match &entry {
                     Entry::Message(message) | Entry::Late(message) => {
+                        recent.told(&room, message);
                         let object = MessageObject::new(&topic, message).late(late);
                         notification("message", &object)
                     }
@@ -117,13 +129,13 @@ impl Live {
     }
 
     /// Tells what became of posts that a run before left in doubt.
-    pub(super) fn resolve_doubts(self: &Arc<Self>) {
+    pub(super) fn resolve_doubts(self: &Arc<Self>, posts: Vec<PostToken>) {
         let Some(memory) = self.memory.clone() else {
             return;
         };
         let (client, out) = (self.client.clone(), self.out.clone());
         let resolver = tokio::spawn(async move {
-            let told = doubts::resolve(&client, &memory, |found, settles| {
+            let told = doubts::resolve(&client, &memory, posts, |found, settles| {
                 let out = out.clone();
                 async move {
                     let line = notification("resolved", &found);

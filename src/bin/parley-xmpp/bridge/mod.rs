@@ -10,6 +10,7 @@ mod followers;
 mod live;
 mod outcome;
 mod params;
+mod recent;
 mod rpc;
 mod session;
 mod turns;

@@ -75,12 +75,16 @@ pub(super) struct PostParams {
     pub(super) content: String,
     pub(super) identity: Option<String>,
     pub(super) in_reply_to: Option<String>,
+    pub(super) reply_author: Option<String>,
+    pub(super) quote: Option<String>,
+    #[serde(default)]
+    pub(super) replace_forbidden: bool,
     pub(super) deadline_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ResolveParams {
+pub(super) struct TokenParams {
     pub(super) token: String,
 }
 

@@ -113,6 +113,9 @@ impl Session {
                 Pending { waits, ..pending }
             }
             "resolve" => self.with_live(given, calls::resolve),
+            "forget" => Pending::ready(
+                params(given).and_then(|params| calls::forget(self.memory.as_ref(), &params)),
+            ),
             "resolveIdentity" => Pending::ready(params(given).and_then(calls::resolve_identity)),
             other => Pending::ready(Err(Error::method(other))),
         }
@@ -256,11 +259,13 @@ impl Session {
         let result = json!({ "jid": client.jid().as_str(), "nick": resolved.nick });
         let live = Live::new(client, self.out.clone(), self.memory.clone(), followers);
         let live = Arc::new(live);
+        // Those of before: from now on posts of this connection may be among them.
+        let doubts = self.memory.as_ref().map(Memory::posts).unwrap_or_default();
         phase.send_replace(Phase::Ready(Arc::clone(&live)));
         Outcome {
             result: Ok(result),
             after: Some(Box::new(move || {
-                live.resolve_doubts();
+                live.resolve_doubts(doubts);
                 live.report_states();
             })),
             settles: None,
