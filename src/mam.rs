@@ -958,6 +958,10 @@ mod tests {
         assert!(!pager.is_beyond("b"), "nothing is asked yet");
         pager.open("q".to_string(), 9);
         assert!(!pager.is_beyond("b"), "what lies before it is asked for");
+        let mut wrong = Pager::after(&Cursor::After(id("c")), None, 50);
+        wrong.open("q".to_string(), 9);
+        wrong.take("c", None);
+        assert!(!wrong.is_beyond("d"), "no proof, on the page before it");
         assert!(page(&mut pager, &["b"]).unwrap().doubtful);
         pager.open("q".to_string(), 9);
         assert!(!pager.is_beyond("c"));

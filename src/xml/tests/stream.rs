@@ -171,7 +171,12 @@ fn x35_what_comes_after_the_end_is_ignored_however_long() {
     let limits = XmlLimits::default();
     let after = "x".repeat(2 * limits.stanza_bytes);
     let mut framer = Framer::new(limits);
-    for (text, closes) in [(HEAD, false), ("</stream:stream>", true), (&*after, false)] {
+    for (text, closes) in [
+        (HEAD, false),
+        ("</stream:stream>", true),
+        (&*after, false),
+        (&*after, false),
+    ] {
         let (read, found) = framer.push(text.as_bytes());
         assert_eq!(read, text.len());
         assert_eq!(matches!(found, Some(Ok(Frame::Close))), closes);
