@@ -546,7 +546,7 @@ fn the_bridge_posts_fetches_and_follows() {
         let error = bridge.answer(id).0["error"].clone();
         assert_eq!(
             error["data"]["remedy"],
-            "remove or replace the character in `content`"
+            "remove the character from `content`, or give `replaceForbidden`: true"
         );
 
         // An empty topic has a cursor too, and waiting ends when somebody speaks.
