@@ -243,7 +243,8 @@ mod tests {
             let query = alloc::format!("<query xmlns='{}'>{features}</query>", ns::DISCO_INFO);
             read(&query, room_info)
         };
-        let all: [(&str, fn(&mut RoomInfo)); 7] = [
+        type Set = fn(&mut RoomInfo);
+        let all: [(&str, Set); 7] = [
             ("urn:xmpp:mam:2", |info| info.archive = true),
             ("urn:xmpp:sid:0", |info| info.stanza_ids = true),
             (

@@ -239,7 +239,6 @@ mod tests {
     use super::*;
     use alloc::borrow::ToOwned as _;
     use alloc::format;
-    use std::time::Instant;
 
     type Profile = fn(&str) -> Result<String, Refused>;
 
@@ -304,26 +303,5 @@ mod tests {
         // Half-width, it is such a character only once it is mapped.
         let dots = "\u{30a2}".to_owned() + &"\u{ff65}".repeat(65);
         assert_eq!(localpart(&dots), Err(Refused::Text));
-    }
-
-    /// Not a bound, which a test must not have: a figure to look at.
-    #[test]
-    #[ignore = "prints a figure"]
-    fn what_the_longest_text_takes() {
-        for text in [
-            "l\u{b7}l".repeat(64) + &"\u{ff41}".repeat(1000),
-            "\u{660}".repeat(64) + &"\u{5d0}".repeat(1900),
-            "u\u{308}\u{304}".repeat(800),
-            "\u{1f916}".repeat(1023),
-            "\u{10350}".repeat(1023),
-            "xn--tda.".repeat(500) + "a",
-            "xn--".to_owned() + &"a9".repeat(2000),
-        ] {
-            for (name, profile) in PROFILES {
-                let start = Instant::now();
-                let made = profile(&text).map(|made| made.len());
-                std::println!("{name}: {:?}, {made:?}", start.elapsed());
-            }
-        }
     }
 }
