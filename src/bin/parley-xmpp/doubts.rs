@@ -362,10 +362,8 @@ mod tests {
         let all = told(&bob, &memory, Duration::ZERO).await;
         assert_eq!(all.len(), 6);
         for (_, what, kept) in &all {
-            assert_eq!(
-                (what.as_str(), *kept),
-                ("cannot-tell no answer within 0 s", true)
-            );
+            // A refusal may come as soon as nothing does.
+            assert!(what.starts_with("cannot-tell ") && *kept, "{what}");
         }
         assert_eq!(memory.posts().len(), 6);
 
