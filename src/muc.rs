@@ -231,14 +231,13 @@ mod tests {
             let query = alloc::format!("<query xmlns='{}'>{features}</query>", ns::DISCO_INFO);
             stanza(&query, room_info)
         };
-        let all: [(&str, fn(&mut RoomInfo)); 7] = [
+        type Set = fn(&mut RoomInfo);
+        let all: [(&str, Set); 7] = [
             ("urn:xmpp:mam:2", |info| info.archive = true),
             ("urn:xmpp:sid:0", |info| info.stanza_ids = true),
             (
                 "http://jabber.org/protocol/muc#self-ping-optimization",
-                |info| {
-                    info.self_ping = true;
-                },
+                |info| info.self_ping = true,
             ),
             ("urn:xmpp:occupant-id:0", |info| info.occupant_ids = true),
             ("muc_persistent", |info| info.persistent = true),
