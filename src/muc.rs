@@ -217,19 +217,7 @@ pub(crate) fn room_info(query: Element<'_>) -> RoomInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::XmlLimits;
-    use crate::xml::{Frame, Framer};
-
-    fn read<T>(stanza: &str, read: impl FnOnce(Element<'_>) -> T) -> T {
-        let mut framer = Framer::new(XmlLimits::default());
-        let header = "<stream:stream xmlns='jabber:client' \
-                      xmlns:stream='http://etherx.jabber.org/streams'>";
-        framer.push(header.as_bytes());
-        match framer.push(stanza.as_bytes()).1 {
-            Some(Ok(Frame::Stanza(element))) => read(element),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::xml::stanza;
 
     /// XEP-0045, section 6.4: "the list of supported features provides information about the
     /// MUC room configuration"; section 15.3 lists them. Each says one thing.
@@ -241,7 +229,7 @@ mod tests {
                 .map(|var| alloc::format!("<feature var='{var}'/>"))
                 .collect();
             let query = alloc::format!("<query xmlns='{}'>{features}</query>", ns::DISCO_INFO);
-            read(&query, room_info)
+            stanza(&query, room_info)
         };
         type Set = fn(&mut RoomInfo);
         let all: [(&str, Set); 7] = [
@@ -249,9 +237,7 @@ mod tests {
             ("urn:xmpp:sid:0", |info| info.stanza_ids = true),
             (
                 "http://jabber.org/protocol/muc#self-ping-optimization",
-                |info| {
-                    info.self_ping = true;
-                },
+                |info| info.self_ping = true,
             ),
             ("urn:xmpp:occupant-id:0", |info| info.occupant_ids = true),
             ("muc_persistent", |info| info.persistent = true),

@@ -255,3 +255,66 @@ fn a_cursor_that_xml_cannot_carry_is_none() {
     }
     assert!(Cursor::parse("\u{20ac}\t\r\n<&>").is_some());
 }
+
+/// `Engine::held_bytes`: "Texts count exactly, what collections need around them about." Whatever
+/// is kept of what peers said, for whatever purpose, it counts.
+#[test]
+fn what_is_kept_is_counted() {
+    const BODY: usize = 3000;
+    let body = "x".repeat(BODY);
+    let mut peer = Peer::online(peer::config());
+    let grows = |peer: &mut Peer, what: &str, by: usize, f: &mut dyn FnMut(&mut Peer)| {
+        let before = peer.engine.held_bytes();
+        f(peer);
+        peer.events();
+        let grown = peer.engine.held_bytes().saturating_sub(before);
+        assert!(grown >= by as u64, "{what}: {grown} of {by}");
+    };
+
+    // It lets us in, and speaks before it says what it is.
+    let room = parley_xmpp::jid::BareJid::parse(peer::ROOM).unwrap();
+    let join = parley_xmpp::JoinRoom::new(room, parley_xmpp::Nick::Chosen("ada".into()));
+    let room = peer.engine.join(peer.now, join).unwrap();
+    let sent = peer.heard();
+    let disco = peer::attribute(sent.rsplit("<iq ").next().unwrap(), "id").to_owned();
+    peer.say(&peer::presence("ada", "<status code='110'/>"));
+    // The framer's memory is as large as it gets.
+    peer.say(&message("eve", "e0", &body));
+    grows(&mut peer, "said early", 5 * BODY, &mut |peer| {
+        for n in 1..=5 {
+            peer.say(&message("eve", &format!("e{n}"), &body));
+        }
+    });
+    peer.say(&format!(
+        "<iq type='result' id='{disco}' from='{}'>\
+         <query xmlns='http://jabber.org/protocol/disco#info'>{ROOM_FEATURES}</query></iq>",
+        peer::ROOM
+    ));
+    peer.heard();
+    peer.events();
+
+    // A subscription that waits for the archive, and what is said meanwhile.
+    let subscription = peer
+        .engine
+        .subscribe(peer.now, room, Start::Cursor(Cursor::Beginning), 100)
+        .unwrap();
+    peer.heard();
+    grows(&mut peer, "held back", 5 * BODY, &mut |peer| {
+        for n in 1..=5 {
+            peer.say(&message("eve", &format!("l{n}"), &body));
+        }
+    });
+    peer.engine.unsubscribe(peer.now, subscription);
+    peer.events();
+
+    // A page on its way.
+    let fetch = parley_xmpp::Fetch::since(Cursor::Beginning, 50);
+    peer.engine.fetch(peer.now, room, fetch).unwrap();
+    let sent = peer.heard();
+    let query = peer::attribute(&sent, "queryid").to_owned();
+    grows(&mut peer, "a page", 5 * BODY, &mut |peer| {
+        for n in 1..=5 {
+            peer.say(&peer::archived(&query, &format!("a{n}"), &body));
+        }
+    });
+}

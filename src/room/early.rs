@@ -67,3 +67,95 @@ impl Early {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Source;
+    use alloc::string::String;
+
+    fn id(text: &str) -> Option<ArchiveId> {
+        ArchiveId::new(text)
+    }
+
+    fn said(at: Option<&str>, body: &str) -> Message {
+        Message {
+            id: at.and_then(ArchiveId::new),
+            nick: "n".into(),
+            occupant_id: None,
+            body: body.into(),
+            origin_id: None,
+            reply_to: None,
+            stamp: None,
+            own: false,
+            source: Source::Live,
+        }
+    }
+
+    fn bodies(early: &Early) -> Vec<&str> {
+        early.said.iter().map(|m| m.body.as_str()).collect()
+    }
+
+    #[test]
+    fn no_more_messages_are_kept_than_for_a_subscription() {
+        let limits = Limits {
+            held_messages: 2,
+            ..Limits::default()
+        };
+        let mut early = Early::default();
+        assert_eq!(early.newest(), None);
+        for (at, body) in [(Some("1"), "a"), (None, "b")] {
+            early.hear(said(at, body), &limits);
+        }
+        assert!(early.lost.is_none());
+        assert_eq!(early.newest(), id("1").as_ref());
+        early.hear(said(Some("3"), "c"), &limits);
+        assert_eq!(bodies(&early), ["a", "b"]);
+        assert_eq!(early.newest(), id("3").as_ref());
+        // What has no place does not move the last place, but is lost all the same.
+        early.hear(said(None, "d"), &limits);
+        let lost = early.lost.as_ref().unwrap();
+        assert!(lost.unplaced && lost.last == id("3"));
+        early.hear(said(Some("5"), "e"), &limits);
+        let lost = early.lost.as_ref().unwrap();
+        assert!(lost.unplaced && lost.last == id("5"));
+        early.clear();
+        assert_eq!((early.held(), early.newest()), (0, None));
+        assert!(early.lost.is_none());
+    }
+
+    #[test]
+    fn no_more_bytes_are_kept_than_for_a_subscription() {
+        let weight = said(Some("1"), "x").weight();
+        let limits = Limits {
+            held_bytes: 2 * weight,
+            ..Limits::default()
+        };
+        let mut early = Early::default();
+        for n in ["1", "2", "3"] {
+            early.hear(said(Some(n), "x"), &limits);
+        }
+        assert_eq!((early.said.len(), early.held()), (2, 2 * weight));
+        // Once something is lost, all that follows is: the sequence has no holes.
+        early.said.pop();
+        early.hear(said(Some("4"), "x"), &limits);
+        assert_eq!(early.said.len(), 1);
+        assert_eq!(early.lost.as_ref().unwrap().last, id("4"));
+        assert!(!early.lost.as_ref().unwrap().unplaced);
+    }
+
+    #[test]
+    fn ids_that_are_not_those_of_an_archive_are_no_places() {
+        let limits = Limits {
+            held_messages: 1,
+            ..Limits::default()
+        };
+        let mut early = Early::default();
+        early.hear(said(Some("1"), "a"), &limits);
+        early.hear(said(Some("2"), "b"), &limits);
+        early.displace();
+        assert_eq!(early.newest(), None);
+        assert_eq!(early.said.first().unwrap().body, String::from("a"));
+        assert!(early.lost.as_ref().unwrap().unplaced);
+    }
+}

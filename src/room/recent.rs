@@ -85,4 +85,19 @@ mod tests {
         assert_eq!((recent.before(&3), recent.before(&2)), (Some(&2), None));
         assert_eq!(recent.before(&1), None);
     }
+
+    #[test]
+    fn it_holds_its_values_and_what_they_hold() {
+        let mut recent = Recent::new(2);
+        assert_eq!((recent.held(|_| 100), recent.oldest()), (0, None));
+        for value in [1_u64, 2, 3] {
+            recent.insert(value);
+        }
+        assert_eq!(recent.oldest(), Some(&2));
+        // Each is there twice: by its time, and to be found.
+        assert_eq!(
+            recent.held(|value| 100 * usize::try_from(*value).unwrap()),
+            500 + 2 * 16
+        );
+    }
 }

@@ -231,3 +231,79 @@ fn setback(error: RequestError) -> Setback {
         _ => Setback::Lasting(CannotTell::Failed(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::{Element, stanza};
+
+    fn is_left(message: Option<Element<'_>>) -> bool {
+        is_tombstone(&Archived {
+            query_id: "q",
+            id: "1",
+            stamp: None,
+            message,
+        })
+    }
+
+    /// XEP-0313 v1.1.3, section 3.2, and XEP-0424: what is left of a message that was removed has no
+    /// content any more. Where it has its id it tells which one it was.
+    #[test]
+    fn a_tombstone_is_what_has_no_content_and_no_name() {
+        for (message, expected) in [
+            ("<message/>", true),
+            ("<message><x xmlns='u'/></message>", true),
+            ("<message><body xmlns='u'/></message>", true),
+            ("<message><body/></message>", false),
+            ("<message><subject/></message>", false),
+            ("<message id='a'/>", false),
+            ("<message id='a'><body/></message>", false),
+        ] {
+            assert_eq!(stanza(message, |m| is_left(Some(m))), expected, "{message}");
+        }
+        assert!(is_left(None));
+    }
+
+    /// What passes is asked again, what lasts is told.
+    #[test]
+    fn some_failures_of_an_archive_pass_and_others_last() {
+        let refused = |kind, condition| {
+            RequestError::Refused(crate::error::StanzaError {
+                kind,
+                condition,
+                text: None,
+            })
+        };
+        for (error, passes) in [
+            (RequestError::NoSuchRoom, false),
+            (RequestError::ArchiveUnsupported, false),
+            (RequestError::CursorForeign, false),
+            (RequestError::CursorExpired { oldest: None }, false),
+            (RequestError::TimedOut, true),
+            (
+                refused(ErrorType::Cancel, Condition::RemoteServerNotFound),
+                true,
+            ),
+            (
+                refused(ErrorType::Cancel, Condition::RemoteServerTimeout),
+                true,
+            ),
+            (
+                refused(ErrorType::Wait, Condition::ResourceConstraint),
+                true,
+            ),
+            (
+                refused(ErrorType::Wait, Condition::FeatureNotImplemented),
+                false,
+            ),
+            (refused(ErrorType::Auth, Condition::Forbidden), false),
+        ] {
+            let text = alloc::format!("{error:?}");
+            assert_eq!(
+                matches!(setback(error), Setback::Passing(_)),
+                passes,
+                "{text}"
+            );
+        }
+    }
+}

@@ -90,6 +90,15 @@ fn a18_nothing_secret_shows() {
     shown.push_str(&format!("{exchange:?}"));
     let done = proved().success(Some(&encode(FINAL.as_bytes()))).unwrap();
     shown.push_str(&format!("{done:?} {:?}", pencil()));
+    let keys = proved()
+        .success(Some(&encode(FINAL.as_bytes())))
+        .unwrap()
+        .take_keys();
+    shown.push_str(&format!("{keys:?}"));
+    // What is shown is where it stands.
+    for state in ["First", "Deriving", "ScramKeys", "4096"] {
+        assert!(shown.contains(state), "{shown}");
+    }
     for secret in ["pencil", "salt", "client", "server", "["] {
         assert!(!shown.contains(secret), "{shown}");
     }

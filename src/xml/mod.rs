@@ -21,4 +21,6 @@ mod writer;
 pub use element::{Attributes, Children, Content, Contents, Element};
 pub use error::{XmlError, XmlFault};
 pub use framer::{Frame, Framer};
+#[cfg(test)]
+pub(crate) use tests::stanza;
 pub use writer::{ForbiddenChar, Writer, check_text};

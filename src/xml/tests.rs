@@ -132,9 +132,9 @@ fn only_text(inner: impl AsRef<[u8]>) -> String {
     }
 }
 
-/// Looks at the one element that `inner` is.
+/// Looks at the one stanza that `inner` is.
 #[track_caller]
-fn one(inner: &str, look: impl FnOnce(Element<'_>)) {
+pub(crate) fn stanza<T>(inner: &str, look: impl FnOnce(Element<'_>) -> T) -> T {
     let document = format!("{HEAD}{inner}");
     let mut framer = Framer::new(XmlLimits::default());
     let (n, _) = framer.push(document.as_bytes());

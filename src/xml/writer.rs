@@ -235,3 +235,21 @@ fn is_qname(name: &str) -> bool {
         Some((prefix, local)) => is_ncname(prefix) && is_ncname(local),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Namespaces in XML 1.0, section 4: a name has at most one colon, with a name on both sides.
+    #[test]
+    fn names_of_the_program_are_names() {
+        for name in ["a", "_", "a-1.b", "a:b", "\u{e9}:b1"] {
+            assert!(is_qname(name), "{name}");
+        }
+        for name in [
+            "", "1a", "a b", ":", ":a", "a:", "1:a", "a:1", "a:b:c", "a>",
+        ] {
+            assert!(!is_qname(name), "{name}");
+        }
+    }
+}

@@ -166,3 +166,24 @@ fn a13_names_are_escaped_once() {
         assert_eq!(message, format!("\0{name}\0x").as_bytes());
     }
 }
+
+/// Of what a server may make us keep there is a most, which is taken.
+#[test]
+fn a02_a_nonce_has_a_longest() {
+    let with = |len: usize| {
+        let nonce = format!("{NONCE}{}", "x".repeat(len - NONCE.len()));
+        first(&format!("r={nonce},s=QSXCR+Q6sek8bf92,i=4096"))
+    };
+    assert!(matches!(with(1024), Ok(Step::Work)));
+    assert!(bad(with(1025)));
+}
+
+#[test]
+fn a_message_has_a_longest() {
+    let with = |len: usize| begun().challenge(&"A".repeat(len));
+    let too_long = AuthFailure::BadMessage("too long");
+    assert_ne!(with(MESSAGE_CHARS).err(), Some(too_long.clone()));
+    for len in [MESSAGE_CHARS + 1, MESSAGE_CHARS + 4, 2 * MESSAGE_CHARS] {
+        assert_eq!(with(len).err(), Some(too_long.clone()), "{len}");
+    }
+}

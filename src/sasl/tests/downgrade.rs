@@ -85,3 +85,34 @@ fn a15_a_server_that_does_bind_tells_us_of_a_downgrade() {
         Some(AuthFailure::Downgraded)
     );
 }
+
+/// XEP-0440: channel binding may be announced for mechanisms that are none of SCRAM's. Where no
+/// SCRAM is offered, nothing was taken from it.
+#[test]
+fn what_is_announced_for_other_mechanisms_is_no_downgrade() {
+    let offer = |mechanisms| Offer {
+        mechanisms,
+        channel_bindings: Some(&["tls-exporter"]),
+    };
+    let policy = Policy {
+        secure: true,
+        allow_plain: true,
+    };
+    let binding = ChannelBinding {
+        exporter: Some(vec![1; 32]),
+        server_end_point: None,
+    };
+    let choice = choose(offer(&["PLAIN", "OAUTHBEARER"]), policy, &binding).unwrap();
+    assert_eq!(
+        (choice.mechanism(), choice.channel_binding()),
+        ("PLAIN", None)
+    );
+    assert!(matches!(
+        choose(offer(&["PLAIN", "SCRAM-SHA-1"]), policy, &binding),
+        Err(AuthFailure::Downgraded)
+    ));
+    let both = ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"];
+    let choice = choose(offer(&both), policy, &binding).unwrap();
+    assert_eq!(choice.mechanism(), "SCRAM-SHA-1-PLUS");
+    assert_eq!(choice.channel_binding(), Some("tls-exporter"));
+}

@@ -19,6 +19,16 @@ fn a08_the_server_may_say_no_in_its_own_words() {
             "invalid-username-encoding",
             SaslCondition::IncorrectEncoding,
         ),
+        ("invalid-encoding", SaslCondition::IncorrectEncoding),
+        ("extensions-not-supported", SaslCondition::MalformedRequest),
+        (
+            "channel-binding-not-supported",
+            SaslCondition::InvalidMechanism,
+        ),
+        (
+            "unsupported-channel-binding-type",
+            SaslCondition::InvalidMechanism,
+        ),
         ("no-resources", SaslCondition::TemporaryAuthFailure),
         ("other-error", SaslCondition::Undefined),
         ("what-nobody-has-heard-of", SaslCondition::Undefined),

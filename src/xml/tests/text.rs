@@ -232,14 +232,14 @@ fn white_space_alone_is_no_text() {
         ("<a><b/>x</a>", true),
         ("<a>\u{A0}</a>", true),
     ] {
-        one(inner, |a| assert_eq!(a.has_text(), expected, "{inner}"));
+        stanza(inner, |a| assert_eq!(a.has_text(), expected, "{inner}"));
     }
 }
 
 /// What a host sees who prints what it iterates over.
 #[test]
 fn iterators_show_what_is_left_of_them() {
-    one("<a b='1' xml:lang='en'>x<c/>y</a>", |a| {
+    stanza("<a b='1' xml:lang='en'>x<c/>y</a>", |a| {
         let mut attributes = a.attrs();
         assert_eq!(attributes.size_hint(), (2, Some(2)));
         attributes.next();
