@@ -208,8 +208,10 @@ fn driver_and_world_do_not_know_each_other() {
 #[test]
 fn crates_are_named_where_they_belong() {
     for (module, path, code) in sources() {
+        // Tests may look behind what they test.
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
         for (name, rooms) in CRATES {
-            let used = !names_after(&code, &format!("{name}::")).is_empty();
+            let used = !names_after(code, &format!("{name}::")).is_empty();
             let fits = !used || rooms.contains(&module.as_str());
             assert!(fits, "{}: `{name}` is not for `{module}`", path.display());
         }
@@ -223,7 +225,10 @@ fn the_core_neither_asks_a_clock_nor_knows_std() {
             continue;
         }
         let code = code.split("#[cfg(test)]").next().unwrap_or_default();
-        let is_test = path.file_name().is_some_and(|name| name == "tests.rs");
+        let is_test = path.components().any(|name| {
+            let name = name.as_os_str();
+            name == "tests.rs" || name == "tests"
+        });
         assert!(
             is_test || names_after(code, "std::").is_empty(),
             "{}",
