@@ -125,6 +125,13 @@ pub struct Config {
     /// Whether subscriptions leave out what was said before by the same occupant
     /// under the same id (XEP-0359): a post that its sender had to send again.
     /// Default: yes.
+    ///
+    /// Of such copies a subscription delivers the first that it comes upon, live, from a
+    /// page or late; [`Limits::remembered_ids`] of them are remembered. An occupant is
+    /// known by its lasting id (XEP-0421), else by its nick. It does not hold from one
+    /// subscription to the next, as after a new start of the program: a
+    /// [`Bookmark`](crate::Bookmark) keeps places and no ids of senders. Nor for fetches,
+    /// which show what the archive has.
     pub drop_repeats: bool,
     /// Every bound.
     pub limits: Limits,

@@ -229,6 +229,14 @@ pub struct Timing {
     /// For the answer to a request. Default 30 s.
     pub request: Duration,
     /// For a room to let us in, retries included. Default 30 s.
+    ///
+    /// The time of a first join is one for all streams: what was spent asking on one that
+    /// broke counts on the next, and the time without a stream, or with one that waits to be
+    /// resumed, does not. When it is over the join has failed for good
+    /// ([`JoinFailure::TimedOut`](crate::JoinFailure::TimedOut), or the room's last refusal);
+    /// where the room let us in and only does not say what it can do, we are in
+    /// ([`RoomEvent::Described`](crate::RoomEvent::Described)). Of a room that we were in,
+    /// each attempt has this time, and another follows.
     pub join: Duration,
     /// For the transport to take anything of what is to be written. Default 30 s.
     pub write: Duration,

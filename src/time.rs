@@ -103,6 +103,8 @@ pub enum Timer {
     Parting,
     /// A room is joined again after a refusal that may pass.
     Rejoin,
+    /// A room that has not said what it can do is asked again.
+    Examine,
     /// A room was silent for a while: time to ask whether we are still in it.
     SelfPing,
     /// A fetch that waits for news reached the end of its patience.
@@ -182,6 +184,7 @@ impl TimerKey {
                 // These accuse nobody, but ask for what we would not read.
                 | Timer::LogSettle
                 | Timer::LogAudit
+                | Timer::Examine
                 | Timer::SelfPing
         )
     }
@@ -198,6 +201,7 @@ impl TimerKey {
                 | Timer::SelfPresence
                 | Timer::Parting
                 | Timer::Rejoin
+                | Timer::Examine
                 // XEP-0410 section 4: "If a client session is in hibernation", it "should
                 // defer sending of self-ping requests until it is reconnected".
                 | Timer::SelfPing

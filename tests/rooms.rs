@@ -14,6 +14,10 @@
 
 mod peer;
 
+mod rooms {
+    mod slow;
+}
+
 use std::time::Duration;
 
 use parley_xmpp::jid::BareJid;

@@ -227,7 +227,7 @@ impl Machine {
             log.enter(
                 &mut self.core.cx(),
                 entry.room.jid().as_str(),
-                entry.room.info(),
+                entry.room.places(),
             );
         }
         entry.logs.insert(id, log);

@@ -104,7 +104,7 @@ impl Fetching {
     /// We are in the room.
     pub(super) fn enter(&mut self, cx: &mut Cx<'_>, room: &Room) {
         cx.disarm(Timer::FetchStalled, self.id.0);
-        if !room.info().archive {
+        if room.lacks_archive() {
             self.fail(cx, RequestError::ArchiveUnsupported);
         } else if self.left == 0 {
             self.done(cx, false);

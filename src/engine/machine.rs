@@ -333,7 +333,11 @@ impl Machine {
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
             Timer::Settle => self.settle_posts(key.owner),
-            Timer::Join | Timer::Rejoin | Timer::SelfPresence | Timer::SelfPing => {
+            Timer::Join
+            | Timer::Rejoin
+            | Timer::Examine
+            | Timer::SelfPresence
+            | Timer::SelfPing => {
                 self.room_timer(key);
             }
             Timer::Parting => self.parted(key.owner),

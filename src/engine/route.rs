@@ -220,12 +220,18 @@ impl Machine {
                     log.enter(
                         &mut self.core.cx(),
                         entry.room.jid().as_str(),
-                        entry.room.info(),
+                        entry.room.places(),
                     );
                     log.hear_early(&mut self.core.cx(), &early);
                 }
                 self.fetches_entered(id);
                 self.resolving_entered(Some(id));
+            }
+            RoomOutput::Described => {
+                let (at, places) = (entry.room.jid().as_str(), entry.room.places());
+                for log in entry.logs.values_mut() {
+                    log.described(&mut self.core.cx(), at, places);
+                }
             }
             RoomOutput::Out(false) => {
                 for log in entry.logs.values_mut() {
@@ -480,6 +486,10 @@ impl Machine {
             Timer::SelfPresence => entry.room.presume(&mut cx),
             Timer::SelfPing => {
                 entry.room.self_ping(&mut cx);
+                RoomOutput::Nothing
+            }
+            Timer::Examine => {
+                entry.room.ask_again(&mut cx);
                 RoomOutput::Nothing
             }
             _ => {

@@ -122,8 +122,8 @@ impl Machine {
         };
         for log in entry.logs.values_mut() {
             if log.is_away() {
-                let info = entry.room.info();
-                log.enter(&mut self.core.cx(), entry.room.jid().as_str(), info);
+                let places = entry.room.places();
+                log.enter(&mut self.core.cx(), entry.room.jid().as_str(), places);
             } else {
                 log.resumed(&mut self.core.cx());
             }

@@ -283,6 +283,10 @@ pub enum RoomEvent {
     /// section 10.2.1, statuses 102 to 104), and not what: [`Joined::info`] may no longer
     /// hold. It is asked for again when we come in the next time.
     ConfigChanged,
+    /// The room said what it can do, which it had not in time for [`Self::Joined`]: what it
+    /// said there was nothing ([`RoomInfo::default`]). If it has an archive, subscriptions
+    /// are based on it from now on ([`Entry::CaughtUp`]).
+    Described(RoomInfo),
     /// The room would not be destroyed.
     DestroyRefused(StanzaError),
     /// We are out.
@@ -457,7 +461,8 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Entry {
-    /// A message, in the order of the archive, once.
+    /// A message, in the order of the archive, once. One without an id has no place there
+    /// that is known.
     Message(Box<Message>),
     /// A message that the archive did not show when it was its turn: it lies before
     /// one that was delivered already. Once, like all others.
@@ -466,7 +471,9 @@ pub enum Entry {
     /// live. Comes again after each interruption.
     CaughtUp {
         /// Where the subscription stands; `None` if the room has no archive to
-        /// stand in.
+        /// stand in, or has not said so in time. If it says later that it has one
+        /// ([`RoomEvent::Described`]), what was said before we came is delivered then,
+        /// but for what was delivered already, and the place is told.
         at: Option<Cursor>,
     },
     /// All up to there was delivered, and compared with the archive twice: nothing is
@@ -498,8 +505,9 @@ pub enum GapReason {
     /// known to have been delivered.
     CursorExpired,
     /// The room has no archive, or one whose ids it does not put on live
-    /// messages (XEP-0359), or does not let us read it: what was said while
-    /// we were away is lost to us.
+    /// messages (XEP-0359), or does not let us read it, or did not say in time what it
+    /// has: what was said while we were away is lost to us, unless it is delivered later
+    /// ([`RoomEvent::Described`]).
     NoArchive,
     /// The stream broke before the position of a subscription from
     /// [`Start::Now`](crate::Start::Now) was known; or messages were delivered whose

@@ -62,7 +62,7 @@ pub(super) struct Audit {
     confirmed: Option<Cursor>,
     /// So many comparisons more are not told: they begin or end before a gap.
     untold: u8,
-    /// Told as late.
+    /// Told as late, or before it was known to be a place.
     late: Recent<ArchiveId>,
     /// Whether the comparison under way has come to where the reader stands.
     passed: bool,
@@ -113,6 +113,16 @@ impl Audit {
 
     pub(super) fn is_asked(&self, serial: u64) -> bool {
         self.asked == Some(serial)
+    }
+
+    /// A message was delivered of which nobody knew yet where it lies.
+    pub(super) fn told_early(&mut self, id: ArchiveId) {
+        self.late.insert(id);
+    }
+
+    /// So many ids are remembered.
+    pub(super) const fn remembers(&self) -> usize {
+        self.remembered
     }
 
     /// Whether a message was delivered out of its turn.
@@ -362,7 +372,11 @@ impl Log {
             }
             return;
         };
-        if !self.delivered.contains(&id) && self.audit.late.insert(id) {
+        if self.delivered.contains(&id) || !self.audit.late.insert(id) {
+            return;
+        }
+        // Its author may have sent it again, and the reader have the other copy.
+        if !self.echoes.repeats(&message) {
             self.credit = self.credit.saturating_sub(1);
             self.tell(cx, Entry::Late(message));
         }

@@ -5,6 +5,9 @@
 //! proves nothing: who copies somebody's id must not be able to have that message
 //! left out, so that only one of the same occupant counts. An occupant is known by
 //! its lasting id (XEP-0421) or else, where the room gives none, by its nick.
+//!
+//! It does not matter how the copies come: live, from a page, or late. The first that a
+//! subscription comes upon is delivered.
 
 use alloc::boxed::Box;
 

@@ -12,6 +12,10 @@
 //! waited for, since it is most likely our own ghost that has it, of a stream that
 //! its server still believes in; and given up after some minutes, since it may be
 //! a stranger. One that we never had belongs to a stranger.
+//!
+//! A first join has one time for all streams, and a room that lets us in within it and does
+//! not say what it can do is one that we are in. It is asked further, ever more slowly, and
+//! those who follow it find their places once it answers.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -19,8 +23,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use super::policy::{self, Refusal};
-use super::reading::ids_are_places;
-use super::{Asked, Nickname, Room, RoomOutput, Standing};
+use super::{Asked, Nickname, Places, Room, RoomOutput, Standing};
 use crate::cx::{Cx, Purpose};
 use crate::error::{Condition, StanzaError};
 use crate::event::{JoinFailure, Joined, Retry, RoomEvent, RoomInfo};
@@ -51,6 +54,9 @@ const LOCKED: Duration = Duration::from_secs(4);
 /// again: somebody else is unlocking it.
 const COLD: Duration = Duration::from_millis(100);
 
+/// So often the time is doubled that a room has to say what it can do.
+const SLOWER: u32 = 4;
+
 /// No pause is shorter.
 const SHORTEST: Duration = Duration::from_millis(20);
 
@@ -62,6 +68,7 @@ impl Room {
         }
         self.current = self.nick.text().into();
         self.failures = 0;
+        self.unanswered = 0;
         // The stream that broke may have left a ghost, whatever became of earlier ones.
         self.conflicts = 0;
         self.haunted = None;
@@ -72,7 +79,8 @@ impl Room {
                 self.wait(cx, until.since(cx.now));
             }
             None => {
-                cx.arm(Timer::Join, self.owner(), cx.timing.join);
+                let left = self.patience.take().filter(|_| !self.entered);
+                cx.arm(Timer::Join, self.owner(), left.unwrap_or(cx.timing.join));
                 self.send_join(cx);
             }
         }
@@ -100,11 +108,37 @@ impl Room {
         cx.forget(self.question.take());
         self.asked = Asked::Pending;
         let purpose = Purpose::RoomInfo(self.id);
-        self.question = Some(
-            cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
-                w.start("query").attr("xmlns", ns::DISCO_INFO).end();
-            }),
-        );
+        let serial = cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
+            w.start("query").attr("xmlns", ns::DISCO_INFO).end();
+        });
+        if self.unsaid {
+            // An answer is of use after the join's time as well, and a room that is slow
+            // to answer is no faster when it is asked more often.
+            let doublings = self.unanswered.saturating_add(1).min(SLOWER);
+            let patience = cx.timing.request.saturating_mul(1 << doublings);
+            cx.arm(Timer::Iq, serial, patience);
+        }
+        self.question = Some(serial);
+    }
+
+    /// Asks again what the room can do, after a pause: full jitter below a ceiling that
+    /// doubles.
+    fn ask_later(&mut self, cx: &mut Cx<'_>) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        let ceiling = cx
+            .timing
+            .backoff_min
+            .saturating_mul(1 << self.unanswered.min(16))
+            .min(cx.timing.slow_max);
+        let pause = cx.ids.jitter(ceiling).max(cx.timing.backoff_min);
+        cx.arm(Timer::Examine, self.owner(), pause);
+    }
+
+    /// The pause before the next question is over.
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>) {
+        if self.is_in() && self.unsaid && self.question.is_none() {
+            self.ask(cx);
+        }
     }
 
     /// Nothing more comes before our own presence: who came under our nick is us.
@@ -294,8 +328,11 @@ impl Room {
     /// The room has not let us in in time.
     pub(crate) fn join_expired(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
         if self.standing == Standing::Examining {
-            // We are in; it only does not say what it can do.
-            cx.forget(self.question.take());
+            // We are in; it only does not say what it can do. If it never did, its answer
+            // is of use whenever it comes.
+            if !self.unsaid {
+                cx.forget(self.question.take());
+            }
             return self.arrive(cx);
         }
         self.give_up(cx);
@@ -360,7 +397,9 @@ impl Room {
         RoomOutput::Nothing
     }
 
-    /// The room said what it can do, or would not, or nobody did (`transient`).
+    /// The room said what it can do, or would not, or nobody did (`transient`): while we
+    /// wait for that, or at last. A room that never said is asked until it does, since what
+    /// follows it has no place to stand on before.
     pub(crate) fn examined(
         &mut self,
         cx: &mut Cx<'_>,
@@ -375,6 +414,7 @@ impl Room {
         match answer {
             Ok(info) => {
                 self.asked = Asked::Known;
+                self.unsaid = false;
                 self.info = info;
             }
             Err(_) if in_already && core::mem::take(&mut self.again) => {
@@ -383,16 +423,30 @@ impl Room {
             }
             Err(transient) => {
                 self.asked = Asked::Failed;
+                // What it refuses to those outside, it may tell us once we are in.
+                self.unsaid &= transient || !(in_already || self.is_in());
                 // What it could do when we were in last, it can most likely still.
                 if !(transient && self.entered) {
                     self.info = RoomInfo::default();
                 }
             }
         }
-        if in_already {
-            self.arrive(cx)
-        } else {
-            RoomOutput::Nothing
+        match self.standing {
+            Standing::Examining => self.arrive(cx),
+            Standing::In if self.unsaid => {
+                self.ask_later(cx);
+                RoomOutput::Nothing
+            }
+            Standing::In => {
+                if self.asked == Asked::Known {
+                    if self.info.archive {
+                        self.outbox.ask_anchor(cx);
+                    }
+                    self.tell(cx, RoomEvent::Described(self.info));
+                }
+                RoomOutput::Described
+            }
+            _ => RoomOutput::Nothing,
         }
     }
 
@@ -406,6 +460,9 @@ impl Room {
         self.haunted = None;
         self.last_refusal = None;
         self.disarm(cx);
+        if self.unsaid && self.question.is_none() {
+            self.ask_later(cx);
+        }
         if self.recreated {
             self.outbox.renewed();
             self.tell(cx, RoomEvent::Recreated);
@@ -420,7 +477,7 @@ impl Room {
         self.tell(cx, RoomEvent::Joined(Box::new(joined)));
         self.watch(cx);
         let mut early = core::mem::take(&mut self.early);
-        if !ids_are_places(&self.info) {
+        if self.places() == Places::None {
             early.displace();
         }
         if self.info.archive

@@ -13,7 +13,7 @@ use crate::error::StanzaError;
 use crate::event::{JoinFailure, LeaveCause, NotSent, Retry, RoomEvent};
 use crate::muc;
 use crate::stanza::iq::Kind;
-use crate::time::{Instant, Timer};
+use crate::time::{Instant, Timer, TimerKey};
 
 /// What a room was told and has not answered: that we go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,6 +101,12 @@ impl Room {
     /// The session ended, no stanza from the number `doubtful` on having been
     /// handled; `retry` says whether there will be another.
     pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64, retry: Retry) {
+        if !self.entered {
+            // Each stream would have the first join begin anew, and none end it.
+            let deadline = cx.timers.armed_for(TimerKey::of(Timer::Join, self.owner()));
+            let left = deadline.map(|at| at.since(cx.now));
+            self.patience = left.or(self.patience);
+        }
         self.disarm(cx);
         self.outbox.session_ended(cx, doubtful);
         if retry == Retry::Never {
@@ -173,6 +179,7 @@ impl Room {
     pub(super) fn disarm(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Join, self.owner());
         cx.disarm(Timer::Rejoin, self.owner());
+        cx.disarm(Timer::Examine, self.owner());
         cx.disarm(Timer::SelfPresence, self.owner());
         self.unwatch(cx);
     }

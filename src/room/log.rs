@@ -7,6 +7,11 @@
 //! read from the archive instead, since the archive is the truth. A subscription delivers
 //! only as many messages as its reader granted.
 //!
+//! A room that has not said whether it has an archive is heard live, without places. What is
+//! delivered then is remembered under the ids it came with, so that it is not delivered
+//! again if they turn out to be places; then the archive is read from the cursor, or from
+//! the last that was delivered.
+//!
 //! Archives may lag behind what their rooms say: the end of the archive counts as
 //! reached only once it shows the first message that was held back, or after a while
 //! ([`settle`](crate::Timing::settle)). What shows up later still is found by
@@ -20,12 +25,12 @@ use alloc::collections::VecDeque;
 use super::audit::Audit;
 use super::early::Early;
 use super::echo::Echoes;
-use super::reading::ids_are_places;
+use super::reading::Places;
 use super::recent::Recent;
 use crate::bookmark::Bookmark;
 use crate::command::Start;
 use crate::cx::Cx;
-use crate::event::{Entry, Event, GapReason, Message, RoomInfo};
+use crate::event::{Entry, Event, GapReason, Message};
 use crate::ids::{ArchiveId, Cursor, SubscriptionId};
 use crate::mam::{Direction, Pager};
 use crate::planted::{Bug, planted};
@@ -39,6 +44,12 @@ pub(crate) struct Log {
     phase: Phase,
     /// The room has an archive whose ids are on its live messages.
     pub(super) archived: bool,
+    /// The room has not said yet whether it has one: what its ids are worth.
+    unsaid: bool,
+    /// The last that was delivered before it said so, under an id that may be a place.
+    unvouched: Option<ArchiveId>,
+    /// So many were: no more than are remembered can be told from what is read.
+    told_early: usize,
     /// Something was delivered whose place is not known, since the cursor was.
     placeless: bool,
     pager: Pager,
@@ -121,6 +132,9 @@ impl Log {
             cursor: bookmark.cursor().cloned(),
             phase: Phase::Away,
             archived: false,
+            unsaid: false,
+            unvouched: None,
+            told_early: 0,
             placeless: false,
             pager: Pager::new(Direction::Forward, None, page),
             held: VecDeque::new(),
@@ -154,13 +168,17 @@ impl Log {
     }
 
     /// We are in the room `at`.
-    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, at: &str, info: &RoomInfo) {
+    pub(crate) fn enter(&mut self, cx: &mut Cx<'_>, at: &str, places: Places) {
         let entered_before = core::mem::replace(&mut self.entered, true);
         self.failures = 0;
         // An archive whose ids are not those of the live messages is of no use:
         // what was read could not be told from what is heard.
-        self.archived = ids_are_places(info);
+        self.archived = places == Places::Sure;
+        self.unsaid = places == Places::Unsaid;
         if !self.archived {
+            if !self.unsaid {
+                self.displace();
+            }
             if entered_before || self.cursor.is_some() {
                 self.gap(cx, GapReason::NoArchive);
             }
@@ -173,16 +191,53 @@ impl Log {
             self.gap(cx, GapReason::Recreated);
             return self.go_live(cx, self.cursor.clone());
         }
-        if core::mem::take(&mut self.placeless) {
-            // The room had no archive for a while, or did not say so in time. What was
-            // heard then lies in it after the cursor, and would be told again.
-            self.cursor = None;
-            self.audit.forget();
-        }
+        self.find_place();
         if entered_before && self.cursor.is_none() {
             self.gap(cx, GapReason::NeverAnchored);
         }
         self.begin(cx, at);
+    }
+
+    /// The room at `at` said at last what its ids are worth, or that it will not say. Where
+    /// they are places, what lies behind the cursor is read now, but for what was delivered
+    /// already, and what is held back follows.
+    pub(crate) fn described(&mut self, cx: &mut Cx<'_>, at: &str, places: Places) {
+        if !core::mem::replace(&mut self.unsaid, false) || self.phase == Phase::Away {
+            return;
+        }
+        self.archived = places == Places::Sure;
+        if !self.archived {
+            return self.displace();
+        }
+        if self.placeless {
+            self.gap(cx, GapReason::NeverAnchored);
+        }
+        self.find_place();
+        self.begin(cx, at);
+    }
+
+    /// The ids of the room are no places.
+    fn displace(&mut self) {
+        for held in &mut self.held {
+            held.id = None;
+        }
+        self.dropped = None;
+        self.told_early = 0;
+        self.placeless |= self.unvouched.take().is_some();
+    }
+
+    /// The ids of the room are places: finds the one to go on from.
+    fn find_place(&mut self) {
+        self.told_early = 0;
+        let last = self.unvouched.take();
+        if core::mem::take(&mut self.placeless) {
+            // The room had no archive for a while. What was heard then lies in it after
+            // the cursor, and would be told again.
+            self.cursor = None;
+            self.audit.forget();
+        } else if self.cursor.is_none() {
+            self.cursor = last.map(Cursor::After);
+        }
     }
 
     /// How many bytes it holds.
@@ -354,7 +409,7 @@ impl Log {
             .held
             .iter()
             .rposition(|message| {
-                let id = message.id.as_ref();
+                let id = message.id.as_ref().filter(|_| self.archived);
                 id.is_some_and(|id| self.delivered.contains(id))
             })
             .unwrap_or(0);
@@ -371,8 +426,15 @@ impl Log {
         }
     }
 
-    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
-        if let Some(id) = &message.id {
+    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, mut message: Box<Message>) {
+        let unvouched = message.id.take_if(|_| self.unsaid);
+        if let Some(id) = unvouched {
+            // Nobody is told of it as a place; if it is one, it is not to be told again.
+            self.told_early = self.told_early.saturating_add(1);
+            self.placeless |= self.told_early > self.audit.remembers() / 2;
+            self.audit.told_early(id.clone());
+            self.unvouched = Some(id);
+        } else if let Some(id) = &message.id {
             let told = self.audit.has_told(id) || !self.delivered.insert(id.clone());
             if told && !planted(Bug::NoDedupe) {
                 return;

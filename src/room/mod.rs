@@ -22,6 +22,7 @@ mod selfping;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
+use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::error::StanzaError;
@@ -37,6 +38,8 @@ pub(crate) use log::Log;
 use neighbours::Neighbours;
 use outbox::Outbox;
 use policy::Kicks;
+pub(crate) use reading::Places;
+use reading::ids_are_places;
 use recent::Recent;
 use selfping::Vigil;
 
@@ -53,6 +56,10 @@ pub(crate) struct Room {
     /// What it lets be known, as it said since it let us in.
     privacy: Privacy,
     asked: Asked,
+    /// It has never said what it can do, and may yet: no answer came, or one that will pass.
+    unsaid: bool,
+    /// Questions since we came that failed.
+    unanswered: u32,
     /// The request that is under way: what the room can do, or to unlock it.
     question: Option<u64>,
     /// Whether a failure to say what it can do is worth another question.
@@ -86,6 +93,9 @@ pub(crate) struct Room {
     /// The nicks we went by, the latest only.
     own_nicks: Recent<String>,
     occupant_id: Option<String>,
+    /// What is left of the time for the first join: what was spent on streams that broke
+    /// counts.
+    patience: Option<Duration>,
     /// Said after we came in and before we know what the room's ids are worth.
     early: Early,
     /// The room told its subject since we came: all that follows is said now.
@@ -155,6 +165,8 @@ pub(crate) enum RoomOutput {
     Nothing,
     /// We are in, at first or again; what was said meanwhile.
     Entered(Early),
+    /// It said only now what it can do, or that it will not say.
+    Described,
     /// Somebody said something; what, if anybody wants to know.
     Said(Option<Box<Message>>),
     /// We are out; `true` if for good.
@@ -182,6 +194,9 @@ impl Room {
             info: RoomInfo::default(),
             privacy: Privacy::default(),
             asked: Asked::Failed,
+            unsaid: true,
+            unanswered: 0,
+            patience: None,
             question: None,
             again: false,
             join_id: String::new(),
@@ -231,6 +246,22 @@ impl Room {
 
     pub(crate) const fn info(&self) -> &RoomInfo {
         &self.info
+    }
+
+    /// What the ids on its messages are worth.
+    pub(crate) const fn places(&self) -> Places {
+        if ids_are_places(&self.info) {
+            Places::Sure
+        } else if self.unsaid {
+            Places::Unsaid
+        } else {
+            Places::None
+        }
+    }
+
+    /// Whether it said that it has no archive, or will not say what it has.
+    pub(crate) const fn lacks_archive(&self) -> bool {
+        !self.info.archive && !self.unsaid
     }
 
     pub(crate) fn is_in(&self) -> bool {

@@ -27,6 +27,17 @@ pub(super) const fn ids_are_places(info: &RoomInfo) -> bool {
     info.archive && info.stanza_ids
 }
 
+/// What the ids are worth that a room puts on its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// They are places in its archive.
+    Sure,
+    /// It has not said: they may turn out to be.
+    Unsaid,
+    /// Nothing.
+    None,
+}
+
 impl Room {
     /// A message of the room came; `nick` is whose, `None` if it is the room's own.
     /// It is copied only if somebody follows the room.
@@ -125,7 +136,7 @@ impl Room {
     }
 
     /// Settles the post that a message is the reflection of, if it is one. Returns the
-    /// message's place in the archive, if the room vouches for it.
+    /// message's place in the archive, if the room vouches for it or may yet.
     fn reflection(
         &mut self,
         cx: &mut Cx<'_>,
@@ -135,7 +146,10 @@ impl Room {
         let room = &self.jid;
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
-        let id = id.filter(|_| !is_in || ids_are_places(&self.info));
+        let told = id.filter(|_| !is_in || self.places() != Places::None);
+        let id = told
+            .clone()
+            .filter(|_| !is_in || ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
             self.outbox.heard(id, cx.now);
             self.neighbours.heard(id);
@@ -145,9 +159,9 @@ impl Room {
             if ids.iter().flatten().any(|id| self.outbox.is_own(id)) {
                 self.accepted();
             }
-            self.outbox.reflected(cx, ids, id.clone());
+            self.outbox.reflected(cx, ids, id);
         }
-        id
+        told
     }
 
     /// Somebody said something while we are in.

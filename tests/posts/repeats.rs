@@ -53,3 +53,72 @@ fn all_is_given_out_to_who_wants_it() {
     peer.say(&said("bob", "a2", "x"));
     assert_eq!(delivered(&mut peer), ["a1", "a2"]);
 }
+
+/// Every message, whether in its turn or late.
+fn given(peer: &mut Peer) -> Vec<String> {
+    let given = |event| match event {
+        Event::Entry {
+            entry: Entry::Message(message),
+            ..
+        } => Some(message.id.unwrap().to_string()),
+        Event::Entry {
+            entry: Entry::Late(message),
+            ..
+        } => Some(format!("late {}", message.id.unwrap())),
+        _ => None,
+    };
+    peer.events().into_iter().filter_map(given).collect()
+}
+
+/// The same, out of the archive.
+fn kept(query: &str, at: &str, origin: &str) -> String {
+    peer::archived(query, at, "hi").replace(
+        "</body>",
+        &format!("</body><origin-id xmlns='urn:xmpp:sid:0' id='{origin}'/>"),
+    )
+}
+
+/// The archive answers the next query with these messages, of which some are marked.
+fn shows(peer: &mut Peer, messages: &[(&str, &str)]) {
+    let asked = asked(peer);
+    for (at, origin) in messages {
+        peer.say(&kept(attribute(&asked, "queryid"), at, origin));
+    }
+    let ids: Vec<_> = messages.iter().map(|(at, _)| *at).collect();
+    peer.say(&fin(attribute(&asked, "id"), true, &ids));
+}
+
+/// The room dropped the first copy on its way to us, and the author sent another.
+#[test]
+fn what_the_archive_was_late_to_show_is_not_given_out_beside_its_repetition() {
+    let mut peer = follow(config());
+    peer.say(&said("bob", "a0", "w"));
+    peer.say(&said("bob", "a2", "x"));
+    assert_eq!(given(&mut peer), ["a0", "a2"]);
+    peer.pass(secs(5));
+    shows(&mut peer, &[("a0", "w"), ("a1", "x"), ("a2", "x")]);
+    assert_eq!(given(&mut peer), [""; 0]);
+}
+
+#[test]
+fn what_was_given_out_late_is_not_given_out_again_when_it_is_repeated() {
+    let mut peer = follow(config());
+    peer.say(&said("bob", "a0", "w"));
+    peer.say(&said("bob", "a2", "y"));
+    peer.pass(secs(5));
+    shows(&mut peer, &[("a0", "w"), ("a1", "x"), ("a2", "y")]);
+    assert_eq!(given(&mut peer), ["a0", "a2", "late a1"]);
+    peer.say(&said("bob", "a3", "x"));
+    assert_eq!(given(&mut peer), [""; 0]);
+    peer.say(&said("bob", "a4", "z"));
+    assert_eq!(given(&mut peer), ["a4"]);
+}
+
+#[test]
+fn a_page_gives_out_one_of_the_copies() {
+    let (mut peer, room) = in_room_of(config());
+    let start = Start::Cursor(parley_xmpp::Cursor::After(ArchiveId::new("a0").unwrap()));
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    shows(&mut peer, &[("a1", "x"), ("a2", "x"), ("a3", "y")]);
+    assert_eq!(given(&mut peer), ["a1", "a3"]);
+}

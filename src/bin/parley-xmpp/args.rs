@@ -93,7 +93,8 @@ Notifications:
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
   room {topic, event, ...}    event: joined, join-failed, left, occupant-joined, occupant-left,
-                              nick-changed, subject, recreated, privacy-changed, config-changed;
+                              nick-changed, subject, recreated, privacy-changed, config-changed,
+                              described (archive: whether there is one, not known at joined);
         joined and privacy-changed have occupantsSeeJids and logged (publicly): tell people
 
 Errors: the codes of the standard, or -32000 and below, with data {kind, remedy?,

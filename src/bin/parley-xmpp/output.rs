@@ -271,6 +271,9 @@ pub(crate) fn room_event(topic: &str, event: &RoomEvent) -> Value {
             "occupantsSeeJids": privacy.occupants_see_jids, "logged": privacy.logged,
         }),
         RoomEvent::ConfigChanged => json!({ "topic": topic, "event": "config-changed" }),
+        RoomEvent::Described(info) => json!({
+            "topic": topic, "event": "described", "archive": info.archive,
+        }),
         RoomEvent::JoinFailed { error, retry } => json!({
             "topic": topic, "event": "join-failed", "cause": join_failure(error), "retry": again(retry),
         }),

@@ -259,6 +259,7 @@ impl Printer {
             | RoomEvent::OccupantLeft { .. }
             | RoomEvent::Subject { .. }
             | RoomEvent::NickChanged { .. }
+            | RoomEvent::Described(_)
             | RoomEvent::ConfigChanged => return,
             // The client's own state tells it, once for all rooms.
             RoomEvent::Left {

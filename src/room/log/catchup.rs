@@ -187,7 +187,8 @@ impl Log {
         let said = page.messages.iter().chain(&page.late);
         let said = said.filter_map(|message| message.id.as_ref());
         let removed = page.removed.iter().map(|(_, id)| id);
-        said.chain(removed).any(|id| !self.delivered.contains(id))
+        let mut ids = said.chain(removed);
+        ids.any(|id| !self.delivered.contains(id) && !self.audit.has_told(id))
     }
 
     /// How many messages of a page lie before one that an earlier reader was given.

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::earlier;
 use crate::Instant;
 use crate::xml::Element;
 
@@ -35,6 +36,12 @@ pub(super) struct Seen {
     ahead: Duration,
     /// When this session began, by the host's clock.
     began: Instant,
+    /// There is one, or was.
+    any: bool,
+    /// When its stream broke, if it did and was not taken up again.
+    broke: Option<Instant>,
+    /// For how long the sessions before lasted.
+    before: Duration,
 }
 
 /// What there is to say for a host that is told something of a room that it reads.
@@ -89,6 +96,10 @@ pub(super) struct FromRoom {
     joining: Option<Instant>,
     /// It let the host in since.
     let_in: bool,
+    /// It did, and said what it can do, in a session before this.
+    was_in: bool,
+    /// For how long it was asked for that in sessions before, until it did.
+    spent: Duration,
     heard: Vec<Heard>,
     failed: Vec<Failed>,
 }
@@ -141,7 +152,8 @@ impl Seen {
             if !of_archive {
                 let room = self.rooms.entry(to.into()).or_default();
                 let join = room.joining.filter(|at| by_clock.since(*at) < PATIENCE);
-                room.asking.get_or_insert(join.unwrap_or(by_clock));
+                let since = earlier(join.unwrap_or(by_clock), room.spent);
+                room.asking.get_or_insert(since);
             }
             if !of_archive && !self.open.contains_key(id) {
                 // What was asked before counts no more: who comes again asks anew.
@@ -164,6 +176,28 @@ impl Seen {
         self.began
     }
 
+    /// The stream of this session broke.
+    pub(super) fn broke(&mut self, now: Instant) {
+        self.broke.get_or_insert(now.plus(self.ahead));
+    }
+
+    /// It was taken up again on another.
+    pub(super) const fn taken_up(&mut self) {
+        self.broke = None;
+    }
+
+    /// For how long there has been a session, this and those before, at a time by the host's
+    /// clock: what went by while a stream was broken that was taken up again counts.
+    pub(super) fn lived(&self, clock: Instant) -> Duration {
+        let until = self.broke.unwrap_or(clock);
+        let now = if self.any {
+            until.since(self.began)
+        } else {
+            Duration::ZERO
+        };
+        self.before.saturating_add(now)
+    }
+
     /// The host is not in the room any more: what that said of itself before is old.
     pub(super) fn out_of(&mut self, room: &str) {
         if let Some(room) = self.rooms.get_mut(room) {
@@ -174,9 +208,19 @@ impl Seen {
     /// The host has a session of its own: what rooms said of themselves before is old, and
     /// what was asked before is not answered any more.
     pub(super) fn bound(&mut self, now: Instant) {
-        self.began = now.plus(self.ahead);
+        let clock = now.plus(self.ahead);
+        let ended = self.broke.take().unwrap_or(clock);
+        self.before = self.lived(ended);
+        (self.began, self.any) = (clock, true);
         self.open.clear();
         for room in self.rooms.values_mut() {
+            room.was_in |= room.let_in && room.asking.is_none();
+            let asked = room.joining.map_or(Duration::ZERO, |at| ended.since(at));
+            room.spent = if room.was_in {
+                Duration::ZERO
+            } else {
+                room.spent.saturating_add(asked)
+            };
             (room.answer, room.asking, room.joining) = (None, None, None);
         }
     }
@@ -233,7 +277,9 @@ impl Seen {
         let answer = room.and_then(|room| room.answer);
         let asking = room.and_then(|room| room.asking);
         let unwritten = answer.is_none() && (witness.disturbed || witness.cut);
-        let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
+        let spent = room.map_or(Duration::ZERO, |room| room.spent);
+        let began = earlier(self.began, spent);
+        let mut asking = asking.into_iter().chain(unwritten.then_some(began));
         let late = |at: Instant| witness.clock.since(at) >= PATIENCE;
         matches!(answer, Some(Answer::Lacks | Answer::Refuses)) || asking.any(late)
     }

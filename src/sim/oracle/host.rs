@@ -137,7 +137,9 @@ impl Host {
         match request {
             Request::Join(join, id) => {
                 let place = truth.room(join.room.as_str());
-                let mut membership = Membership::new(join, place, found.now, self.trouble.ahead);
+                let ahead = self.trouble.ahead;
+                let lived = self.seen.lived(found.now.plus(ahead));
+                let mut membership = Membership::new(join, place, found.now, (ahead, lived));
                 membership.deaths = truth.at(place).map_or(0, |room| room.deaths);
                 self.rooms.insert(*id, membership);
             }

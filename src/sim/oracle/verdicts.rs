@@ -190,7 +190,7 @@ pub(super) struct Standing {
     pub(super) forgiven: u32,
     /// The nick was not only suggested.
     pub(super) chosen: bool,
-    /// For how long it has been trying on this stream.
+    /// For how long it has been trying: on this stream, if it was in before; else on all.
     pub(super) trying: Duration,
     /// Its timers cannot be told by the world's clock.
     pub(super) disturbed: bool,

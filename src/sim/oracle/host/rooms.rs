@@ -21,6 +21,8 @@ pub(in crate::sim::oracle) struct Membership {
     pub(in crate::sim::oracle) asked: Instant,
     /// How far its host's clock was ahead then.
     ahead: Duration,
+    /// For how long its host had had a session then.
+    lived: Duration,
     pub(in crate::sim::oracle) joined: bool,
     entries: u32,
     /// The nick was not only suggested.
@@ -36,8 +38,14 @@ pub(in crate::sim::oracle) struct Membership {
 }
 
 impl Membership {
-    /// It asks to be let in, by a clock that is that far ahead.
-    pub(super) fn new(join: &JoinRoom, truth: usize, asked: Instant, ahead: Duration) -> Self {
+    /// It asks to be let in, by a clock that is that far ahead, its host having had a session
+    /// for so long.
+    pub(super) fn new(
+        join: &JoinRoom,
+        truth: usize,
+        asked: Instant,
+        (ahead, lived): (Duration, Duration),
+    ) -> Self {
         Self {
             name: join.room.as_str().into(),
             nick: match &join.nick {
@@ -47,6 +55,7 @@ impl Membership {
             truth,
             asked,
             ahead,
+            lived,
             joined: false,
             entries: 0,
             chosen: matches!(join.nick, Nick::Chosen(_)),
@@ -140,7 +149,12 @@ impl Host {
                 // By its own clock, which may have leapt since; and since its engine had a
                 // session, which its bot may have been told later.
                 let asked = room.asked.plus(room.ahead);
-                let trying = clock.since(self.seen.began().max(asked));
+                let trying = if room.entries > 0 {
+                    clock.since(self.seen.began().max(asked))
+                } else {
+                    // The time for a first join is one for all streams.
+                    self.seen.lived(clock).saturating_sub(room.lived)
+                };
                 let standing = room.standing(trying, over, disturbed);
                 let verdict = verdicts::of_refusal(error, standing);
                 if let Some((rule, what)) = verdict.broken_by(*retry) {

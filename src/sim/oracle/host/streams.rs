@@ -79,10 +79,12 @@ impl Host {
             found.violate("S10", String::from("online without a login that succeeded"));
         }
         self.online = true;
+        self.seen.taken_up();
     }
 
     pub(super) fn went_offline(&mut self, cause: &OfflineCause, retry: Retry, found: &mut Found) {
         self.online = false;
+        self.seen.broke(found.now);
         self.offline = self.offline.saturating_add(1);
         let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
         // Who was not told for a while has opened more by now.

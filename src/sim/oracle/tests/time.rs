@@ -279,6 +279,38 @@ fn l1_a_room_that_never_let_in_is_given_up_in_time_and_no_sooner() {
     assert_eq!(rules(true, 40), ["L1"]);
 }
 
+/// A host is refused at last after a stream that stood for so many seconds, so many without
+/// one, and another stream.
+#[test]
+fn l1_the_time_of_a_first_join_is_one_for_all_streams() {
+    let rules = |first: u64, none: u64, second: u64| {
+        let mut hand = from_beginning();
+        let room = RoomId(7);
+        let jid = crate::jid::BareJid::parse("other@muc.parley.local").expect("an address");
+        let join = crate::JoinRoom::new(jid, crate::Nick::Suggested("u0".into()));
+        hand.online("ana@x/h1");
+        hand.ask(Request::Join(&join, room));
+        hand.at = hand.at.plus(Duration::from_secs(first));
+        hand.open(1);
+        hand.tell(&Event::Offline {
+            cause: OfflineCause::PeerClosed,
+            retry: Retry::At(hand.at.plus(Duration::from_secs(1))),
+        });
+        hand.at = hand.at.plus(Duration::from_secs(none));
+        hand.online("ana@x/h1");
+        hand.at = hand.at.plus(Duration::from_secs(second));
+        let event = RoomEvent::JoinFailed {
+            error: JoinFailure::TimedOut,
+            retry: Retry::Never,
+        };
+        hand.tell(&Event::Room { room, event });
+        hand.rules()
+    };
+    assert_eq!(rules(25, 100, 6), [""; 0]);
+    assert_eq!(rules(15, 100, 6), ["L1"]);
+    assert_eq!(rules(1, 0, 30), [""; 0]);
+}
+
 /// A post whose outcome comes so many seconds after it was asked for, and a fault so
 /// many seconds before that.
 fn outcome_after(secs: u64, fault: Option<(&Fault, u64)>) -> Vec<&'static str> {

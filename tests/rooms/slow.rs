@@ -1,0 +1,213 @@
+//! The time of a first join, and rooms that are slow to say what they can do.
+
+use crate::*;
+
+/// Lets the backoff pass, and logs in; nothing is said by the room.
+fn reconnect(peer: &mut Peer) {
+    while !matches!(peer.engine.wants().transport, Transport::Connect { .. }) {
+        let deadline = peer.engine.wants().deadline.expect("a next attempt");
+        peer.now = peer.now.max(deadline.at);
+        peer.engine.handle_timeout(peer.now);
+    }
+    peer.log_in();
+}
+
+fn gave_up(peer: &mut Peer) -> bool {
+    let events = peer.events();
+    room_events(&events).iter().any(|event| {
+        matches!(
+            event,
+            RoomEvent::JoinFailed {
+                error: JoinFailure::TimedOut,
+                retry: Retry::Never,
+            }
+        )
+    })
+}
+
+#[test]
+fn the_time_of_a_first_join_is_one_for_all_streams() {
+    let mut peer = Peer::online(config());
+    join(&mut peer, Nick::Chosen("ada".into()));
+    peer.pass(Duration::from_secs(25));
+    cut(&mut peer);
+    // Without a stream it stands still.
+    peer.reads = false;
+
+    assert!(!gave_up(&mut peer));
+    reconnect(&mut peer);
+    peer.reads = true;
+    peer.pass(Duration::from_millis(4_999));
+    assert!(!gave_up(&mut peer));
+    peer.pass(Duration::from_millis(1));
+    assert!(gave_up(&mut peer));
+}
+
+#[test]
+fn a_link_that_is_cut_again_and_again_does_not_put_off_a_first_join_for_ever() {
+    let mut peer = Peer::online(config());
+    join(&mut peer, Nick::Chosen("ada".into()));
+    let mut streams = 1;
+    loop {
+        peer.pass(Duration::from_secs(7));
+        if gave_up(&mut peer) {
+            break;
+        }
+        cut(&mut peer);
+        reconnect(&mut peer);
+        streams += 1;
+        assert!(streams < 10, "nobody is told");
+    }
+    assert_eq!(streams, 5);
+}
+
+/// The question what the room can do, if it was asked.
+fn disco(written: &str) -> Option<String> {
+    let at = written.rfind("<query xmlns='http://jabber.org/protocol/disco#info'")?;
+    let iq = written[..at].rfind("<iq ")?;
+    Some(attribute(&written[iq..], "id").to_owned())
+}
+
+fn describe(peer: &mut Peer, id: &str, features: &str) {
+    peer.say(&format!(
+        "<iq type='result' id='{id}' from='{ROOM}'>\
+         <query xmlns='http://jabber.org/protocol/disco#info'>{features}</query></iq>"
+    ));
+}
+
+/// In a room that has not said what it can do, which is followed; and the question.
+fn in_a_silent_room(start: Start) -> (Peer, String) {
+    let mut config = config();
+    config.timing.keepalive = Duration::from_secs(100_000);
+    config.timing.self_ping = Duration::MAX;
+    let mut peer = Peer::online(config);
+    let room = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
+    let room = peer.engine.join(peer.now, room).unwrap();
+    let question = disco(&peer.heard()).expect("a question");
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(Duration::from_secs(30));
+    let again = disco(&peer.heard());
+    assert_eq!(again, None, "an answer is still waited for");
+    (peer, question)
+}
+
+fn after(id: &str) -> Cursor {
+    Cursor::After(parley_xmpp::ArchiveId::new(id).unwrap())
+}
+
+fn described(events: &[Event]) -> usize {
+    let events = room_events(events);
+    let described = events
+        .iter()
+        .filter(|e| matches!(e, RoomEvent::Described(_)));
+    described.count()
+}
+
+/// The archive answers the query that was written last.
+fn archive_shows(peer: &mut Peer, ids: &[&str]) -> String {
+    let written = peer.heard();
+    let at = written.rfind("<iq ").expect("a query");
+    let query = written[at..].to_owned();
+    for id in ids {
+        peer.say(&archived(attribute(&query, "queryid"), id, id));
+    }
+    peer.say(&fin(attribute(&query, "id"), true, ids));
+    query
+}
+
+#[test]
+fn a_room_that_says_late_what_it_can_do_is_read_from_the_cursor_and_nothing_twice() {
+    let (mut peer, question) = in_a_silent_room(Start::Cursor(after("a0")));
+    peer.say(&message("bob", "a3", "a3"));
+    let told = entries(peer.events());
+    assert!(
+        matches!(
+            &told[..],
+            [
+                Entry::Gap {
+                    reason: GapReason::NoArchive,
+                    ..
+                },
+                Entry::CaughtUp { at: None },
+                Entry::Message(message),
+            ] if message.id.is_none()
+        ),
+        "{told:?}"
+    );
+    peer.pass(Duration::from_secs(15));
+    peer.heard();
+    describe(&mut peer, &question, ROOM_FEATURES);
+    peer.say(&message("bob", "a4", "a4"));
+    let query = archive_shows(&mut peer, &["a1", "a2", "a3", "a4"]);
+    assert!(query.contains("<after>a0</after>"), "{query}");
+    let events = peer.events();
+    assert_eq!(described(&events), 1);
+    let told = entries(events);
+    assert_eq!(bodies(&told), ["a1", "a2", "a4"]);
+    assert!(
+        matches!(&told[3..], [Entry::CaughtUp { at: Some(at) }] if *at == after("a4")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_follows_from_now_on_finds_a_place_when_the_room_says_that_it_has_an_archive() {
+    let (mut peer, question) = in_a_silent_room(Start::Now);
+    peer.say(&message("bob", "a3", "a3"));
+    describe(&mut peer, &question, ROOM_FEATURES);
+    let query = archive_shows(&mut peer, &["a4"]);
+    assert!(query.contains("<after>a3</after>"), "{query}");
+    let told = entries(peer.events());
+    assert!(matches!(&told[0], Entry::CaughtUp { at: None }), "{told:?}");
+    assert_eq!(bodies(&told), ["a3", "a4"]);
+    assert!(
+        matches!(&told[3..], [Entry::CaughtUp { at: Some(at) }] if *at == after("a4")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_room_that_does_not_say_what_it_can_do_is_asked_ever_more_slowly_until_it_does() {
+    let (mut peer, _) = in_a_silent_room(Start::Now);
+    let mut asked = Vec::new();
+    let began = peer.now;
+    while peer.now.since(began) < Duration::from_secs(3600) {
+        peer.pass(Duration::from_secs(1));
+        asked.extend(disco(&peer.heard()));
+    }
+    assert!((4..12).contains(&asked.len()), "{}", asked.len());
+    describe(&mut peer, asked.last().unwrap(), "");
+    peer.events();
+    peer.pass(Duration::from_secs(3600));
+    assert_eq!(disco(&peer.heard()), None);
+    assert!(entries(peer.events()).is_empty());
+}
+
+#[test]
+fn a_refusal_that_lasts_ends_the_asking_and_one_that_passes_does_not() {
+    for (kind, again) in [("cancel", false), ("wait", true)] {
+        let (mut peer, question) = in_a_silent_room(Start::Now);
+        peer.say(&format!(
+            "<iq type='error' id='{question}' from='{ROOM}'><error type='{kind}'>\
+             <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        ));
+        peer.pass(Duration::from_secs(5));
+        assert_eq!(disco(&peer.heard()).is_some(), again, "{kind}");
+    }
+}
+
+/// An id that a room has not vouched for is nobody's place.
+#[test]
+fn what_was_said_before_a_room_says_that_it_has_no_archive_has_no_place() {
+    let (mut peer, question) = in_a_silent_room(Start::Now);
+    peer.say(&message("bob", "a3", "a3"));
+    describe(&mut peer, &question, "<feature var='urn:xmpp:mam:2'/>");
+    peer.say(&message("bob", "a3", "another"));
+    let told = entries(peer.events());
+    assert_eq!(bodies(&told), ["a3", "another"]);
+    let ids = told
+        .iter()
+        .filter(|entry| matches!(entry, Entry::Message(m) if m.id.is_some()));
+    assert_eq!(ids.count(), 0);
+}
