@@ -39,7 +39,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use delivery::account::{Account, Evidence, Heard, Posted, Resolved, Said, Told};
+use delivery::account::{self, Account, Evidence, Heard, Posted, Resolved, Said, Told};
 use parley_xmpp::tokio::{Client, PostFailure, Room, Settings, State};
 use parley_xmpp::{Cursor, Entry, Fetch, Message, Nick, Post, PostToken, Resolution, Start, Via};
 use proxy::{Dice, Proxy, Weather};
@@ -299,6 +299,9 @@ async fn play(mut server: Server, posts: usize, seed: u64, may_forget: bool) -> 
     };
     assert!(!follower.is_finished(), "the subscription has ended");
     let account = Account::of(&evidence);
+    if !account.faults.is_empty() {
+        println!("the follower was given: {}", account::story(&evidence));
+    }
     let online = lock(&stage.online);
     let mut text = account.to_string();
     let sum = |count: fn(&proxy::Damage) -> u64| -> u64 {

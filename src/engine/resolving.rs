@@ -49,7 +49,7 @@ impl Resolving {
         if self.search.is_some() {
             return None;
         }
-        if !room.info().archive {
+        if room.lacks_archive() {
             return Some(Resolution::CannotTell(CannotTell::NoArchive));
         }
         let mut search = Search::new(self.token.anchor.as_ref(), cx.limits.page);

@@ -26,7 +26,7 @@ use super::outbox::{Outbox, Pending, State, resolve};
 use super::search::{Reach, Read, Search, Seen, Setback};
 use crate::command::OnDoubt;
 use crate::cx::{Cx, Purpose};
-use crate::event::{CannotTell, PostOutcome, RequestError, RoomInfo, Via};
+use crate::event::{CannotTell, PostOutcome, RequestError, Via};
 use crate::ids::{ArchiveId, Cursor};
 use crate::mam::{Archived, Fin};
 use crate::time::Timer;
@@ -68,22 +68,23 @@ enum Verdict {
 }
 
 impl Outbox {
-    /// We are in the room, at first or again.
-    pub(super) fn entered(&mut self, cx: &mut Cx<'_>, info: &RoomInfo) {
+    /// We are in the room, at first or again; whether it has no archive, as far as it said.
+    /// One that has not said is asked: its answer tells.
+    pub(super) fn entered(&mut self, cx: &mut Cx<'_>, no_archive: bool) {
         self.replace();
         self.doubt_unanswered();
         self.drop_too_large(cx);
-        if info.archive && !self.anchor.is_fresh(cx.now) && self.anchor.asked.is_none() {
+        if !no_archive && !self.anchor.is_fresh(cx.now) && self.anchor.asked.is_none() {
             self.ask_anchor(cx);
         }
         if !self.has_doubt() {
             return;
         }
         let progress = Progress::default();
-        if info.archive {
-            self.look(cx, progress);
-        } else {
+        if no_archive {
             self.decide(cx, Verdict::Silent, progress);
+        } else {
+            self.look(cx, progress);
         }
     }
 

@@ -486,7 +486,8 @@ impl Room {
             self.outbox.heard(id, cx.now);
         }
         self.neighbours.away();
-        self.outbox.entered(cx, &self.info);
+        let no_archive = self.lacks_archive();
+        self.outbox.entered(cx, no_archive);
         self.flush(cx);
         RoomOutput::Entered(early)
     }

@@ -244,10 +244,6 @@ impl Room {
         &self.jid
     }
 
-    pub(crate) const fn info(&self) -> &RoomInfo {
-        &self.info
-    }
-
     /// What the ids on its messages are worth.
     pub(crate) const fn places(&self) -> Places {
         if ids_are_places(&self.info) {

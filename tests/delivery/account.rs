@@ -229,6 +229,42 @@ impl Account {
     }
 }
 
+/// What the follower was given, in few words: runs of places in the archive, what is no
+/// longer there, and gaps.
+pub fn story(evidence: &Evidence) -> String {
+    let ids = evidence.archive.iter().map(|said| said.id.as_str());
+    let places: BTreeMap<_, _> = ids.zip(0_usize..).collect();
+    let mut words: Vec<String> = Vec::new();
+    let mut run: Option<(&str, Option<usize>, usize)> = None;
+    let told = |(kind, from, count): (&str, Option<usize>, usize)| match from {
+        Some(from) => format!("{kind}{from}..{}", from + count),
+        None => format!("{kind}{count} gone"),
+    };
+    for heard in &evidence.heard {
+        let (kind, said) = match heard {
+            Heard::Message(said) => ("", said),
+            Heard::Late(said) => ("late ", said),
+            Heard::Gap(why) => {
+                words.extend(run.take().map(told));
+                words.push(format!("gap {why}"));
+                continue;
+            }
+        };
+        let place = places.get(said.id.as_str()).copied();
+        match &mut run {
+            Some((of, from, count)) if *of == kind && from.map(|at| at + *count) == place => {
+                *count += 1;
+            }
+            _ => {
+                words.extend(run.take().map(told));
+                run = Some((kind, place, 1));
+            }
+        }
+    }
+    words.extend(run.map(told));
+    words.join(", ")
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let committed = self.reflected + self.found_in_archive;
@@ -310,6 +346,14 @@ mod tests {
         let mut evidence = right();
         change(&mut evidence);
         Account::of(&evidence).faults
+    }
+
+    #[test]
+    fn the_story_tells_runs_and_gaps() {
+        let mut evidence = right();
+        evidence.heard[2] = Heard::Gap("why".into());
+        evidence.archive.remove(0);
+        assert_eq!(story(&evidence), "1 gone, 0..1, gap why, 2..3");
     }
 
     #[test]
