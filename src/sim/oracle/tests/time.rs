@@ -286,8 +286,8 @@ fn l1_the_time_of_a_first_join_is_one_for_all_streams() {
     let rules = |first: u64, none: u64, second: u64| {
         let mut hand = from_beginning();
         let room = RoomId(7);
-        let jid = crate::jid::BareJid::parse("other@muc.parley.local").expect("an address");
-        let join = crate::JoinRoom::new(jid, crate::Nick::Suggested("u0".into()));
+        let jid = BareJid::parse("other@muc.parley.local").expect("an address");
+        let join = JoinRoom::new(jid, Nick::Suggested("u0".into()));
         hand.online("ana@x/h1");
         hand.ask(Request::Join(&join, room));
         hand.at = hand.at.plus(Duration::from_secs(first));
