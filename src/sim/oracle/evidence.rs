@@ -10,7 +10,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::earlier;
 use crate::Instant;
 use crate::xml::Element;
 
@@ -60,6 +59,9 @@ pub(super) struct Witness<'a> {
     pub(super) cut: bool,
     /// What its own clock shows.
     pub(super) clock: Instant,
+    /// If it is in the room for the first time: for how long it has had a session since it
+    /// was to join.
+    pub(super) first: Option<Duration>,
     /// So many messages it holds back.
     pub(super) held: usize,
 }
@@ -96,10 +98,6 @@ pub(super) struct FromRoom {
     joining: Option<Instant>,
     /// It let the host in since.
     let_in: bool,
-    /// It did, and said what it can do, in a session before this.
-    was_in: bool,
-    /// For how long it was asked for that in sessions before, until it did.
-    spent: Duration,
     heard: Vec<Heard>,
     failed: Vec<Failed>,
 }
@@ -152,8 +150,7 @@ impl Seen {
             if !of_archive {
                 let room = self.rooms.entry(to.into()).or_default();
                 let join = room.joining.filter(|at| by_clock.since(*at) < PATIENCE);
-                let since = earlier(join.unwrap_or(by_clock), room.spent);
-                room.asking.get_or_insert(since);
+                room.asking.get_or_insert(join.unwrap_or(by_clock));
             }
             if !of_archive && !self.open.contains_key(id) {
                 // What was asked before counts no more: who comes again asks anew.
@@ -214,13 +211,6 @@ impl Seen {
         (self.began, self.any) = (clock, true);
         self.open.clear();
         for room in self.rooms.values_mut() {
-            room.was_in |= room.let_in && room.asking.is_none();
-            let asked = room.joining.map_or(Duration::ZERO, |at| ended.since(at));
-            room.spent = if room.was_in {
-                Duration::ZERO
-            } else {
-                room.spent.saturating_add(asked)
-            };
             (room.answer, room.asking, room.joining) = (None, None, None);
         }
     }
@@ -271,17 +261,19 @@ impl Seen {
     /// Whether a room said in this session that it has no archive to read from, or would not
     /// say, or has not said so until its time was over. Where timers cannot be told by the
     /// world's clock, or a link that is slow or broken has not taken the question yet, that
-    /// time began with the session at the earliest.
+    /// time began with the session at the earliest; that of a first join is one for all
+    /// sessions.
     pub(super) fn lacks_archive(&self, witness: &Witness<'_>) -> bool {
         let room = self.rooms.get(witness.room);
         let answer = room.and_then(|room| room.answer);
         let asking = room.and_then(|room| room.asking);
         let unwritten = answer.is_none() && (witness.disturbed || witness.cut);
-        let spent = room.map_or(Duration::ZERO, |room| room.spent);
-        let began = earlier(self.began, spent);
-        let mut asking = asking.into_iter().chain(unwritten.then_some(began));
+        let first = witness.first.filter(|_| answer.is_none());
+        let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
         let late = |at: Instant| witness.clock.since(at) >= PATIENCE;
-        matches!(answer, Some(Answer::Lacks | Answer::Refuses)) || asking.any(late)
+        matches!(answer, Some(Answer::Lacks | Answer::Refuses))
+            || asking.any(late)
+            || first.is_some_and(|spent| spent >= PATIENCE)
     }
 
     /// Queries of an archive since then that nobody answered in time, where the host's clock

@@ -250,7 +250,11 @@ impl Host {
                 let Some(follow) = self.follows.get_mut(subscription) else {
                     return;
                 };
-                let member = self.rooms.values().find(|room| room.truth == follow.room);
+                let clock = found.now.plus(self.trouble.ahead);
+                // Who was refused for good, or left, may have come again.
+                let mut members = self.rooms.values().rev();
+                let member = members.find(|room| room.truth == follow.room);
+                let lived = self.seen.lived(clock);
                 let witness = Witness {
                     seen: &self.seen,
                     room: member.map_or("", |room| room.name.as_str()),
@@ -258,7 +262,8 @@ impl Host {
                     told_late: self.trouble.is_told_late(found.now),
                     disturbed: self.trouble.is_disturbed(found.now),
                     cut: self.cut,
-                    clock: found.now.plus(self.trouble.ahead),
+                    clock,
+                    first: member.and_then(|room| room.first_stay(lived)),
                     held: found.held,
                 };
                 if let Some(archive) = truth.at(follow.room) {

@@ -67,6 +67,12 @@ impl Membership {
         }
     }
 
+    /// If its host is in it for the first time: for how long it has had a session since it was
+    /// to join, having had one for so long in all.
+    pub(super) fn first_stay(&self, lived: Duration) -> Option<Duration> {
+        (self.entries == 1).then(|| lived.saturating_sub(self.lived))
+    }
+
     const fn standing(&self, trying: Duration, over: bool, disturbed: bool) -> Standing {
         Standing {
             entered: self.entries > 0,

@@ -84,6 +84,8 @@ impl Host {
 
     pub(super) fn went_offline(&mut self, cause: &OfflineCause, retry: Retry, found: &mut Found) {
         self.online = false;
+        // Its clock may have leapt since it read or wrote anything.
+        self.seen.runs_ahead(self.trouble.ahead);
         self.seen.broke(found.now);
         self.offline = self.offline.saturating_add(1);
         let unopened = [OfflineCause::TimedOut(Timer::Connect), OfflineCause::Closed];
