@@ -175,7 +175,12 @@ impl BareJid {
     /// # Errors
     /// Says which part is wrong, and how.
     pub fn new(local: Option<&str>, domain: &str) -> Result<Self, JidError> {
-        let mut text = String::with_capacity(local.map_or(0, str::len) + 1 + domain.len());
+        let mut text = String::with_capacity(
+            local
+                .map_or(0, str::len)
+                .saturating_add(1)
+                .saturating_add(domain.len()),
+        );
         if let Some(local) = local {
             push_local(&mut text, local)?;
             text.push('@');
@@ -220,7 +225,12 @@ impl BareJid {
     /// # Errors
     /// If the resource is empty, too long, or holds what it must not.
     pub fn with_resource(&self, resource: &str) -> Result<Jid, JidError> {
-        let mut text = String::with_capacity(self.text.len() + 1 + resource.len());
+        let mut text = String::with_capacity(
+            self.text
+                .len()
+                .saturating_add(1)
+                .saturating_add(resource.len()),
+        );
         text.push_str(&self.text);
         text.push('/');
         push_resource(&mut text, resource)?;
@@ -512,7 +522,7 @@ fn push_lower(
             return Err(JidError::Forbidden(name, c));
         }
         out.extend(c.to_lowercase());
-        if out.len() - start > PART_BYTES {
+        if out.len().saturating_sub(start) > PART_BYTES {
             return Err(JidError::TooLong(name));
         }
     }

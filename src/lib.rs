@@ -168,6 +168,8 @@
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What a peer can make large must neither panic nor wrap. Tests may do as they like.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "tokio"))]
@@ -178,6 +180,10 @@ mod command;
 mod config;
 mod cx;
 #[cfg(feature = "embedded")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "no peer chooses these numbers"
+)]
 pub mod embedded;
 mod engine;
 mod error;
@@ -201,6 +207,10 @@ mod rsm;
 mod sasl;
 mod saved;
 #[cfg(feature = "sim")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "no peer chooses these numbers"
+)]
 pub mod sim;
 mod sm;
 mod stanza;

@@ -86,10 +86,10 @@ pub(super) fn order(
             .map(|(record, _)| u64::from(record.weight))
             .sum();
         // Evenly from 0 to the total, both included.
-        let drawn = (u64::from(random()) * (total + 1)) >> 32;
-        let mut sum = 0;
+        let drawn = u64::from(random()).saturating_mul(total.saturating_add(1)) >> 32;
+        let mut sum = 0_u64;
         let index = same.enumerate().find_map(|(index, (record, _))| {
-            sum += u64::from(record.weight);
+            sum = sum.saturating_add(u64::from(record.weight));
             (sum >= drawn).then_some(index)
         });
         let (record, direct_tls) = rest.remove(index.unwrap_or(0));

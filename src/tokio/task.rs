@@ -181,7 +181,7 @@ impl Turn {
 
 impl Task {
     async fn run(mut self) {
-        let mut busy = 0;
+        let mut busy: u32 = 0;
         loop {
             self.settle();
             if self.router.closed {
@@ -198,7 +198,7 @@ impl Task {
             })
             .await;
             // Computation in slices is always due at once: others first.
-            busy = if waited { 0 } else { busy + 1 };
+            busy = if waited { 0 } else { busy.saturating_add(1) };
             if busy >= TURNS || (turn.due && !waited) {
                 busy = 0;
                 ::tokio::task::yield_now().await;
@@ -439,7 +439,10 @@ impl Task {
             .start
             .checked_add(micros)
             .filter(|_| left < FAR)
-            .unwrap_or_else(|| Moment::now() + FAR);
+            .unwrap_or_else(|| {
+                let now = Moment::now();
+                now.checked_add(FAR).unwrap_or(now)
+            });
         // A far deadline moves with every look; only a nearer one needs a new timer.
         if (left < FAR && self.sleep.deadline() != at) || self.sleep.is_elapsed() {
             self.sleep.as_mut().reset(at);

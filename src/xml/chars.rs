@@ -64,12 +64,12 @@ pub(super) fn first_forbidden(text: &str) -> Option<(usize, char)> {
         let next = rest
             .iter()
             .position(|&b| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || b == 0xEF)?;
-        let at = from + next;
+        let at = from.saturating_add(next);
         let c = text.get(at..).and_then(|t| t.chars().next())?;
         if !is_char(c) {
             return Some((at, c));
         }
-        from = at + c.len_utf8();
+        from = at.saturating_add(c.len_utf8());
     }
     None
 }

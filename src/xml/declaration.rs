@@ -68,13 +68,13 @@ impl<'b> Reader<'b> {
             [quote @ (b'"' | b'\''), ..] if equals => *quote,
             _ => return Err((XmlFault::DeclarationSyntax, self.at)),
         };
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         let start = self.at;
         let Some(len) = self.rest().iter().position(|&b| b == quote) else {
             return Err((XmlFault::DeclarationSyntax, self.at));
         };
         let value = self.rest().get(..len).unwrap_or_default();
-        self.at += len + 1;
+        self.at = self.at.saturating_add(len).saturating_add(1);
         Ok(Some((value, start)))
     }
 
@@ -85,7 +85,7 @@ impl<'b> Reader<'b> {
     fn skip(&mut self, word: &[u8]) -> bool {
         let found = self.rest().starts_with(word);
         if found {
-            self.at += word.len();
+            self.at = self.at.saturating_add(word.len());
         }
         found
     }
@@ -96,7 +96,7 @@ impl<'b> Reader<'b> {
             .iter()
             .take_while(|&&b| chars::is_space(b))
             .count();
-        self.at += n;
+        self.at = self.at.saturating_add(n);
         n > 0
     }
 }

@@ -201,7 +201,7 @@ impl<'a> Iterator for Contents<'a> {
                 Some(Content::Element(Element::new(self.tape, node)))
             }
             Node::Text(span) => {
-                self.next += 1;
+                self.next = self.next.saturating_add(1);
                 Some(Content::Text(self.tape.str(span)))
             }
         }

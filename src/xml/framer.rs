@@ -242,8 +242,8 @@ impl Framer {
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             match self.step(rest) {
                 Ok((n, found)) => {
-                    taken += n;
-                    self.offset += n as u64;
+                    taken = taken.saturating_add(n);
+                    self.offset = self.offset.saturating_add(n as u64);
                     if let Some(found) = found {
                         return (taken, Some(Ok(self.frame(found))));
                     }
@@ -278,10 +278,14 @@ impl Framer {
     /// Bytes of memory that are held, whether in use or not.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
-        self.tape.allocated()
-            + self.scope.allocated()
-            + self.carry.capacity()
-            + self.open.capacity() * size_of::<Open>()
+        [
+            self.tape.allocated(),
+            self.scope.allocated(),
+            self.carry.capacity(),
+            self.open.capacity().saturating_mul(size_of::<Open>()),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
 
     fn frame(&self, found: Found) -> Frame<'_> {
@@ -332,7 +336,7 @@ impl Framer {
             self.frame_bytes = 0;
             self.idle = 0;
         } else {
-            self.frame_bytes += n;
+            self.frame_bytes = self.frame_bytes.saturating_add(n);
         }
         Ok((n, found))
     }
@@ -369,7 +373,7 @@ impl Framer {
     }
 
     fn byte_order_mark(&mut self, byte: u8, matched: usize) -> Step {
-        let began = self.offset - matched as u64;
+        let began = self.offset.saturating_sub(matched as u64);
         match (matched, byte) {
             (1, 0xBB) => self.go(1, State::ByteOrderMark(2)),
             (2, 0xBF) => Err(Refused::new(XmlFault::ByteOrderMark, began)),
@@ -399,7 +403,7 @@ impl Framer {
             }
             _ => {}
         }
-        if at + "<?".len() == declaration::LONGEST {
+        if at.saturating_add("<?".len()) == declaration::LONGEST {
             return self.refuse(XmlFault::DeclarationTooLong);
         }
         self.carry.push(byte);
@@ -407,8 +411,13 @@ impl Framer {
             return Ok((1, None));
         };
         if let Err((fault, within)) = declaration::check(content) {
-            let content_at = (self.offset + 1).saturating_sub((content.len() + 2) as u64);
-            return Err(Refused::new(fault, content_at + within as u64));
+            let content_at = self
+                .offset
+                .saturating_sub((content.len() as u64).saturating_add(1));
+            return Err(Refused::new(
+                fault,
+                content_at.saturating_add(within as u64),
+            ));
         }
         self.carry.clear();
         self.go(1, State::Prolog { declared: true })

@@ -41,15 +41,17 @@ fn read_number(digits: &[u8], radix: u32, start: usize) -> Reference {
     for (i, &byte) in digits.iter().enumerate() {
         if byte == b';' && i > 0 {
             return match char::from_u32(code) {
-                Some(c) if chars::is_char(c) => Reference::Is(c, start + i + 1),
-                _ => Reference::Refused(XmlFault::ForbiddenReference, start + i),
+                Some(c) if chars::is_char(c) => {
+                    Reference::Is(c, start.saturating_add(i).saturating_add(1))
+                }
+                _ => Reference::Refused(XmlFault::ForbiddenReference, start.saturating_add(i)),
             };
         }
         let Some(digit) = char::from(byte).to_digit(radix) else {
-            return Reference::Refused(XmlFault::MalformedReference, start + i);
+            return Reference::Refused(XmlFault::MalformedReference, start.saturating_add(i));
         };
         if i == DIGITS {
-            return Reference::Refused(XmlFault::ReferenceTooLong, start + i);
+            return Reference::Refused(XmlFault::ReferenceTooLong, start.saturating_add(i));
         }
         // Eight digits of either radix fit into 32 bits.
         code = code.wrapping_mul(radix).wrapping_add(digit);
@@ -63,7 +65,7 @@ fn read_name(name: &[u8]) -> Reference {
             let entity = name.get(..i).and_then(|n| core::str::from_utf8(n).ok());
             let text = entity.and_then(resolve_predefined_entity);
             return match text.and_then(|t| t.chars().next()) {
-                Some(c) => Reference::Is(c, i + 1),
+                Some(c) => Reference::Is(c, i.saturating_add(1)),
                 None => Reference::Refused(XmlFault::UndefinedEntity, i),
             };
         }

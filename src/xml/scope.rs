@@ -101,6 +101,8 @@ impl Scope {
 
     /// How many bytes it has reserved.
     pub(super) fn allocated(&self) -> usize {
-        self.bindings.capacity() * size_of::<Binding>()
+        self.bindings
+            .capacity()
+            .saturating_mul(size_of::<Binding>())
     }
 }

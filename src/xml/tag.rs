@@ -135,7 +135,7 @@ pub(super) fn read(
     match reader.tag() {
         Ok(tag) => Ok(Some(tag)),
         Err(Stop::Fault(fault, at)) => Err((fault, at)),
-        Err(Stop::Short) if torn => Err((XmlFault::InvalidUtf8, base + text.len())),
+        Err(Stop::Short) if torn => Err((XmlFault::InvalidUtf8, base.saturating_add(text.len()))),
         Err(Stop::Short) => {
             tape.rewind(progress.tape);
             scope.truncate(progress.bindings);
@@ -175,7 +175,7 @@ impl<'r> Reader<'r> {
             match self.peek()? {
                 b'>' => break false,
                 b'/' => {
-                    self.at += 1;
+                    self.at = self.at.saturating_add(1);
                     match self.peek()? {
                         b'>' => break true,
                         _ => return Err(self.refuse(XmlFault::StraySlash)),
@@ -236,7 +236,7 @@ impl<'r> Reader<'r> {
             Some(at) => name.get(..at) == Some("xmlns"),
         };
         if declares {
-            let declared = self.scope.len() - self.progress.outer;
+            let declared = self.scope.len().saturating_sub(self.progress.outer);
             if declared >= self.limits.declarations {
                 return Err(Stop::Fault(XmlFault::TooManyDeclarations, start));
             }
@@ -249,13 +249,13 @@ impl<'r> Reader<'r> {
         if self.peek()? != b'=' {
             return Err(self.refuse(XmlFault::MissingEquals));
         }
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         self.skip_space();
         let quote = self.peek()?;
         if !matches!(quote, b'"' | b'\'') {
             return Err(self.refuse(XmlFault::MissingQuote));
         }
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         Ok(Value {
             name,
             declares,
@@ -287,8 +287,8 @@ impl<'r> Reader<'r> {
                 value,
             });
         }
-        self.at += 1;
-        head.count += 1;
+        self.at = self.at.saturating_add(1);
+        head.count = head.count.saturating_add(1);
         head.spaced = false;
         Ok(())
     }
@@ -303,11 +303,14 @@ impl<'r> Reader<'r> {
             let stop = memchr3(quote, b'<', b'&', rest.as_bytes());
             let run = rest.get(..stop.unwrap_or(rest.len())).unwrap_or_default();
             if let Some((i, _)) = chars::first_forbidden(run)
-                && self.at + i < end
+                && self.at.saturating_add(i) < end
             {
-                return Err(Stop::Fault(XmlFault::ForbiddenCharacter, self.at + i));
+                return Err(Stop::Fault(
+                    XmlFault::ForbiddenCharacter,
+                    self.at.saturating_add(i),
+                ));
             }
-            if self.at + run.len() > end {
+            if self.at.saturating_add(run.len()) > end {
                 return Err(Stop::Fault(XmlFault::ValueTooLong, end));
             }
             // A carriage return may be the first half of a line end.
@@ -315,7 +318,7 @@ impl<'r> Reader<'r> {
                 None => run.strip_suffix('\r').unwrap_or(run),
                 Some(_) => run,
             };
-            self.at += whole.len();
+            self.at = self.at.saturating_add(whole.len());
             self.push_normalised(whole);
             if !self.whole {
                 self.reached(Place::Value(*head, *value));
@@ -333,14 +336,17 @@ impl<'r> Reader<'r> {
             if byte == b'<' {
                 return Err(self.refuse(XmlFault::LessThanInValue));
             }
-            let after = rest.as_bytes().get(stop + 1..).unwrap_or_default();
+            let after = rest
+                .as_bytes()
+                .get(stop.saturating_add(1)..)
+                .unwrap_or_default();
             let (used, found) = match reference::read(after) {
                 Reference::Partial => return Err(Stop::Short),
                 Reference::Is(c, used) => (used, Ok(c)),
                 Reference::Refused(fault, used) => (used, Err(fault)),
             };
             // The byte that a refusal points at is not a used one.
-            let used = self.at + 1 + used;
+            let used = self.at.saturating_add(1).saturating_add(used);
             if used > end || (used == end && found.is_err()) {
                 return Err(Stop::Fault(XmlFault::ValueTooLong, end));
             }
@@ -379,7 +385,7 @@ impl<'r> Reader<'r> {
             let c = self.peek_char()?;
             let goes_on = if c == ':' {
                 let valid = !fresh && colon.is_none();
-                colon = Some(self.at - start);
+                colon = Some(self.at.saturating_sub(start));
                 valid
             } else if fresh {
                 chars::is_name_start(c)
@@ -390,12 +396,15 @@ impl<'r> Reader<'r> {
                 if fresh || c == ':' || !c.is_ascii() {
                     return Err(self.refuse(XmlFault::MalformedName));
                 }
-                let (from, to) = (start - self.base, self.at - self.base);
+                let (from, to) = (
+                    start.saturating_sub(self.base),
+                    self.at.saturating_sub(self.base),
+                );
                 let name = self.text.get(from..to).unwrap_or_default();
                 return Ok((name, colon));
             }
             fresh = c == ':';
-            self.at += c.len_utf8();
+            self.at = self.at.saturating_add(c.len_utf8());
             if self.at > end {
                 return Err(Stop::Fault(XmlFault::NameTooLong, end));
             }
@@ -424,12 +433,14 @@ impl<'r> Reader<'r> {
     }
 
     fn rest(&self) -> &'r str {
-        self.text.get(self.at - self.base..).unwrap_or_default()
+        self.text
+            .get(self.at.saturating_sub(self.base)..)
+            .unwrap_or_default()
     }
 
     fn peek(&self) -> Result<u8, Stop> {
         let bytes = self.text.as_bytes();
-        let byte = bytes.get(self.at - self.base);
+        let byte = bytes.get(self.at.saturating_sub(self.base));
         byte.copied().ok_or(Stop::Short)
     }
 
@@ -445,7 +456,7 @@ impl<'r> Reader<'r> {
     fn skip_space(&mut self) -> bool {
         let start = self.at;
         while self.peek().is_ok_and(chars::is_space) {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
         }
         self.at > start
     }

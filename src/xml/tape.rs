@@ -41,7 +41,7 @@ impl Name {
     pub(super) const fn prefix(self) -> Span {
         // The colon is one byte.
         let end = if self.local > self.start {
-            self.local - 1
+            self.local.saturating_sub(1)
         } else {
             self.start
         };
@@ -119,7 +119,9 @@ impl Tape {
     pub(super) fn push_name(&mut self, name: &str, colon: Option<usize>) -> Name {
         let start = self.here();
         self.text.push_str(name);
-        let local = colon.map_or(start, |at| start.saturating_add(index(at + 1)));
+        let local = colon.map_or(start, |at| {
+            start.saturating_add(index(at.saturating_add(1)))
+        });
         Name {
             start,
             local,
@@ -177,8 +179,11 @@ impl Tape {
 
     /// How many bytes it has reserved.
     pub(super) fn allocated(&self) -> usize {
-        self.text.capacity()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.attrs.capacity() * size_of::<Attr>()
+        let nodes = self.nodes.capacity().saturating_mul(size_of::<Node>());
+        let attrs = self.attrs.capacity().saturating_mul(size_of::<Attr>());
+        self.text
+            .capacity()
+            .saturating_add(nodes)
+            .saturating_add(attrs)
     }
 }

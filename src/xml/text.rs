@@ -43,7 +43,7 @@ impl Run {
         out: &mut String,
     ) -> Result<(), Misplaced> {
         let rest = self.complete(piece, out)?;
-        let skipped = piece.len() - rest.len();
+        let skipped = piece.len().saturating_sub(rest.len());
         let (text, broken) = match str::from_utf8(rest) {
             Ok(text) => (text, None),
             Err(e) => {
@@ -66,13 +66,16 @@ impl Run {
                 self.pending_len = u8::try_from(tail.len()).unwrap_or_default();
             }
             Some((_, Some(_))) => {
-                return Err((XmlFault::InvalidUtf8, offset(skipped + text.len())));
+                return Err((
+                    XmlFault::InvalidUtf8,
+                    offset(skipped.saturating_add(text.len())),
+                ));
             }
         }
         self.note_brackets(piece);
         if ended {
             if self.pending_len > 0 {
-                let at = offset(piece.len()) - offset(usize::from(self.pending_len));
+                let at = offset(piece.len()).saturating_sub(offset(usize::from(self.pending_len)));
                 return Err((XmlFault::InvalidUtf8, at));
             }
             *self = Self::default();
@@ -88,7 +91,7 @@ impl Run {
                 break;
             };
             let len = usize::from(self.pending_len);
-            let began = offset(piece.len() - rest.len()) - offset(len);
+            let began = offset(piece.len().saturating_sub(rest.len())).saturating_sub(offset(len));
             let Some(slot) = self.pending.get_mut(len) else {
                 return Err((XmlFault::InvalidUtf8, began));
             };
@@ -101,7 +104,9 @@ impl Run {
                     out.push_str(text);
                     self.pending_len = 0;
                 }
-                Err(e) if e.error_len().is_none() => self.pending_len += 1,
+                Err(e) if e.error_len().is_none() => {
+                    self.pending_len = self.pending_len.saturating_add(1)
+                }
                 Err(_) => return Err((XmlFault::InvalidUtf8, began)),
             }
             rest = after;
@@ -126,7 +131,7 @@ impl Run {
             let fault = match byte {
                 b'\r' => {
                     out.push_str(text.get(written..i).unwrap_or_default());
-                    written = i + 1;
+                    written = i.saturating_add(1);
                     match bytes.get(written) {
                         Some(b'\n') => {}
                         Some(_) => out.push('\n'),
@@ -137,7 +142,9 @@ impl Run {
                     }
                     continue;
                 }
-                b'>' if !cdata && self.closes_cdata(piece, skipped + i) => XmlFault::CDataEndInText,
+                b'>' if !cdata && self.closes_cdata(piece, skipped.saturating_add(i)) => {
+                    XmlFault::CDataEndInText
+                }
                 b'\t' | b'\n' => continue,
                 0..0x20 => XmlFault::ForbiddenCharacter,
                 0xEF => match text.get(i..).and_then(|t| t.chars().next()) {
@@ -146,7 +153,7 @@ impl Run {
                 },
                 _ => continue,
             };
-            return Err((fault, offset(skipped + i)));
+            return Err((fault, offset(skipped.saturating_add(i))));
         }
         out.push_str(text.get(written..).unwrap_or_default());
         Ok(())
@@ -161,7 +168,7 @@ impl Run {
             .take(2)
             .take_while(|&&b| b == b']')
             .count();
-        here == 2 || (here == before.len() && here + usize::from(self.brackets) >= 2)
+        here == 2 || (here == before.len() && here.saturating_add(usize::from(self.brackets)) >= 2)
     }
 
     fn note_brackets(&mut self, piece: &[u8]) {

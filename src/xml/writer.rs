@@ -102,7 +102,7 @@ impl<'a> Writer<'a> {
             Some(slot) => *slot = name,
             None => self.deeper.push(name),
         }
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
         self.in_tag = true;
         self.put("<").put(name)
     }

@@ -14,7 +14,9 @@ impl Framer {
         if self.run.is_fresh() {
             let plain = self.take_plain(window, chars::is_plain)?;
             match window.get(plain) {
-                Some(b'<') => return self.go(plain + 1, State::Less { first: false }),
+                Some(b'<') => {
+                    return self.go(plain.saturating_add(1), State::Less { first: false });
+                }
                 Some(b'&') => return self.begin_reference(plain),
                 Some(_) if plain == 0 => {}
                 _ => return Ok((plain, None)),
@@ -29,7 +31,7 @@ impl Framer {
             return Ok((piece.len(), None));
         };
         if window.get(stop) == Some(&b'<') {
-            return self.go(stop + 1, State::Less { first: false });
+            return self.go(stop.saturating_add(1), State::Less { first: false });
         }
         self.begin_reference(stop)
     }
@@ -38,7 +40,7 @@ impl Framer {
     fn begin_reference(&mut self, ahead: usize) -> Step {
         self.partial_len = 0;
         self.check_nodes(ahead)?;
-        self.go(ahead + 1, State::Reference)
+        self.go(ahead.saturating_add(1), State::Reference)
     }
 
     pub(super) fn reference(&mut self, window: &[u8]) -> Step {
@@ -46,18 +48,20 @@ impl Framer {
         let mut len = before;
         for (slot, byte) in self.partial.iter_mut().skip(before).zip(window) {
             *slot = *byte;
-            len += 1;
+            len = len.saturating_add(1);
         }
         self.partial_len = len;
         match reference::read(self.partial.get(..len).unwrap_or_default()) {
-            Reference::Partial => Ok((len - before, None)),
+            Reference::Partial => Ok((len.saturating_sub(before), None)),
             Reference::Is(c, used) => {
                 self.append(c.encode_utf8(&mut [0; 4]));
                 self.go(used.saturating_sub(before), State::Text)
             }
             Reference::Refused(fault, at) => Err(Refused::new(
                 fault,
-                (self.offset + at as u64).saturating_sub(before as u64),
+                self.offset
+                    .saturating_add(at as u64)
+                    .saturating_sub(before as u64),
             )),
         }
     }
@@ -66,7 +70,7 @@ impl Framer {
         match b"CDATA[".get(matched) {
             Some(&due) if due != byte => self.refuse(XmlFault::MalformedMarkup),
             Some(b'[') => self.go(1, State::CData(0)),
-            _ => self.go(1, State::CDataWord(matched + 1)),
+            _ => self.go(1, State::CDataWord(matched.saturating_add(1))),
         }
     }
 
@@ -85,7 +89,7 @@ impl Framer {
                     .unwrap_or_default();
                 self.take(piece, stop.is_some(), true)?;
                 match stop {
-                    Some(stop) => self.go(stop + 1, State::CData(1)),
+                    Some(stop) => self.go(stop.saturating_add(1), State::CData(1)),
                     None => Ok((piece.len(), None)),
                 }
             }
@@ -162,7 +166,7 @@ impl Framer {
         }
         Err(Refused::new(
             XmlFault::TooManyNodes,
-            self.offset + ahead as u64,
+            self.offset.saturating_add(ahead as u64),
         ))
     }
 }

@@ -48,7 +48,7 @@ impl Framer {
             Some(last) => (window.get(..=last).unwrap_or(window), true),
             None => (window, false),
         };
-        let began = self.offset - self.carry.len() as u64;
+        let began = self.offset.saturating_sub(self.carry.len() as u64);
         if !whole {
             self.carry.extend_from_slice(bytes);
             let reach = 1_usize << self.carry.len().ilog2();
@@ -69,13 +69,13 @@ impl Framer {
         match tag::read(tag, true, reading, tape, scope, &self.limits) {
             Ok(Some(tag)) => self.opened(tag, bytes.len()),
             Ok(None) => self.refuse(XmlFault::MalformedName),
-            Err((fault, at)) => Err(Refused::new(fault, began + at as u64)),
+            Err((fault, at)) => Err(Refused::new(fault, began.saturating_add(at as u64))),
         }
     }
 
     /// Reads the first bytes of a tag whose end has not come, in search of faults.
     pub(super) fn look(&mut self, reach: usize) -> Result<(), Refused> {
-        self.look_at_tag(self.offset - self.carry.len() as u64, reach)
+        self.look_at_tag(self.offset.saturating_sub(self.carry.len() as u64), reach)
     }
 
     fn look_at_tag(&mut self, began: u64, reach: usize) -> Result<(), Refused> {
@@ -83,13 +83,13 @@ impl Framer {
         let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
         match tag::read(bytes, false, reading, tape, scope, &self.limits) {
             Ok(_) => Ok(()),
-            Err((fault, at)) => Err(Refused::new(fault, began + at as u64)),
+            Err((fault, at)) => Err(Refused::new(fault, began.saturating_add(at as u64))),
         }
     }
 
     /// A start tag of which `n` bytes are in this step, the `>` being the last.
     fn opened(&mut self, tag: Tag, n: usize) -> Step {
-        let last = self.offset + (n as u64).saturating_sub(1);
+        let last = self.offset.saturating_add((n as u64).saturating_sub(1));
         let in_stream_ns = self.tape.str(tag.ns) == ns::STREAM;
         let is_stream = in_stream_ns && self.tape.str(tag.name.local()) == "stream";
         let fault = match self.root {
@@ -152,10 +152,10 @@ impl Framer {
         if same < window.len() {
             return Err(Refused::new(
                 XmlFault::MismatchedEndTag,
-                self.offset + same as u64,
+                self.offset.saturating_add(same as u64),
             ));
         }
-        self.go(same, State::EndTag(matched + same))
+        self.go(same, State::EndTag(matched.saturating_add(same)))
     }
 
     pub(super) fn end_tag_name(&mut self, byte: u8) -> Step {
