@@ -187,7 +187,7 @@ const CONDITIONS: &[(&str, bool)] = &[
     ("undefined-condition", true),
     ("unsupported-encoding", false),
     ("unsupported-feature", false),
-    ("unsupported-stanza-type", false),
+    ("unsupported-stanza-type", true),
     ("unsupported-version", false),
 ];
 

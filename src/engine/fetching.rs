@@ -53,8 +53,12 @@ enum Phase {
 }
 
 /// After news, how long to wait before asking an archive again that did not have
-/// it yet; twice as long each time, up to four seconds.
+/// it yet; twice as long each time.
 const RECHECK: core::time::Duration = core::time::Duration::from_millis(250);
+
+/// So often that pause is doubled, to about a minute: what the archive has not shown by then
+/// it may never show, and somebody may wait for an hour.
+const SLOWEST: u32 = 8;
 
 /// How often an answer that contradicts itself is asked for again.
 const INCONSISTENCIES: u8 = 2;
@@ -268,7 +272,7 @@ impl Fetching {
     /// Asks the archive again after a while, longer each time.
     fn look_again(&mut self, cx: &mut Cx<'_>) {
         self.phase = Phase::Watching;
-        let pause = RECHECK.saturating_mul(1 << self.rechecks.min(4));
+        let pause = RECHECK.saturating_mul(1 << self.rechecks.min(SLOWEST));
         self.rechecks = self.rechecks.saturating_add(1);
         cx.arm(Timer::FetchRecheck, self.id.0, pause);
     }

@@ -99,7 +99,8 @@ const fn of_stream(condition: StreamCondition) -> Class {
         | StreamCondition::InvalidXml
         | StreamCondition::NotWellFormed
         | StreamCondition::RestrictedXml
-        | StreamCondition::UndefinedCondition => Class::Transient,
+        | StreamCondition::UndefinedCondition
+        | StreamCondition::UnsupportedStanzaType => Class::Transient,
         StreamCondition::PolicyViolation | StreamCondition::ResourceConstraint => Class::Slow,
         // Somebody else took our place: to take it back would be a see-saw.
         StreamCondition::Conflict
@@ -111,8 +112,7 @@ const fn of_stream(condition: StreamCondition) -> Class {
         | StreamCondition::SeeOtherHost
         | StreamCondition::UnsupportedVersion
         | StreamCondition::UnsupportedFeature
-        | StreamCondition::UnsupportedEncoding
-        | StreamCondition::UnsupportedStanzaType => Class::Attention,
+        | StreamCondition::UnsupportedEncoding => Class::Attention,
     }
 }
 

@@ -5,6 +5,7 @@ mod outcome;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::{AuthFailure, StanzaError, StreamCondition};
 use crate::ids::{ArchiveId, Cursor, PostId, QueryId, RoomId, SubscriptionId};
@@ -363,6 +364,11 @@ pub enum JoinFailure {
     TimedOut,
     /// The stream ended for good before the room answered.
     Offline,
+    /// The room let us in for the first time, and put us out again before
+    /// [`RoomEvent::Joined`] could be told. Who is kicked then does not come back, and
+    /// causes that pass (a service that shuts down) are told only when the time of the join
+    /// ([`Timing::join`](crate::Timing::join)) is over.
+    PutOut(LeaveCause),
 }
 
 /// Why somebody is no longer in a room.
@@ -402,6 +408,27 @@ pub enum LeaveCause {
     },
     /// The stream under it ended, and was not resumed.
     Offline,
+}
+
+/// In words, without those of the room.
+impl fmt::Display for LeaveCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("left"),
+            Self::Kicked { .. } => f.write_str("kicked"),
+            Self::Banned { .. } => f.write_str("banned"),
+            Self::NotMember => f.write_str("the room is for members"),
+            Self::ServiceShutdown => f.write_str("the service shuts down"),
+            Self::Unexplained => f.write_str("removed without a word"),
+            Self::TechnicalProblem => f.write_str("a technical problem of the room"),
+            Self::Dropped => f.write_str("the room had lost us without a word"),
+            Self::Destroyed { alternative, .. } => match alternative {
+                Some(room) => write!(f, "the room was destroyed in favour of {room}"),
+                None => f.write_str("the room was destroyed"),
+            },
+            Self::Offline => f.write_str("the connection ended"),
+        }
+    }
 }
 
 /// A message of a room.

@@ -244,7 +244,7 @@ impl Room {
             let error = refusal(error.clone());
             self.tell(cx, RoomEvent::JoinFailed { error, retry });
         }
-        self.last_refusal = Some(error);
+        self.last_refusal = Some(refusal(error));
         RoomOutput::Nothing
     }
 
@@ -336,10 +336,7 @@ impl Room {
             return self.arrive(cx);
         }
         self.give_up(cx);
-        let error = self
-            .last_refusal
-            .take()
-            .map_or(JoinFailure::TimedOut, refusal);
+        let error = self.last_refusal.take().unwrap_or(JoinFailure::TimedOut);
         if self.entered {
             let retry = self.back_off(cx);
             self.tell(cx, RoomEvent::JoinFailed { error, retry });
@@ -371,7 +368,7 @@ impl Room {
                 // ("Owner privileges required") where two came at the same moment, each was
                 // given a room of its own, and only the other's is kept under this address.
                 self.give_up(cx);
-                self.last_refusal = Some(error);
+                self.last_refusal = Some(refusal(error));
                 self.back_off(cx);
                 RoomOutput::Nothing
             }
@@ -417,13 +414,17 @@ impl Room {
                 self.unsaid = false;
                 self.info = info;
             }
-            Err(_) if in_already && core::mem::take(&mut self.again) => {
+            // What it refuses to those outside, it may tell us once we are in. Who took too
+            // long for us to wait is asked later.
+            Err(transient)
+                if (in_already || self.is_in() && !transient)
+                    && core::mem::take(&mut self.again) =>
+            {
                 self.ask(cx);
                 return RoomOutput::Nothing;
             }
             Err(transient) => {
                 self.asked = Asked::Failed;
-                // What it refuses to those outside, it may tell us once we are in.
                 self.unsaid &= transient || !(in_already || self.is_in());
                 // What it could do when we were in last, it can most likely still.
                 if !(transient && self.entered) {

@@ -145,6 +145,11 @@ impl Room {
 
     /// We are out of the room, and stay out.
     pub(super) fn out(&mut self, cx: &mut Cx<'_>, cause: LeaveCause) -> RoomOutput {
+        if !self.entered && cause != LeaveCause::Asked {
+            // Nobody was told that we were in.
+            self.fail(cx, JoinFailure::PutOut(cause));
+            return RoomOutput::Out(true);
+        }
         self.die(cx);
         let retry = Retry::Never;
         self.tell(cx, RoomEvent::Left { cause, retry });
@@ -158,12 +163,21 @@ impl Room {
         cause: LeaveCause,
         pause: Duration,
     ) -> RoomOutput {
-        self.disarm(cx);
+        if self.entered {
+            self.disarm(cx);
+        } else {
+            // The time of a first join is running.
+            cx.disarm(Timer::SelfPresence, self.owner());
+        }
         cx.forget(self.question.take());
         self.early.clear();
         self.occupants.clear();
         let retry = Retry::At(self.wait(cx, pause));
-        self.tell(cx, RoomEvent::Left { cause, retry });
+        if self.entered {
+            self.tell(cx, RoomEvent::Left { cause, retry });
+        } else {
+            self.last_refusal = Some(JoinFailure::PutOut(cause));
+        }
         RoomOutput::Out(false)
     }
 

@@ -25,8 +25,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::cx::Cx;
-use crate::error::StanzaError;
-use crate::event::{Event, Message, Privacy, RoomEvent, RoomInfo};
+use crate::event::{Event, JoinFailure, Message, Privacy, RoomEvent, RoomInfo};
 use crate::ids::RoomId;
 use crate::jid::BareJid;
 use crate::limits::Limits;
@@ -107,7 +106,7 @@ pub(crate) struct Room {
     /// Since when somebody has had our nick, who may be our own ghost.
     haunted: Option<Instant>,
     /// Why we were not let in, last time.
-    last_refusal: Option<StanzaError>,
+    last_refusal: Option<JoinFailure>,
     /// Hints at what lies next to what in its archive.
     pub(crate) neighbours: Neighbours,
     pub(crate) outbox: Outbox,

@@ -161,6 +161,8 @@ impl Room {
                 let pause = self.pause(cx);
                 self.step_out(cx, cause, pause)
             }
+            // Who waits to be let in hears of it at once.
+            Removal::Kick if !self.entered => self.out(cx, cause),
             Removal::Kick => match self.kicks.kicked(cx.now, cx.timing) {
                 Some(least) => {
                     self.outbox.room_left(cx);

@@ -165,7 +165,10 @@ impl Member {
             RoomEvent::JoinFailed {
                 error,
                 retry: Retry::Never,
-            } => matches!(error, JoinFailure::Refused(_)),
+            } => matches!(
+                error,
+                JoinFailure::Refused(_) | JoinFailure::PutOut(LeaveCause::Banned { .. })
+            ),
             RoomEvent::Left {
                 cause,
                 retry: Retry::Never,

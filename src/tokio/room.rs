@@ -60,7 +60,8 @@ impl Room {
         lock(&self.shared.view).nick.clone()
     }
 
-    /// How we stood when we joined last; [`Joined::privacy`] is what it is at present.
+    /// How we stood when we joined last; [`Joined::privacy`] is what it is at present,
+    /// and [`Joined::info`] what the room said since, if it was slow to say it.
     #[must_use]
     pub fn joined(&self) -> Joined {
         lock(&self.shared.view).joined.clone()
@@ -456,6 +457,12 @@ impl fmt::Display for RoomError {
             Self::Refused(JoinFailure::TimedOut) => f.write_str("the room does not answer"),
             Self::Refused(JoinFailure::Offline) => {
                 f.write_str("the connection ended before the room answered")
+            }
+            Self::Refused(JoinFailure::PutOut(cause)) => {
+                write!(
+                    f,
+                    "the room let us in and put us out again at once: {cause}"
+                )
             }
             Self::Left => f.write_str("the room was left before it let us in"),
             Self::Closed => f.write_str("the client is closed"),

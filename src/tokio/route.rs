@@ -438,6 +438,11 @@ impl Router {
                     }
                 }
             }
+            RoomEvent::Described(info) => {
+                if let Some(shared) = &entry.shared {
+                    lock(&shared.view).joined.info = *info;
+                }
+            }
             RoomEvent::PrivacyChanged(privacy) => {
                 if let Some(shared) = &entry.shared {
                     lock(&shared.view).joined.privacy = *privacy;
@@ -482,10 +487,13 @@ impl Router {
 
     /// Forgets a room that was left for good, and joins it anew for those who waited for that.
     fn bury(&mut self, engine: &mut Engine, now: Instant, room: RoomId) {
-        let Some(entry) = self.rooms.remove(&room) else {
+        let Some(mut entry) = self.rooms.remove(&room) else {
             return;
         };
         self.by_jid.remove(&entry.jid);
+        for waiter in entry.waiters.drain(..) {
+            drop(waiter.send(Err(RoomError::Left)));
+        }
         entry.end();
         for (nick, reply) in entry.again {
             self.join(engine, now, entry.jid.clone(), nick, reply);

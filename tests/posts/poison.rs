@@ -24,6 +24,12 @@ fn what_the_server_does_not_bear_is_never_sent_again() {
         ("invalid-xml", StreamCondition::InvalidXml),
         ("policy-violation", StreamCondition::PolicyViolation),
         ("bad-format", StreamCondition::BadFormat),
+        ("bad-namespace-prefix", StreamCondition::BadNamespacePrefix),
+        ("restricted-xml", StreamCondition::RestrictedXml),
+        (
+            "unsupported-stanza-type",
+            StreamCondition::UnsupportedStanzaType,
+        ),
     ] {
         let (mut peer, room) = in_room();
         // Even if it would rather be there twice.

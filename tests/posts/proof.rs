@@ -105,6 +105,35 @@ fn what_was_in_flight_when_a_self_ping_finds_us_out_is_looked_for() {
     }
 }
 
+/// Who is not in the room may not read its archive: what that answers says nothing of a post.
+#[test]
+fn an_inquiry_waits_until_we_are_in_again() {
+    let (mut peer, room) = in_room();
+    let (id, written) = send(&mut peer, room, Post::new("hi").within(secs(1000)));
+    break_and_heal(&mut peer);
+    let query = asked(&mut peer);
+    has(&mut peer, &query, &[]);
+    assert_eq!(peer.heard(), "", "it is believed the second time only");
+    let (_, other) = send(&mut peer, room, Post::new("other").unordered());
+    refuse(&mut peer, &other, "not-acceptable");
+    let out = |written: &str| queries(written).is_empty();
+    let mut seen = String::new();
+    while !seen.contains("protocol/muc'") {
+        assert!(out(&seen), "{seen}");
+        peer.pass(secs(1));
+        seen = peer.heard();
+    }
+    peer.pass(secs(6));
+    seen.push_str(&peer.heard());
+    assert_eq!(outcomes(&mut peer), []);
+    peer.kept = seen;
+    peer.let_in("ada", ROOM_FEATURES);
+    let query = peer.heard();
+    let query = queries(&query).pop().expect("a question").to_owned();
+    has(&mut peer, &query, &[("a1", &written)]);
+    assert!(outcomes(&mut peer).contains(&(id, committed("a1", Via::Archive))));
+}
+
 /// "Stream killed right after our stanza": not by a condition that accuses it, but each time.
 #[test]
 fn what_every_session_ends_with_is_not_sent_for_ever() {

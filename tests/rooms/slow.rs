@@ -184,14 +184,23 @@ fn a_room_that_does_not_say_what_it_can_do_is_asked_ever_more_slowly_until_it_do
     assert!(entries(peer.events()).is_empty());
 }
 
+fn refuse(peer: &mut Peer, question: &str, kind: &str) {
+    peer.say(&format!(
+        "<iq type='error' id='{question}' from='{ROOM}'><error type='{kind}'>\
+         <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    ));
+}
+
+/// The first question went out with the join: what a room keeps from those outside it may
+/// tell those who are in.
 #[test]
 fn a_refusal_that_lasts_ends_the_asking_and_one_that_passes_does_not() {
     for (kind, again) in [("cancel", false), ("wait", true)] {
         let (mut peer, question) = in_a_silent_room(Start::Now);
-        peer.say(&format!(
-            "<iq type='error' id='{question}' from='{ROOM}'><error type='{kind}'>\
-             <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-        ));
+        refuse(&mut peer, &question, "cancel");
+        let question = disco(&peer.heard()).expect("asked by one who is in");
+        assert_eq!(entries(peer.events()).len(), 1);
+        refuse(&mut peer, &question, kind);
         peer.pass(Duration::from_secs(5));
         assert_eq!(disco(&peer.heard()).is_some(), again, "{kind}");
     }

@@ -443,8 +443,8 @@ fn a_room_that_stays_locked_is_unlocked_from_outside_after_a_while_and_once() {
     };
     assert!((secs(15)..=secs(45)).contains(&at), "{at:?}");
     // It was: we come in.
-    until_join(&mut peer);
-    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.kept = until_join(&mut peer);
+    peer.let_in("ada", ROOM_FEATURES);
     peer.events();
     // Locked again, later, it is given as long once more.
     peer.say(&out("<status code='332'/>"));
@@ -527,4 +527,78 @@ fn m07_thread_12_a_strangers_nick_is_not_waited_for() {
         joins(&sent)[0].starts_with(&format!("{ROOM}/ada-")),
         "{sent}"
     );
+}
+
+// ---- before a first join is through ----------------------------------------
+
+/// The room has let us in, and not said what it can do yet.
+fn half_in() -> Peer {
+    let mut peer = Peer::online(config());
+    peer.engine.join(peer.now, ada()).unwrap();
+    peer.heard();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.heard();
+    peer
+}
+
+fn failed(error: JoinFailure) -> [RoomEvent; 1] {
+    let retry = Retry::Never;
+    [RoomEvent::JoinFailed { error, retry }]
+}
+
+#[test]
+fn a_first_join_put_out_before_it_is_through_ends_in_time() {
+    for (status, cause) in [
+        ("<status code='332'/>", LeaveCause::ServiceShutdown),
+        ("<status code='333'/>", LeaveCause::TechnicalProblem),
+        ("", LeaveCause::Unexplained),
+    ] {
+        let mut peer = half_in();
+        peer.pass(secs(10));
+        peer.say(&out(status));
+        assert_eq!(
+            room_events(&mut peer),
+            [],
+            "nobody was told that we were in"
+        );
+        // It asks once more, and hears nothing.
+        peer.pass(secs(15));
+        assert_eq!(joins(&peer.heard()).len(), 1, "{status}");
+        peer.pass(secs(4));
+        assert_eq!(room_events(&mut peer), []);
+        peer.pass(secs(1));
+        assert_eq!(room_events(&mut peer), failed(JoinFailure::PutOut(cause)));
+        peer.heard();
+        stays_out(&mut peer);
+    }
+}
+
+#[test]
+fn a_first_join_put_out_before_it_is_through_is_tried_again() {
+    let mut peer = half_in();
+    peer.say(&out("<status code='333'/>"));
+    peer.kept = until_join(&mut peer);
+    peer.let_in("ada", ROOM_FEATURES);
+    let told = room_events(&mut peer);
+    assert!(matches!(told[..], [RoomEvent::Joined(_)]), "{told:?}");
+}
+
+#[test]
+fn a_first_join_put_out_by_somebody_has_failed() {
+    let destroyed = LeaveCause::Destroyed {
+        alternative: None,
+        reason: None,
+    };
+    for (said, cause) in [
+        (KICK, LeaveCause::Kicked { reason: None }),
+        ("<status code='301'/>", LeaveCause::Banned { reason: None }),
+        ("<status code='321'/>", LeaveCause::NotMember),
+        ("<destroy/>", destroyed),
+    ] {
+        let mut peer = half_in();
+        peer.say(&out(said));
+        let told = room_events(&mut peer);
+        assert_eq!(told, failed(JoinFailure::PutOut(cause)), "{said}");
+        stays_out(&mut peer);
+    }
 }

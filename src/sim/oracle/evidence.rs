@@ -59,8 +59,7 @@ pub(super) struct Witness<'a> {
     pub(super) cut: bool,
     /// What its own clock shows.
     pub(super) clock: Instant,
-    /// If it is in the room for the first time: for how long it has had a session since it
-    /// was to join.
+    /// If it is in the room for the first time: for how long it had a session until it was.
     pub(super) first: Option<Duration>,
     /// So many messages it holds back.
     pub(super) held: usize,

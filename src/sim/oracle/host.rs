@@ -254,7 +254,6 @@ impl Host {
                 // Who was refused for good, or left, may have come again.
                 let mut members = self.rooms.values().rev();
                 let member = members.find(|room| room.truth == follow.room);
-                let lived = self.seen.lived(clock);
                 let witness = Witness {
                     seen: &self.seen,
                     room: member.map_or("", |room| room.name.as_str()),
@@ -263,7 +262,7 @@ impl Host {
                     disturbed: self.trouble.is_disturbed(found.now),
                     cut: self.cut,
                     clock,
-                    first: member.and_then(|room| room.first_stay(lived)),
+                    first: member.and_then(Membership::first_join),
                     held: found.held,
                 };
                 if let Some(archive) = truth.at(follow.room) {

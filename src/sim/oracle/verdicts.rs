@@ -233,6 +233,9 @@ pub(super) fn of_refusal(error: &JoinFailure, room: Standing) -> Verdict {
             _ => Verdict::Stop,
         },
         JoinFailure::Offline => return with_the_stream(room),
+        // Who was never in does not come back to be kicked again.
+        JoinFailure::PutOut(LeaveCause::Kicked { .. }) => Verdict::Stop,
+        JoinFailure::PutOut(cause) => of_removal(cause, room),
     };
     let in_vain = !room.entered && (room.trying >= JOIN || room.disturbed);
     if in_vain { Verdict::Either } else { verdict }

@@ -23,6 +23,8 @@ pub(in crate::sim::oracle) struct Membership {
     ahead: Duration,
     /// For how long its host had had a session then.
     lived: Duration,
+    /// For how long it had one from then until it had joined for the first time.
+    spent: Duration,
     pub(in crate::sim::oracle) joined: bool,
     entries: u32,
     /// The nick was not only suggested.
@@ -56,6 +58,7 @@ impl Membership {
             asked,
             ahead,
             lived,
+            spent: Duration::ZERO,
             joined: false,
             entries: 0,
             chosen: matches!(join.nick, Nick::Chosen(_)),
@@ -67,10 +70,10 @@ impl Membership {
         }
     }
 
-    /// If its host is in it for the first time: for how long it has had a session since it was
-    /// to join, having had one for so long in all.
-    pub(super) fn first_stay(&self, lived: Duration) -> Option<Duration> {
-        (self.entries == 1).then(|| lived.saturating_sub(self.lived))
+    /// If its host is in it for the first time: for how long it had had a session between being
+    /// told to join and having joined.
+    pub(super) fn first_join(&self) -> Option<Duration> {
+        (self.entries == 1).then_some(self.spent)
     }
 
     const fn standing(&self, trying: Duration, over: bool, disturbed: bool) -> Standing {
@@ -109,6 +112,8 @@ impl Host {
                 room.entries = room.entries.saturating_add(1);
                 if room.entries > 1 {
                     found.count("rejoined");
+                } else {
+                    room.spent = self.seen.lived(clock).saturating_sub(room.lived);
                 }
                 if joined.nick != room.nick {
                     found.count("joined under another nick");
@@ -166,7 +171,10 @@ impl Host {
                 if let Some((rule, what)) = verdict.broken_by(*retry) {
                     found.violate(rule, format!("{what} {} after {error:?}", room.name));
                 }
-                let behind = verdicts::behind_refusal(error);
+                let behind = match error {
+                    JoinFailure::PutOut(cause) => verdicts::behind_removal(cause),
+                    error => verdicts::behind_refusal(error),
+                };
                 if behind.is_some_and(|deed| !truth.did(room.truth, account, deed)) {
                     found.violate("L1", format!("not what {} did: {error:?}", room.name));
                 }
@@ -177,6 +185,7 @@ impl Host {
                     JoinFailure::Refused(_) => "join failed: refused",
                     JoinFailure::TimedOut => "join failed: timed out",
                     JoinFailure::Offline => "join failed: offline",
+                    JoinFailure::PutOut(_) => "join failed: put out",
                 });
             }
             RoomEvent::NickChanged { .. } => found.count("nick changed"),
