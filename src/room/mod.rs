@@ -1,12 +1,13 @@
 //! One room: getting in ([`joining`]), who is there ([`presence`]), whether we still
 //! are ([`selfping`]), getting out ([`leaving`]), and what follows from it all
 //! ([`policy`]); what is said there ([`reading`]), posts until their outcome is known
-//! ([`outbox`], and [`inquiry`] after a break), and messages as one sequence ([`log`]).
+//! ([`outbox`], and [`interruption`] and [`inquiry`] after a break), and messages as one sequence ([`log`]).
 
 mod audit;
 mod early;
 mod echo;
 mod inquiry;
+mod interruption;
 mod joining;
 mod leaving;
 pub(crate) mod log;

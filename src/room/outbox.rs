@@ -37,11 +37,6 @@ use crate::token::PostToken;
 /// So often a post is sent again after the room said that we were not in it.
 const DISPLACEMENTS: u8 = 3;
 
-/// So many sessions in a row may end with a post as the first in flight, before it is taken
-/// for what ends them. A link that breaks is innocent that often; and a post that kills
-/// whoever reads it is not sent for ever.
-const DEADLY: u8 = 8;
-
 /// A place of the archive that is older is asked for anew when we come in: archives let go
 /// of what is old, and a post behind a place that is gone cannot be looked for.
 const STALE: Duration = Duration::from_secs(3600);
@@ -109,7 +104,7 @@ pub(super) struct Pending {
     pub(super) doubled: bool,
     displaced: u8,
     /// So many sessions in a row ended with this as the first in flight.
-    endings: u8,
+    pub(super) endings: u8,
     /// The stream ended over something in flight, and this was among so many. Without a
     /// condition: one stream after the other, whatever was said.
     pub(super) suspect: Option<(Option<StreamCondition>, u32)>,
@@ -498,85 +493,6 @@ impl Outbox {
                 at = at.saturating_add(1);
             }
         }
-    }
-
-    /// How many posts are in flight with a number of `range`.
-    pub(crate) fn in_flight(&self, range: &core::ops::Range<u64>) -> usize {
-        self.numbered(range).count()
-    }
-
-    fn numbered(&self, range: &core::ops::Range<u64>) -> impl Iterator<Item = &Pending> {
-        self.posts.iter().filter(
-            |post| matches!(post.state, State::Sent { number, .. } if range.contains(&number)),
-        )
-    }
-
-    /// The server ended the stream over something in flight: it may be one of these,
-    /// `among` all that were. None of them is sent again.
-    pub(crate) fn suspect(
-        &mut self,
-        range: &core::ops::Range<u64>,
-        condition: StreamCondition,
-        among: u32,
-    ) {
-        for post in &mut self.posts {
-            if let State::Sent { number, .. } = post.state
-                && range.contains(&number)
-            {
-                post.suspect = Some((Some(condition), among));
-            }
-        }
-    }
-
-    /// The session ended. Stanzas numbered from `doubtful` on were never handled, so
-    /// that these posts are sent again, under the same ids; the others may be there.
-    pub(crate) fn session_ended(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
-        let mut in_flight = self.posts.iter_mut();
-        if let Some(first) = in_flight.find(|post| matches!(post.state, State::Sent { .. })) {
-            first.endings = first.endings.saturating_add(1);
-        }
-        self.interrupted(cx, doubtful);
-    }
-
-    fn interrupted(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
-        self.stop(cx);
-        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
-        for post in &mut self.posts {
-            match post.state {
-                State::Sent { number, overtaken }
-                    if number < doubtful && !planted(Bug::ResendUnseen) =>
-                {
-                    post.tainted = true;
-                    post.state = State::Doubt {
-                        fenced: true,
-                        overtaken,
-                    };
-                }
-                State::Sent { overtaken, .. } if post.endings >= DEADLY => {
-                    post.state = State::Doubt {
-                        fenced: true,
-                        overtaken,
-                    };
-                }
-                State::Sent { .. } => {
-                    post.state = State::Queued;
-                    // What was not handled has killed nothing.
-                    post.suspect = None;
-                }
-                State::Displaced { .. } => post.state = State::Queued,
-                State::Queued | State::Doubt { .. } => {}
-            }
-            if post.endings >= DEADLY {
-                post.suspect.get_or_insert((None, 1));
-            }
-        }
-    }
-
-    /// We are out of the room although the stream stands: what was written may
-    /// have reached it before. What we send when we are in again comes after that
-    /// (RFC 6120, section 10.1), which is a fence as good as a new session.
-    pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
-        self.interrupted(cx, u64::MAX);
     }
 
     /// Nothing will be sent any more.
