@@ -16,6 +16,10 @@
 )]
 
 mod support;
+#[allow(unreachable_pub, reason = "a module of its own crate")]
+mod cli_state {
+    pub mod slow;
+}
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -12,9 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::followers::Followers;
+use super::lock;
 use super::recent::Recent;
 use super::rpc::notification;
-use super::{Out, lock};
+use super::writer::Out;
 use crate::connect;
 use crate::doubts::{self, Memory};
 use crate::output::{self, MessageObject};

@@ -13,11 +13,12 @@ use tokio::sync::{oneshot, watch};
 use super::calls;
 use super::followers::Followers;
 use super::live::Live;
+use super::lock;
 use super::outcome::{Outcome, Pending};
 use super::params::{ConnectParams, NoParams, SubscribeParams, TopicParams, params};
 use super::rpc::Error;
 use super::turns::{Before, HandedOver, Turn};
-use super::{Out, lock};
+use super::writer::Out;
 use crate::connect;
 use crate::doubts::Memory;
 use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
@@ -306,8 +307,8 @@ mod tests {
 
     #[tokio::test]
     async fn posts_that_come_to_nothing_let_none_overtake() {
-        let (sender, _lines) = tokio::sync::mpsc::channel(1);
-        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender), None);
+        let (out, _lines) = crate::bridge::writer::queue(false);
+        let session = Session::new(Layer::default(), Duration::ZERO, out, None);
         let first = session.turn("t");
         for _ in 0..100_000 {
             drop(session.turn("t"));
