@@ -18,6 +18,7 @@
 mod support;
 #[allow(unreachable_pub, reason = "a module of its own crate")]
 mod cli_state {
+    pub mod in_use;
     pub mod slow;
 }
 
@@ -202,8 +203,8 @@ fn id(message: &Value) -> String {
 }
 
 fn temporary(name: &str) -> PathBuf {
-    let path =
-        std::env::temp_dir().join(format!("parley-xmpp-state-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = path.join(format!("parley-xmpp-state-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }

@@ -333,6 +333,7 @@ pub(crate) struct Post {
     /// a run before left in doubt, killed or not. What is found is said on standard error, or with
     /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done. Finding
     /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file.
+    /// The file is for one process at a time, see `tail --help`: code 2 while another uses it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     /// Post nothing, but take a post in doubt out of the file of --state, by its TOKEN: for one
@@ -384,7 +385,8 @@ The state file is {\"topics\": {TOPIC: ID}, \"bookmarks\": {TOPIC: …}, \"posts
 which all was printed and compared with the archive, what was printed after it, and posts in
 doubt. It is replaced as a whole, and only after the messages it speaks of were written out: a
 program that is killed may print the last quarter of a second again, and skips nothing. It is for
-one process at a time.")]
+one process at a time: a second one is refused with code 2. What is locked for that is .NAME.lock
+beside it, as long as the process lives.")]
 pub(crate) struct Tail {
     /// The topics to follow.
     #[arg(required = true)]
@@ -425,7 +427,8 @@ pub(crate) struct Doctor {
 #[command(after_long_help = BRIDGE_HELP)]
 pub(crate) struct Bridge {
     /// Go on with each topic where the last run with this file stopped, keep it up to date, and
-    /// find out what became of posts that were in doubt.
+    /// find out what became of posts that were in doubt. For one process at a time: code 2 while
+    /// another uses it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 }

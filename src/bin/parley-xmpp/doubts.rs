@@ -283,19 +283,17 @@ mod tests {
             .unwrap()
     }
 
-    fn memory(name: &str) -> (std::path::PathBuf, Memory) {
-        let path = format!("parley-xmpp-doubts-{name}-{}.json", std::process::id());
-        let path = std::env::temp_dir().join(path);
-        let _ = std::fs::remove_file(&path);
-        let file = StateFile::load(&path).unwrap();
-        (path, Memory::new(file))
+    fn memory() -> (tempfile::TempDir, Memory) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StateFile::load(&directory.path().join("s.json")).unwrap();
+        (directory, Memory::new(file))
     }
 
     #[tokio::test]
     async fn a_post_that_is_not_there_holds_up_no_other() {
         let server = server().await;
         let bob = client(&server, "bob").await;
-        let (path, memory) = memory("absent");
+        let (_directory, memory) = memory();
         for topic in ["a", "b"] {
             let room = bob.room(topic).await.unwrap();
             let (absent, found) = (room.prepare().await.unwrap(), room.prepare().await.unwrap());
@@ -324,7 +322,6 @@ mod tests {
         assert!(ended.is_none());
         bob.close().await;
         server.close().await;
-        std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
@@ -349,7 +346,7 @@ mod tests {
         let how = Removal::Banned;
         server.operate(&Operation::Remove { room, account, how });
 
-        let (path, memory) = memory("refused");
+        let (directory, memory) = memory();
         // In turns: no order among the rooms is to matter.
         for (one, other) in refused.iter().zip(&found) {
             memory.with(|file| {
@@ -383,9 +380,9 @@ mod tests {
         // Only who wrote it gives it up.
         assert!(memory.forget(&refused[0]).is_ok());
         assert!(memory.forget(&refused[0]).is_err(), "it is gone");
-        let again = StateFile::load(&path).unwrap();
+        drop(memory);
+        let again = StateFile::load(&directory.path().join("s.json")).unwrap();
         assert_eq!(again.posts(), refused[1..]);
-        std::fs::remove_file(&path).unwrap();
         bob.close().await;
         ana.close().await;
         server.close().await;

@@ -1,7 +1,7 @@
 //! The file that remembers where `tail` and `bridge` stopped, and posts whose fate is not
 //! known.
 //!
-//! It is for one process at a time. What is written out is remembered only after it was
+//! It is for one process at a time, and locked as long as that one uses it ([`Lock`]). What is written out is remembered only after it was
 //! written: a process that is killed between the two writes those lines again when it is
 //! back, and leaves none out. A post is remembered before it leaves, and forgotten once
 //! its fate is known.
@@ -19,6 +19,7 @@ use parley_xmpp::{Bookmark, Cursor, Entry, PostToken, Start};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
+use crate::lock::{Lock, Unlocked};
 
 /// What a file holds at most: a thousand topics with the largest bookmark there can be, and
 /// 24 MiB besides, for their names and for posts in doubt. That is the worst case of the types,
@@ -36,6 +37,7 @@ pub(crate) struct StateFile {
     changed: bool,
     /// How large the file may be.
     max: u64,
+    _lock: Lock,
 }
 
 /// The file as it is written. Programs of before wrote `topics` alone, the id of the last
@@ -76,7 +78,7 @@ impl Content {
 }
 
 impl StateFile {
-    /// Reads the file; one that is not there yet holds nothing.
+    /// Takes the file for this process, and reads it; one that is not there yet holds nothing.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         Self::load_within(path, MAX_FILE)
     }
@@ -90,6 +92,11 @@ impl StateFile {
                 "correct it, or name one that does not exist to begin with what is said from now on",
             )
         };
+        // Before it is read: whoever has it may be about to replace it.
+        let lock = Lock::take(&path).map_err(|why| match why {
+            Unlocked::InUse => in_use(&path),
+            Unlocked::Failed(error) => unusable(&error),
+        })?;
         let content = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
             Err(error) => return Err(unusable(&error)),
@@ -107,6 +114,7 @@ impl StateFile {
             posts: content.posts().map_err(|error| unusable(&error))?,
             changed: true,
             max,
+            _lock: lock,
         };
         // Whether it can be written is better known now than after an hour.
         state.save().map_err(|failure| unusable(&failure.error))?;
@@ -253,6 +261,16 @@ fn read(file: File, max: u64) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
+fn in_use(path: &Path) -> Failure {
+    Failure::usage(
+        format!(
+            "the state file {} is in use by another process",
+            path.display()
+        ),
+        "give each program a state file of its own, or end the other one first",
+    )
+}
+
 fn too_large(path: &Path, max: u64) -> Failure {
     let path = path.display();
     Failure::usage(
@@ -310,12 +328,13 @@ mod tests {
         assert!(!state.is_changed());
         state.written("a", &said(""));
         assert!(!state.is_changed());
+        drop(state);
         let again = StateFile::load(&path).unwrap();
         assert_eq!(place(&again, "a"), Some(Cursor::Beginning));
         assert_eq!(place(&again, "b ü\n"), Cursor::parse("id-1"));
         assert_eq!(again.start("c"), None);
-        // Nothing is left beside it.
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        // Nothing is left beside it but what is locked.
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
     }
 
     #[test]
@@ -333,6 +352,7 @@ mod tests {
             },
         );
         state.save().unwrap();
+        drop(state);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(
             place(&StateFile::load(&path).unwrap(), "a"),
@@ -397,6 +417,7 @@ mod tests {
         state.save().unwrap();
         // More than was read once.
         assert!(fs::metadata(&path).unwrap().len() > 16 * 1024 * 1024);
+        drop(state);
         let again = StateFile::load(&path).unwrap();
         assert_eq!(again.start("topic 0"), Some(start.clone()));
         assert_eq!(again.start("topic 999"), Some(start));
@@ -428,7 +449,8 @@ mod tests {
         );
         assert!(state.is_changed(), "it is not taken for saved");
         assert_eq!(fs::read(&path).unwrap(), before);
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
+        drop(state);
         let again = StateFile::load_within(&path, max).unwrap();
         assert!(again.start("a").is_some() && again.start("b").is_none());
     }
@@ -440,6 +462,7 @@ mod tests {
         let mut state = StateFile::load(&path).unwrap();
         state.begin("a", &Start::Bookmark(busy(36)));
         state.save().unwrap();
+        drop(state);
         let failure = StateFile::load_within(&path, 1000).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(
