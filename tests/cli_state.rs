@@ -19,6 +19,7 @@ mod support;
 #[allow(unreachable_pub, reason = "a module of its own crate")]
 mod cli_state {
     pub mod in_use;
+    pub mod late;
     pub mod slow;
 }
 

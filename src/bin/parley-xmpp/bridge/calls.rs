@@ -107,7 +107,7 @@ async fn post_in_turn(
     turn.come().await;
     // Written down before it leaves.
     let token = match &live.memory {
-        Some(memory) => Some(memory.prepare(&room).await?),
+        Some(memory) => Some(memory.prepare(&live.client, &room).await?),
         None => None,
     };
     if let Some(token) = &token {

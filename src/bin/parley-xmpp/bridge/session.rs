@@ -223,7 +223,8 @@ impl Session {
         let resolved = Layer::from(params)
             .or(self.defaults.clone())
             .resolve()
-            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?;
+            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?
+            .or_under(self.memory.as_ref().map(Memory::resource));
         let (sender, receiver) = watch::channel(Phase::Connecting);
         let followers = Arc::new(Followers::default());
         *slot = Some(Slot {
