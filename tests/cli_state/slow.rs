@@ -13,15 +13,15 @@ use crate::{PATIENCE, Running, Target, dealt_with, id, temporary};
 const MESSAGES: usize = 1_000;
 const BYTES: usize = 24 * 1024;
 
-/// Posts that many messages to `t`, and gives their ids.
-fn fill(target: &Target) -> Vec<String> {
+/// Posts that many messages of that size to `t`, and gives their ids.
+fn fill(target: &Target, messages: usize, bytes: usize) -> Vec<String> {
     let mut poster = Running::start(&mut target.command("bob", &["post", "t"]));
-    let filler = "x".repeat(BYTES);
-    for n in 0..MESSAGES {
+    let filler = "x".repeat(bytes);
+    for n in 0..messages {
         poster.say(&format!("{n} {filler}"));
     }
     let posted = poster.finish();
-    assert_eq!(posted.len(), MESSAGES);
+    assert_eq!(posted.len(), messages);
     target.archive("t").into_iter().map(|(id, _)| id).collect()
 }
 
@@ -94,7 +94,7 @@ impl Drop for Host {
 fn a_bridge_whose_host_reads_slowly_keeps_little_and_remembers_its_place() {
     for personality in ["prosody", "ejabberd"] {
         let target = Target::serve(personality);
-        let archive = fill(&target);
+        let archive = fill(&target, MESSAGES, BYTES);
         let file = temporary("slow.json");
         let mut host = Host::start(&target, &file);
         host.ask(1, "subscribe", json!({ "topic": "t", "since": "" }));
@@ -134,5 +134,48 @@ fn a_bridge_whose_host_reads_slowly_keeps_little_and_remembers_its_place() {
         assert!(left.len() >= half);
         drop(host);
         let _ = std::fs::remove_file(&file);
+    }
+}
+
+/// The place to go on from was once taken when the request came, while what the subscription
+/// before it had queued was not written yet, and so came again.
+#[test]
+fn a_topic_subscribed_again_at_once_gives_nothing_twice() {
+    let topic = json!({ "topic": "t" });
+    let again = [("unsubscribe", topic.clone()), ("subscribe", topic.clone())];
+    let back = [
+        ("disconnect", json!({})),
+        ("connect", json!({})),
+        ("subscribe", topic.clone()),
+    ];
+    // Some of it before it has begun.
+    let thrice = [again.clone(), again.clone(), again.clone()].concat();
+    let ways = [&again[..], &back, &thrice];
+    for personality in ["prosody", "ejabberd"] {
+        let target = Target::serve(personality);
+        let mut archive = fill(&target, 300, 4 * 1024);
+        for calls in ways {
+            let file = temporary("again.json");
+            let mut host = Host::start(&target, &file);
+            host.ask(1, "subscribe", json!({ "topic": "t", "since": "" }));
+            let mut told: Vec<String> = (0..5).map(|_| host.message()).collect();
+            // For lines to queue up; without, this shows less.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            for (id, (method, params)) in (2..).zip(calls) {
+                host.ask(id, method, params.clone());
+            }
+            while told.last() != archive.last() {
+                told.push(host.message());
+            }
+            assert_eq!(told, archive, "{personality}: {calls:?}");
+            // Nothing is left out of what follows.
+            let mut poster = Running::start(&mut target.command("bob", &["post", "t"]));
+            poster.say("and on");
+            let next = id(&poster.finish()[0]);
+            assert_eq!(host.message(), next, "{personality}: {calls:?}");
+            archive.push(next);
+            drop(host);
+            let _ = std::fs::remove_file(&file);
+        }
     }
 }

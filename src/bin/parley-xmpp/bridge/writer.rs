@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parley_xmpp::{Entry, PostToken};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::doubts::Memory;
@@ -40,6 +40,8 @@ enum Then {
     Shown(Arc<str>, Entry),
     /// What became of these posts was told.
     Settled(Vec<PostToken>),
+    /// All before is through: somebody waits for that.
+    Through(oneshot::Sender<()>),
 }
 
 /// Where lines go out. Cloning gives another handle to the same.
@@ -71,6 +73,16 @@ impl Out {
             Then::Nothing
         };
         self.queue(line, then).await
+    }
+
+    /// Waits until all that was queued before is written and remembered, or nobody reads any
+    /// more.
+    pub(super) async fn through(&self) {
+        let (through, all) = oneshot::channel();
+        if self.queue(String::new(), Then::Through(through)).await {
+            // Dropped unsaid where nobody reads any more.
+            let _ = all.await;
+        }
     }
 
     /// Resolves when nobody reads any more.
@@ -172,6 +184,8 @@ impl Keeper {
                         file.settle(token);
                     }
                 }
+                // Nobody may wait any more.
+                Then::Through(through) => drop(through.send(())),
             }
             file.is_changed()
         });
