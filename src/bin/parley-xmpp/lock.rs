@@ -10,11 +10,10 @@ use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-/// How long one that just ends, or was just killed, may still have it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often is looked.
+/// How often, and in which distance, is looked whether one that just ends, or was just killed,
+/// has let go of it: for a second.
+const TRIES: u32 = 51;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// As long as it is there, no other process has one for the same file.
@@ -34,6 +33,10 @@ pub(crate) enum Unlocked {
 
 impl Lock {
     /// Takes the lock for the file at `path`, which need not be there.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a program at its very beginning, which has nothing else to do"
+    )]
     pub(crate) fn take(path: &Path) -> Result<Self, Unlocked> {
         let beside = beside(path).map_err(Unlocked::Failed)?;
         let file = File::options()
@@ -42,8 +45,7 @@ impl Lock {
             .write(true)
             .open(beside)
             .map_err(Unlocked::Failed)?;
-        let until = Instant::now() + PATIENCE;
-        loop {
+        for tried in 1..=TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: Some(file) }),
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
@@ -51,12 +53,11 @@ impl Lock {
                     return Ok(Self { _file: None });
                 }
                 Err(TryLockError::Error(error)) => return Err(Unlocked::Failed(error)),
-                Err(TryLockError::WouldBlock) if Instant::now() >= until => {
-                    return Err(Unlocked::InUse);
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) if tried < TRIES => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {}
             }
         }
+        Err(Unlocked::InUse)
     }
 }
 
