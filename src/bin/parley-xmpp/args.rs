@@ -45,7 +45,8 @@ const BRIDGE_HELP: &str = "\
 Requests (parameters by name; ? is optional):
   connect {service?, domain?, muc_service?, username?, password?, nick?, resource?, ca_file?,
            tls_name?}                             -> {jid, nick}
-      What is left out comes from the flags, the environment, --config and the defaults.
+      What is left out comes from the flags, the environment, --config and the defaults; the
+      resource at last from the file of --state.
       Other requests may follow at once: they wait for it.
   subscribe {topic, since?}                       -> {}
       Then `message` and `gap` notifications: without `since` from now on; with the id of a

@@ -1,8 +1,8 @@
 //! All that is written goes through here: one bounded queue, and one task that writes and
 //! remembers what it has told.
 //!
-//! A line is written, flushed and only then remembered, before the next is looked at, so
-//! that a host that reads slowly, or not at all, makes nothing grow here.
+//! A line, or a few short ones, is written, flushed and only then remembered, before the next
+//! is looked at, so that a host that reads slowly, or not at all, makes nothing grow here.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -16,6 +16,10 @@ use crate::doubts::Memory;
 
 /// Lines that wait to be written. When so many do, who has another one waits too.
 const WAITING: usize = 64;
+/// As many lines as fit into that are written at once. POSIX, `write`: to a pipe, requests of
+/// `PIPE_BUF` bytes or less are not split, and that is this much on Linux. So a host that does
+/// not read has been told all of them or none.
+const AT_ONCE: usize = 4096;
 /// How long a place reached may wait to be remembered: who is killed writes that much again.
 const REMEMBER_AFTER: Duration = Duration::from_millis(250);
 
@@ -119,11 +123,27 @@ pub(super) async fn write(
         memory,
         save_at: None,
     };
-    while let Some(Outgoing { mut line, then }) = keeper.meanwhile(lines.0.recv()).await {
-        if !line.is_empty() {
-            line.push('\n');
+    let mut ahead = None;
+    while let Some(first) = match ahead.take() {
+        Some(first) => Some(first),
+        None => keeper.meanwhile(lines.0.recv()).await,
+    } {
+        let Outgoing { line, then } = first;
+        let (mut text, mut thens) = (ended(line), vec![then]);
+        while thens.len() < WAITING
+            && let Ok(next) = lines.0.try_recv()
+        {
+            // Its end counts as well.
+            if text.len().saturating_add(next.line.len()) >= AT_ONCE {
+                ahead = Some(next);
+                break;
+            }
+            text.push_str(&ended(next.line));
+            thens.push(next.then);
+        }
+        if !text.is_empty() {
             let written = async {
-                out.write_all(line.as_bytes()).await?;
+                out.write_all(text.as_bytes()).await?;
                 out.flush().await
             };
             if let Err(error) = keeper.meanwhile(written).await {
@@ -133,8 +153,16 @@ pub(super) async fn write(
                 return;
             }
         }
-        keeper.told(then);
+        keeper.told(thens);
     }
+}
+
+/// A line with its end; an empty one is none.
+fn ended(mut line: String) -> String {
+    if !line.is_empty() {
+        line.push('\n');
+    }
+    line
 }
 
 /// Remembers what was told, and saves it before long.
@@ -170,22 +198,24 @@ impl Keeper {
         }
     }
 
-    /// A line was written and flushed: only now it has been told.
-    fn told(&mut self, then: Then) {
+    /// Lines were written and flushed: only now they have been told.
+    fn told(&mut self, thens: Vec<Then>) {
         let Some(memory) = &self.memory else {
             return;
         };
         let changed = memory.with(|file| {
-            match then {
-                Then::Nothing => {}
-                Then::Shown(topic, entry) => file.written(&topic, &entry),
-                Then::Settled(posts) => {
-                    for token in &posts {
-                        file.settle(token);
+            for then in thens {
+                match then {
+                    Then::Nothing => {}
+                    Then::Shown(topic, entry) => file.written(&topic, &entry),
+                    Then::Settled(posts) => {
+                        for token in &posts {
+                            file.settle(token);
+                        }
                     }
+                    // Nobody may wait any more.
+                    Then::Through(through) => drop(through.send(())),
                 }
-                // Nobody may wait any more.
-                Then::Through(through) => drop(through.send(())),
             }
             file.is_changed()
         });
