@@ -266,6 +266,9 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+        // What is locked for a state file.
+        let name = self.0.file_name().unwrap().to_str().unwrap();
+        let _ = std::fs::remove_file(self.0.with_file_name(format!(".{name}.lock")));
     }
 }
 

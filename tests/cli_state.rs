@@ -16,6 +16,12 @@
 )]
 
 mod support;
+#[allow(unreachable_pub, reason = "a module of its own crate")]
+mod cli_state {
+    pub mod in_use;
+    pub mod late;
+    pub mod slow;
+}
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -198,8 +204,8 @@ fn id(message: &Value) -> String {
 }
 
 fn temporary(name: &str) -> PathBuf {
-    let path =
-        std::env::temp_dir().join(format!("parley-xmpp-state-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = path.join(format!("parley-xmpp-state-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }

@@ -45,7 +45,8 @@ const BRIDGE_HELP: &str = "\
 Requests (parameters by name; ? is optional):
   connect {service?, domain?, muc_service?, username?, password?, nick?, resource?, ca_file?,
            tls_name?}                             -> {jid, nick}
-      What is left out comes from the flags, the environment, --config and the defaults.
+      What is left out comes from the flags, the environment, --config and the defaults; the
+      resource at last from the file of --state.
       Other requests may follow at once: they wait for it.
   subscribe {topic, since?}                       -> {}
       Then `message` and `gap` notifications: without `since` from now on; with the id of a
@@ -88,7 +89,8 @@ Notifications:
   resolved {room, originId, token, outcome, backendMsgId?, cursor?, reason?, kept?}   with --state,
         within 30 seconds of `connect`: a post that a run before left in doubt; as the answer
         of `resolve`. kept: true where it could not be found out for now, because the room
-        refuses us or does not answer: it stays in the file until it is, or until `forget`
+        refuses us or does not answer, or it is not there and may still arrive, because it was
+        sent from another address: it stays in the file until it is, or until `forget`
   gap {topic, after, reason, text}      messages may be missing after that cursor
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
@@ -233,7 +235,7 @@ pub(crate) struct Common {
     /// one].
     #[arg(long, value_name = "NICK", global = true)]
     pub(crate) nick: Option<String>,
-    /// The resource of the connection [default: a random one].
+    /// The resource of the connection [default: that of the state file, or a random one].
     #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
     pub(crate) resource: Option<String>,
     /// Trust the certificates in this PEM file and no others; TLS is then required.
@@ -332,7 +334,10 @@ pub(crate) struct Post {
     /// Write down each post in this file before it leaves, and find out what became of those that
     /// a run before left in doubt, killed or not. What is found is said on standard error, or with
     /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done. Finding
-    /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file.
+    /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file. All runs
+    /// with a file connect under one resource, which ends the connection of a killed one: a post
+    /// that is not in the room then does not come later. From another address that is not known.
+    /// The file is for one process at a time, see `tail --help`: code 2 while another uses it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     /// Post nothing, but take a post in doubt out of the file of --state, by its TOKEN: for one
@@ -380,11 +385,14 @@ Examples:
   parley-xmpp tail builds --since ID
   parley-xmpp tail builds --state builds.json --json | ./react
 
-The state file is {\"topics\": {TOPIC: ID}, \"bookmarks\": {TOPIC: …}, \"posts\": […]}: the place up to
-which all was printed and compared with the archive, what was printed after it, and posts in
-doubt. It is replaced as a whole, and only after the messages it speaks of were written out: a
+The state file is {\"topics\": {TOPIC: ID}, \"bookmarks\": {TOPIC: …}, \"posts\": […],
+\"senders\": {POST: ADDRESS}, \"resource\": …}: the place up to which all was printed and compared with
+the archive, what was printed after it, posts in doubt and the addresses they were sent from, and
+the resource that all who use the file connect under, so that a copy of it must not be used at the
+same time. It is replaced as a whole, and only after the messages it speaks of were written out: a
 program that is killed may print the last quarter of a second again, and skips nothing. It is for
-one process at a time.")]
+one process at a time: a second one is refused with code 2. What is locked for that is .NAME.lock
+beside it, as long as the process lives.")]
 pub(crate) struct Tail {
     /// The topics to follow.
     #[arg(required = true)]
@@ -425,7 +433,8 @@ pub(crate) struct Doctor {
 #[command(after_long_help = BRIDGE_HELP)]
 pub(crate) struct Bridge {
     /// Go on with each topic where the last run with this file stopped, keep it up to date, and
-    /// find out what became of posts that were in doubt.
+    /// find out what became of posts that were in doubt. For one process at a time: code 2 while
+    /// another uses it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 }

@@ -13,7 +13,15 @@ use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
 
 /// Connects as the command line, the environment, the file and the defaults say.
 pub(crate) async fn connect(common: &Common) -> Result<(Client, Resolved), Failure> {
-    connect_with(common, |_| ()).await
+    connect_under(common, None).await
+}
+
+/// The same, under that resource unless the user chose one.
+pub(crate) async fn connect_under(
+    common: &Common,
+    resource: Option<String>,
+) -> Result<(Client, Resolved), Failure> {
+    set_up(common, resource, |_| ()).await
 }
 
 /// The same with a change to the settings.
@@ -21,7 +29,16 @@ pub(crate) async fn connect_with(
     common: &Common,
     change: impl FnOnce(&mut Settings),
 ) -> Result<(Client, Resolved), Failure> {
+    set_up(common, None, change).await
+}
+
+async fn set_up(
+    common: &Common,
+    resource: Option<String>,
+    change: impl FnOnce(&mut Settings),
+) -> Result<(Client, Resolved), Failure> {
     let resolved = Layer::gather(common, &crate::surroundings::env)?.resolve()?;
+    let resolved = resolved.or_under(resource);
     if resolved.default_password {
         crate::say(DEFAULT_PASSWORD_WARNING);
     }

@@ -51,10 +51,17 @@ impl Memory {
         self.with(StateFile::save)
     }
 
-    /// Draws the id of a post and writes it down: only then it may leave.
-    pub(crate) async fn prepare(&self, room: &Room) -> Result<PostToken, Problem> {
+    /// The resource to connect under, unless the user chose one.
+    pub(crate) fn resource(&self) -> String {
+        self.with(|file| file.resource().to_owned())
+    }
+
+    /// Draws the id of a post and writes it down, with the address that it is to leave from:
+    /// only then it may leave.
+    pub(crate) async fn prepare(&self, client: &Client, room: &Room) -> Result<PostToken, Problem> {
         let token = room.prepare().await.map_err(Problem::from)?;
-        self.with(|file| file.doubt(&token));
+        let sender = client.jid().to_string();
+        self.with(|file| file.leaves(&token, Some(sender)));
         if let Err(failure) = self.save() {
             self.with(|file| file.settle(&token));
             let words = format!("not sent: {}", failure.error);
@@ -84,12 +91,13 @@ impl Memory {
 
     /// A post in doubt does not matter any more. Written at once.
     pub(crate) fn forget(&self, token: &PostToken) -> Result<(), Problem> {
+        let sender = self.with(|file| file.sender(token).map(str::to_owned));
         if !self.with(|file| file.settle(token)) {
             let words = "the state file knows of no such post in doubt";
             return Err(Problem::new(Kind::Invalid, words, "look at its `posts`"));
         }
         self.save().map_err(|failure| {
-            self.with(|file| file.doubt(token));
+            self.with(|file| file.leaves(token, sender));
             Problem::new(Kind::Invalid, failure.error, failure.remedy)
         })
     }
@@ -101,8 +109,8 @@ impl Memory {
 }
 
 /// Finds out what became of posts that a run before left in doubt, and has each told once, with what is then to be given to [`Memory::told`]: nothing where it could not be
-/// found out for now, also because the room has us out for good. That one is kept for the
-/// next run, with `kept: true`: what became of a post is never given up but by who wrote
+/// found out for now, also because the room has us out for good, or because it is not there and
+/// may still come ([`unfenced`]). That one is kept for the next run, with `kept: true`: what became of a post is never given up but by who wrote
 /// it ([`Memory::forget`]).
 ///
 /// Rooms are joined side by side, each once, and all of it ends after [`PATIENCE`].
@@ -152,6 +160,10 @@ async fn resolve_within<F: Future<Output = ()>>(
     while let Ok(Some((token, found))) = timeout_at(deadline, all_found.recv()).await {
         open.retain(|post| *post != token);
         let (mut told, settled) = match found {
+            Ok(Resolution::AbsentSoFar) => match unfenced(client, memory, &token) {
+                None => (crate::output::resolution(&Resolution::AbsentSoFar), true),
+                Some(why) => (cannot_tell(&why), false),
+            },
             Ok(resolution) => {
                 let settled = !matches!(
                     resolution,
@@ -215,6 +227,25 @@ async fn read(room: &Room, post: &PostToken, reads: &Semaphore) -> Result<Resolu
     // Never closed.
     let _permit = reads.acquire().await;
     room.resolve(post).await.map_err(Problem::from)
+}
+
+/// Why a post that is not in the room may still come: the connection that it left on was not
+/// ended by ours. RFC 6120 section 7.7.2.2: for a resource that is bound already, a server
+/// may "Terminate the existing stream", and those that are known do; under another, the
+/// old one goes on as long as the network keeps it.
+fn unfenced(client: &Client, memory: &Memory, token: &PostToken) -> Option<String> {
+    let ours = client.jid().to_string();
+    let sender = memory.with(|file| file.sender(token).map(str::to_owned));
+    let Some(sender) = sender else {
+        return Some(
+            "it is not there so far, and may still arrive: which connection it was sent on was not written down".into(),
+        );
+    };
+    (sender != ours).then(|| {
+        format!(
+            "it is not there so far, and may still arrive: it was sent as {sender}, and to connect as that ends the connection that it was sent on; this is {ours}"
+        )
+    })
 }
 
 fn cannot_tell(reason: &str) -> Value {
@@ -283,19 +314,17 @@ mod tests {
             .unwrap()
     }
 
-    fn memory(name: &str) -> (std::path::PathBuf, Memory) {
-        let path = format!("parley-xmpp-doubts-{name}-{}.json", std::process::id());
-        let path = std::env::temp_dir().join(path);
-        let _ = std::fs::remove_file(&path);
-        let file = StateFile::load(&path).unwrap();
-        (path, Memory::new(file))
+    fn memory() -> (tempfile::TempDir, Memory) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StateFile::load(&directory.path().join("s.json")).unwrap();
+        (directory, Memory::new(file))
     }
 
     #[tokio::test]
     async fn a_post_that_is_not_there_holds_up_no_other() {
         let server = server().await;
         let bob = client(&server, "bob").await;
-        let (path, memory) = memory("absent");
+        let (_directory, memory) = memory();
         for topic in ["a", "b"] {
             let room = bob.room(topic).await.unwrap();
             let (absent, found) = (room.prepare().await.unwrap(), room.prepare().await.unwrap());
@@ -324,7 +353,6 @@ mod tests {
         assert!(ended.is_none());
         bob.close().await;
         server.close().await;
-        std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
@@ -349,7 +377,7 @@ mod tests {
         let how = Removal::Banned;
         server.operate(&Operation::Remove { room, account, how });
 
-        let (path, memory) = memory("refused");
+        let (directory, memory) = memory();
         // In turns: no order among the rooms is to matter.
         for (one, other) in refused.iter().zip(&found) {
             memory.with(|file| {
@@ -383,9 +411,9 @@ mod tests {
         // Only who wrote it gives it up.
         assert!(memory.forget(&refused[0]).is_ok());
         assert!(memory.forget(&refused[0]).is_err(), "it is gone");
-        let again = StateFile::load(&path).unwrap();
+        drop(memory);
+        let again = StateFile::load(&directory.path().join("s.json")).unwrap();
         assert_eq!(again.posts(), refused[1..]);
-        std::fs::remove_file(&path).unwrap();
         bob.close().await;
         ana.close().await;
         server.close().await;

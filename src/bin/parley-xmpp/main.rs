@@ -19,6 +19,7 @@ mod escape;
 mod exit;
 mod fetch;
 mod lines;
+mod lock;
 mod output;
 mod post;
 mod problem;

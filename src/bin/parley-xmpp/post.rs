@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::path::Path;
 
-use parley_xmpp::tokio::{PostFailure, Posted, Room};
+use parley_xmpp::tokio::{Client, PostFailure, Posted, Room};
 use parley_xmpp::{ArchiveId, Post, PostToken, Resolution};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, BufReader};
@@ -59,7 +59,8 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
         None if args.whole => Some(poster.whole().await?),
         None => None,
     };
-    let (client, _) = connect::connect(common).await?;
+    let resource = poster.memory.as_ref().map(Memory::resource);
+    let (client, _) = connect::connect_under(common, resource).await?;
     let result = async {
         if let Some(memory) = &poster.memory {
             let tell = |found, settles: Option<PostToken>| {
@@ -75,8 +76,8 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
         };
         let room = connect::join(&client, topic).await?;
         match text {
-            Some(text) => poster.one(&room, text).await,
-            None => poster.lines(&room).await,
+            Some(text) => poster.one(&client, &room, text).await,
+            None => poster.lines(&client, &room).await,
         }
     }
     .await;
@@ -138,8 +139,8 @@ struct Poster<'a> {
 }
 
 impl Poster<'_> {
-    async fn one(&self, room: &Room, text: String) -> Result<(), Failure> {
-        let sending = self.sending(room, self.post(text)).await?;
+    async fn one(&self, client: &Client, room: &Room, text: String) -> Result<(), Failure> {
+        let sending = self.sending(client, room, self.post(text)).await?;
         let Ended { fate, settles } = sending.await;
         match fate {
             Ok(posted) => {
@@ -157,7 +158,7 @@ impl Poster<'_> {
 
     /// A post that goes its way as soon as this is polled; with a state file it is written
     /// down before.
-    async fn sending(&self, room: &Room, post: Post) -> Result<Sending, Problem> {
+    async fn sending(&self, client: &Client, room: &Room, post: Post) -> Result<Sending, Problem> {
         let room = room.clone();
         let Some(memory) = self.memory.clone() else {
             return Ok(Box::pin(async move {
@@ -165,7 +166,7 @@ impl Poster<'_> {
                 Ended { fate, settles }
             }));
         };
-        let token = memory.prepare(&room).await?;
+        let token = memory.prepare(client, &room).await?;
         let post = post.under(&token);
         Ok(Box::pin(async move {
             let fate = room.send(post).await;
@@ -229,7 +230,7 @@ impl Poster<'_> {
         self.decode(bytes).map_err(refused)
     }
 
-    async fn lines(&self, room: &Room) -> Result<(), Failure> {
+    async fn lines(&self, client: &Client, room: &Room) -> Result<(), Failure> {
         let mut input = Lines::new(BufReader::new(tokio::io::stdin()), MAX_TEXT);
         let mut pipeline = Pipeline::default();
         let (mut number, mut posted) = (0_u64, 0_u64);
@@ -285,7 +286,7 @@ impl Poster<'_> {
                         }
                     };
                     match text {
-                        Ok(text) => match self.sending(room, self.post(text)).await {
+                        Ok(text) => match self.sending(client, room, self.post(text)).await {
                             Ok(sending) => pipeline.push(number, sending),
                             Err(problem) => {
                                 failure = Some(problem.while_at(&format!("line {number}")).into());

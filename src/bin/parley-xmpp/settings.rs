@@ -256,6 +256,14 @@ pub(crate) struct Resolved {
     pub(crate) tls_name: Option<String>,
 }
 
+impl Resolved {
+    /// Under that resource, unless one was chosen.
+    pub(crate) fn or_under(mut self, resource: Option<String>) -> Self {
+        self.resource = self.resource.or(resource);
+        self
+    }
+}
+
 /// What is said when the default password is used.
 pub(crate) const DEFAULT_PASSWORD_WARNING: &str =
     "warning: using the default password, as the server is on this machine; set PARLEY_XMPP_PASS";

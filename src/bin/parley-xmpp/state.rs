@@ -1,10 +1,15 @@
 //! The file that remembers where `tail` and `bridge` stopped, and posts whose fate is not
 //! known.
 //!
-//! It is for one process at a time. What is written out is remembered only after it was
+//! It is for one process at a time, and locked as long as that one uses it ([`Lock`]). What is written out is remembered only after it was
 //! written: a process that is killed between the two writes those lines again when it is
 //! back, and leaves none out. A post is remembered before it leaves, and forgotten once
 //! its fate is known.
+//!
+//! It also holds the resource under which all processes that use it connect, one after the
+//! other: to bind it again makes the server end the connection of the one before, so that
+//! nothing arrives on that any more, and each post with the address that sent it, so that
+//! it is known whether that was done.
 //!
 //! It is replaced as a whole: written beside its place, brought to the disk, and
 //! renamed, so that a reader and a crash see the old one or the new one.
@@ -19,6 +24,8 @@ use parley_xmpp::{Bookmark, Cursor, Entry, PostToken, Start};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
+use crate::lock::{Lock, Unlocked};
+use crate::surroundings::random_suffix;
 
 /// What a file holds at most: a thousand topics with the largest bookmark there can be, and
 /// 24 MiB besides, for their names and for posts in doubt. That is the worst case of the types,
@@ -32,10 +39,20 @@ const MAX_FILE: u64 = 1024 * Bookmark::MAX_BYTES as u64;
 pub(crate) struct StateFile {
     path: PathBuf,
     bookmarks: BTreeMap<String, Bookmark>,
-    posts: Vec<PostToken>,
+    posts: Vec<Doubt>,
+    resource: String,
     changed: bool,
     /// How large the file may be.
     max: u64,
+    _lock: Lock,
+}
+
+/// A post in doubt.
+#[derive(Debug)]
+struct Doubt {
+    token: PostToken,
+    /// The full address that it left from. `None`: programs of before did not write it.
+    sender: Option<String>,
 }
 
 /// The file as it is written. Programs of before wrote `topics` alone, the id of the last
@@ -47,6 +64,11 @@ struct Content {
     bookmarks: BTreeMap<String, String>,
     #[serde(default)]
     posts: Vec<String>,
+    /// By post: the address that sent it.
+    #[serde(default)]
+    senders: BTreeMap<String, String>,
+    #[serde(default)]
+    resource: Option<String>,
 }
 
 impl Content {
@@ -67,16 +89,25 @@ impl Content {
         Ok(all)
     }
 
-    fn posts(&self) -> Result<Vec<PostToken>, String> {
-        let posts = self.posts.iter().map(|text| PostToken::parse(text));
-        posts
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())
+    fn posts(&self) -> Result<Vec<Doubt>, String> {
+        let post = |text: &String| {
+            let token = PostToken::parse(text).map_err(|error| error.to_string())?;
+            let sender = self.senders.get(text).cloned();
+            Ok(Doubt { token, sender })
+        };
+        self.posts.iter().map(post).collect()
+    }
+}
+
+impl Doubt {
+    /// Whether it is that post, however often it was sent.
+    fn is(&self, token: &PostToken) -> bool {
+        self.token.room() == token.room() && self.token.origin_id() == token.origin_id()
     }
 }
 
 impl StateFile {
-    /// Reads the file; one that is not there yet holds nothing.
+    /// Takes the file for this process, and reads it; one that is not there yet holds nothing.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         Self::load_within(path, MAX_FILE)
     }
@@ -90,6 +121,11 @@ impl StateFile {
                 "correct it, or name one that does not exist to begin with what is said from now on",
             )
         };
+        // Before it is read: whoever has it may be about to replace it.
+        let lock = Lock::take(&path).map_err(|why| match why {
+            Unlocked::InUse => in_use(&path),
+            Unlocked::Failed(error) => unusable(&error),
+        })?;
         let content = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
             Err(error) => return Err(unusable(&error)),
@@ -105,8 +141,12 @@ impl StateFile {
             path: path.clone(),
             bookmarks: content.bookmarks().map_err(|error| unusable(&error))?,
             posts: content.posts().map_err(|error| unusable(&error))?,
+            resource: content
+                .resource
+                .unwrap_or_else(|| format!("parley-{}", random_suffix(12))),
             changed: true,
             max,
+            _lock: lock,
         };
         // Whether it can be written is better known now than after an hour.
         state.save().map_err(|failure| unusable(&failure.error))?;
@@ -141,25 +181,42 @@ impl StateFile {
         self.changed |= bookmark.take(entry);
     }
 
-    /// The posts whose fate is not known.
-    pub(crate) fn posts(&self) -> Vec<PostToken> {
-        self.posts.clone()
+    /// The resource to connect under, unless the user chose one. It is the same for as long as
+    /// there is this file.
+    pub(crate) fn resource(&self) -> &str {
+        &self.resource
     }
 
-    /// A post is about to leave, or its fate could not be told.
-    pub(crate) fn doubt(&mut self, token: &PostToken) {
+    /// The posts whose fate is not known.
+    pub(crate) fn posts(&self) -> Vec<PostToken> {
+        self.posts.iter().map(|post| post.token.clone()).collect()
+    }
+
+    /// The full address that sent a post in doubt, where that is known.
+    pub(crate) fn sender(&self, token: &PostToken) -> Option<&str> {
+        let post = self.posts.iter().find(|post| post.is(token))?;
+        post.sender.as_deref()
+    }
+
+    /// A post is about to leave from that address.
+    pub(crate) fn leaves(&mut self, token: &PostToken, sender: Option<String>) {
         self.settle(token);
-        self.posts.push(token.clone());
+        let token = token.clone();
+        self.posts.push(Doubt { token, sender });
         self.changed = true;
+    }
+
+    /// The fate of a post that left could not be told.
+    pub(crate) fn doubt(&mut self, token: &PostToken) {
+        let sender = self.sender(token).map(str::to_owned);
+        self.leaves(token, sender);
     }
 
     /// The fate of a post is known, or does not matter any more. Says whether it was not
     /// known.
     pub(crate) fn settle(&mut self, token: &PostToken) -> bool {
         let before = self.posts.len();
-        let is_it =
-            |post: &PostToken| post.room() == token.room() && post.origin_id() == token.origin_id();
-        self.posts.retain(|post| !is_it(post));
+        self.posts.retain(|post| !post.is(token));
         let there = self.posts.len() < before;
         self.changed |= there;
         there
@@ -202,7 +259,14 @@ impl StateFile {
                     .insert(topic.clone(), bookmark.to_string());
             }
         }
-        content.posts = self.posts.iter().map(ToString::to_string).collect();
+        for post in &self.posts {
+            let token = post.token.to_string();
+            content.posts.push(token.clone());
+            if let Some(sender) = &post.sender {
+                content.senders.insert(token, sender.clone());
+            }
+        }
+        content.resource = Some(self.resource.clone());
         let mut text = serde_json::to_string_pretty(&content)?;
         text.push('\n');
         // The next run could not read it, and the one that is there is good.
@@ -251,6 +315,16 @@ fn read(file: File, max: u64) -> std::io::Result<Vec<u8>> {
         return Err(ErrorKind::FileTooLarge.into());
     }
     Ok(text)
+}
+
+fn in_use(path: &Path) -> Failure {
+    Failure::usage(
+        format!(
+            "the state file {} is in use by another process",
+            path.display()
+        ),
+        "give each program a state file of its own, or end the other one first",
+    )
 }
 
 fn too_large(path: &Path, max: u64) -> Failure {
@@ -310,12 +384,13 @@ mod tests {
         assert!(!state.is_changed());
         state.written("a", &said(""));
         assert!(!state.is_changed());
+        drop(state);
         let again = StateFile::load(&path).unwrap();
         assert_eq!(place(&again, "a"), Some(Cursor::Beginning));
         assert_eq!(place(&again, "b ü\n"), Cursor::parse("id-1"));
         assert_eq!(again.start("c"), None);
-        // Nothing is left beside it.
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        // Nothing is left beside it but what is locked.
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
     }
 
     #[test]
@@ -333,6 +408,7 @@ mod tests {
             },
         );
         state.save().unwrap();
+        drop(state);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(
             place(&StateFile::load(&path).unwrap(), "a"),
@@ -346,6 +422,52 @@ mod tests {
         );
         fs::write(&path, text.replace("bm1.", "bm1.x")).unwrap();
         assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_file_has_one_resource_and_its_posts_have_their_senders() {
+        let directory = Directory::new("state-senders");
+        let path = directory.0.join("s.json");
+        // Of before: nothing of either.
+        let post = |name: &str| PostToken::parse(&token(name)).unwrap();
+        let old = post("old");
+        let text = format!(r#"{{"topics":{{}},"posts":["{old}"]}}"#);
+        fs::write(&path, text).unwrap();
+        let mut state = StateFile::load(&path).unwrap();
+        let resource = state.resource().to_owned();
+        assert!(resource.starts_with("parley-"), "{resource}");
+        assert_eq!(state.sender(&old), None);
+        let new = post("new");
+        state.leaves(&new, Some("a@b/c".into()));
+        // What is told of it later changes nothing of where it came from.
+        state.doubt(&new);
+        state.doubt(&old);
+        state.save().unwrap();
+        drop(state);
+        let mut state = StateFile::load(&path).unwrap();
+        assert_eq!(state.resource(), resource);
+        assert_eq!(state.sender(&new), Some("a@b/c"));
+        assert_eq!(state.sender(&old), None);
+        assert_eq!(state.posts(), [new.clone(), old]);
+        assert!(state.settle(&new));
+        state.save().unwrap();
+        assert!(!fs::read_to_string(&path).unwrap().contains("a@b/c"));
+        drop(state);
+        // Another file, another resource.
+        let other = StateFile::load(&directory.0.join("other.json")).unwrap();
+        assert_ne!(other.resource(), resource);
+    }
+
+    /// The text of a token, of a post with that id.
+    fn token(origin_id: &str) -> String {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+        use sha2::Digest as _;
+
+        let parts = ["ops@muc.parley.local", origin_id, "", "bob"].map(|part| BASE64.encode(part));
+        let content = format!("pt1.{}.~", parts.join("."));
+        let check = BASE64.encode(&sha2::Sha256::digest(&content)[..6]);
+        format!("{content}.{check}")
     }
 
     #[test]
@@ -397,6 +519,7 @@ mod tests {
         state.save().unwrap();
         // More than was read once.
         assert!(fs::metadata(&path).unwrap().len() > 16 * 1024 * 1024);
+        drop(state);
         let again = StateFile::load(&path).unwrap();
         assert_eq!(again.start("topic 0"), Some(start.clone()));
         assert_eq!(again.start("topic 999"), Some(start));
@@ -428,7 +551,8 @@ mod tests {
         );
         assert!(state.is_changed(), "it is not taken for saved");
         assert_eq!(fs::read(&path).unwrap(), before);
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
+        drop(state);
         let again = StateFile::load_within(&path, max).unwrap();
         assert!(again.start("a").is_some() && again.start("b").is_none());
     }
@@ -440,6 +564,7 @@ mod tests {
         let mut state = StateFile::load(&path).unwrap();
         state.begin("a", &Start::Bookmark(busy(36)));
         state.save().unwrap();
+        drop(state);
         let failure = StateFile::load_within(&path, 1000).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(

@@ -37,7 +37,8 @@ pub(crate) async fn run(common: &Common, args: args::Tail) -> Result<(), Failure
     }
     let since = args.since.as_deref().map(fetch::cursor).transpose()?;
     let mut state = args.state.as_deref().map(StateFile::load).transpose()?;
-    let (client, _) = connect::connect(common).await?;
+    let resource = state.as_ref().map(|state| state.resource().to_owned());
+    let (client, _) = connect::connect_under(common, resource).await?;
     let stop = Notify::new();
     let mut result = tokio::select! {
         result = follow(&client, common.json, &topics, since, state.as_mut(), &stop) => result,

@@ -28,13 +28,17 @@ const MAX_LIMIT: u32 = 10_000;
 pub(super) async fn subscribe(
     live: Arc<Live>,
     topic: String,
-    start: Start,
+    since: Option<Cursor>,
     reserved: Reserved,
+    mut turn: Turn,
 ) -> Outcome {
     let Reserved {
         generation,
         unwanted,
     } = reserved;
+    // Also if it is unwanted by now: the next one may go on from where this one was to begin.
+    turn.come().await;
+    let start = start(&live, &topic, since).await;
     let opened = async {
         let room = live.room(&topic).await?;
         let subscription = room.subscribe(start).await.map_err(Problem::from)?;
@@ -51,7 +55,7 @@ pub(super) async fn subscribe(
         Ok((room, subscription)) => Outcome {
             result: Ok(json!({})),
             after: Some(Box::new(move || {
-                live.follow(topic, room, generation, subscription);
+                live.follow(topic, room, generation, subscription, turn);
             })),
             settles: None,
         },
@@ -60,6 +64,22 @@ pub(super) async fn subscribe(
             Err(Error::from(problem)).into()
         }
     }
+}
+
+/// Where a subscription begins, which is written down. None of the topic is any more that
+/// could queue something.
+async fn start(live: &Live, topic: &str, since: Option<Cursor>) -> Start {
+    let since = since.map(Start::Cursor);
+    let Some(memory) = &live.memory else {
+        return since.unwrap_or(Start::Now);
+    };
+    // What the one before has queued is told, and comes before the place.
+    live.through().await;
+    memory.with(|file| {
+        let start = since.or_else(|| file.start(topic)).unwrap_or(Start::Now);
+        file.begin(topic, &start);
+        start
+    })
 }
 
 pub(super) async fn post(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {
@@ -107,7 +127,7 @@ async fn post_in_turn(
     turn.come().await;
     // Written down before it leaves.
     let token = match &live.memory {
-        Some(memory) => Some(memory.prepare(&room).await?),
+        Some(memory) => Some(memory.prepare(&live.client, &room).await?),
         None => None,
     };
     if let Some(token) = &token {

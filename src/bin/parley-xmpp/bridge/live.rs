@@ -12,9 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::followers::Followers;
+use super::lock;
 use super::recent::Recent;
 use super::rpc::notification;
-use super::{Out, lock};
+use super::turns::Turn;
+use super::writer::Out;
 use crate::connect;
 use crate::doubts::{self, Memory};
 use crate::output::{self, MessageObject};
@@ -87,6 +89,11 @@ impl Live {
         Ok(room)
     }
 
+    /// Waits until all that was queued before is written and remembered.
+    pub(super) async fn through(&self) {
+        self.out.through().await;
+    }
+
     /// Passes the entries of a subscription on, until it ends.
     pub(super) fn follow(
         &self,
@@ -94,6 +101,7 @@ impl Live {
         room: BareJid,
         generation: u64,
         mut subscription: Subscription,
+        turn: Turn,
     ) {
         let mut following = lock(&self.followers.0);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
@@ -125,6 +133,8 @@ impl Live {
                     break;
                 }
             }
+            // However it ends: nothing more is queued.
+            drop(turn);
         }));
     }
 

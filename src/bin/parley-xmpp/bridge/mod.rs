@@ -14,19 +14,20 @@ mod recent;
 mod rpc;
 mod session;
 mod turns;
+mod writer;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parley_xmpp::{Entry, PostToken};
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::io::BufReader;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::outcome::Pending;
 use self::rpc::{Call, Incoming, Reply};
 use self::session::Session;
+use self::writer::Out;
 use crate::args::{self, Common};
 use crate::doubts::Memory;
 use crate::exit::Failure;
@@ -42,67 +43,18 @@ const MAX_LINE: usize = 1024 * 1024;
 const IN_FLIGHT: usize = 256;
 /// Lines with a fetch that waits for news, which do not count among those.
 const IN_FLIGHT_WAITING: usize = 256;
-/// Lines that wait to be written.
-const WAITING: usize = 64;
 /// How long requests may still take after the end of the input.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the closing of the connection may take to decide those that remain.
 const LAST: Duration = Duration::from_secs(1);
-
-/// How long a place reached may wait to be remembered: who is killed writes that much again.
-const REMEMBER_AFTER: Duration = Duration::from_millis(250);
-
-/// A line to be written, and what of it is to be remembered then.
-#[derive(Debug)]
-struct Outgoing {
-    line: String,
-    shows: Option<(Arc<str>, Entry)>,
-    /// Posts whose fate it tells.
-    settles: Vec<PostToken>,
-}
-
-/// Where lines go out. Cloning gives another handle to the same.
-#[derive(Clone, Debug)]
-struct Out(mpsc::Sender<Outgoing>);
-
-impl Out {
-    /// Queues a line; waits while too many do. `false`: nobody reads any more.
-    async fn line(&self, line: String) -> bool {
-        self.settling(line, Vec::new()).await
-    }
-
-    /// Queues a line that tells what became of these posts, likewise. An empty one is none.
-    async fn settling(&self, line: String, settles: Vec<PostToken>) -> bool {
-        let shows = None;
-        let outgoing = Outgoing {
-            line,
-            shows,
-            settles,
-        };
-        self.0.send(outgoing).await.is_ok()
-    }
-
-    /// Queues a line that shows an entry of a topic, likewise. An empty one is none.
-    async fn entry(&self, line: String, topic: &Arc<str>, entry: Entry) -> bool {
-        let shows = Some((Arc::clone(topic), entry));
-        let settles = Vec::new();
-        let outgoing = Outgoing {
-            line,
-            shows,
-            settles,
-        };
-        self.0.send(outgoing).await.is_ok()
-    }
-}
 
 pub(crate) async fn run(common: &Common, args: args::Bridge) -> Result<(), Failure> {
     // A mistake in the flags or the file is better known now than at `connect`.
     let defaults = Layer::gather(common, &crate::surroundings::env)?;
     let state = args.state.as_deref().map(StateFile::load).transpose()?;
     let memory = state.map(Memory::new);
-    let (sender, lines) = mpsc::channel(WAITING);
-    let mut writer = tokio::spawn(write(lines, memory.clone()));
-    let out = Out(sender);
+    let (out, lines) = writer::queue(memory.is_some());
+    let mut writing = tokio::spawn(writer::write(lines, tokio::io::stdout(), memory.clone()));
     let patience = common.connect_timeout;
     let session = Session::new(defaults, patience, out.clone(), memory.clone());
     let session = Arc::new(session);
@@ -122,7 +74,7 @@ pub(crate) async fn run(common: &Common, args: args::Bridge) -> Result<(), Failu
         let (permit, line) = tokio::select! {
             next = next => next,
             _ = tasks.join_next(), if !tasks.is_empty() => continue,
-            () = out.0.closed() => break,
+            () = out.closed() => break,
             () = &mut stop => break,
         };
         let incoming = match line {
@@ -165,8 +117,8 @@ pub(crate) async fn run(common: &Common, args: args::Bridge) -> Result<(), Failu
     }
     drop((session, out));
     // A host that reads no more must not keep us.
-    if tokio::time::timeout(GRACE, &mut writer).await.is_err() {
-        writer.abort();
+    if tokio::time::timeout(GRACE, &mut writing).await.is_err() {
+        writing.abort();
     }
     memory.map_or(Ok(()), |memory| memory.save())
 }
@@ -280,94 +232,6 @@ async fn answer(work: Work, out: &Out, given_up: &watch::Receiver<bool>) {
     }
     for after in afters {
         after();
-    }
-}
-
-/// Writes lines, the only one to do so, and remembers what they showed. Ends when all
-/// senders are gone, or nobody reads.
-async fn write(mut lines: mpsc::Receiver<Outgoing>, memory: Option<Memory>) {
-    let mut out = tokio::io::stdout();
-    let mut shown = Shown::default();
-    let mut remember_at: Option<tokio::time::Instant> = None;
-    loop {
-        let due = async {
-            match remember_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => core::future::pending().await,
-            }
-        };
-        let next = tokio::select! {
-            next = lines.recv() => next,
-            () = due => {
-                remember_at = None;
-                if let Some(Err(failure)) = memory.as_ref().map(Memory::save) {
-                    tracing::error!(error = failure.error, "places are not remembered");
-                }
-                continue;
-            }
-        };
-        let Some(outgoing) = next else {
-            break;
-        };
-        let Outgoing {
-            mut line,
-            shows,
-            settles,
-        } = outgoing;
-        let mut written = Ok(());
-        if !line.is_empty() {
-            line.push('\n');
-            written = out.write_all(line.as_bytes()).await;
-        }
-        shown.entries.extend(shows);
-        shown.settles.extend(settles);
-        if written.is_ok() && lines.is_empty() {
-            written = out.flush().await;
-        }
-        if let Err(error) = written {
-            if error.kind() != std::io::ErrorKind::BrokenPipe {
-                tracing::error!(%error, "standard output cannot be written");
-            }
-            return;
-        }
-        // Flushed: only now it has been told.
-        if lines.is_empty() {
-            remember(memory.as_ref(), &mut shown, &mut remember_at);
-        }
-    }
-    if out.flush().await.is_ok() {
-        remember(memory.as_ref(), &mut shown, &mut remember_at);
-    }
-}
-
-/// What was written out, or will be with the next flush.
-#[derive(Debug, Default)]
-struct Shown {
-    entries: Vec<(Arc<str>, Entry)>,
-    settles: Vec<PostToken>,
-}
-
-/// What was shown is remembered, and the file saved before long.
-fn remember(
-    memory: Option<&Memory>,
-    shown: &mut Shown,
-    remember_at: &mut Option<tokio::time::Instant>,
-) {
-    let Shown { entries, settles } = core::mem::take(shown);
-    let Some(memory) = memory else {
-        return;
-    };
-    let changed = memory.with(|file| {
-        for (topic, entry) in entries {
-            file.written(&topic, &entry);
-        }
-        for token in &settles {
-            file.settle(token);
-        }
-        file.is_changed()
-    });
-    if changed {
-        remember_at.get_or_insert_with(|| tokio::time::Instant::now() + REMEMBER_AFTER);
     }
 }
 

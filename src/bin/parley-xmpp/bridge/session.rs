@@ -2,22 +2,21 @@
 //! requests in their order. What they do then is for [`calls`] to say.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use parley_xmpp::Start;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::calls;
 use super::followers::Followers;
 use super::live::Live;
+use super::lock;
 use super::outcome::{Outcome, Pending};
 use super::params::{ConnectParams, NoParams, SubscribeParams, TopicParams, params};
 use super::rpc::Error;
-use super::turns::{Before, HandedOver, Turn};
-use super::{Out, lock};
+use super::turns::{HandedOver, Turns};
+use super::writer::Out;
 use crate::connect;
 use crate::doubts::Memory;
 use crate::settings::{DEFAULT_PASSWORD_WARNING, Layer, Resolved};
@@ -33,8 +32,10 @@ pub(super) struct Session {
     out: Out,
     memory: Option<Memory>,
     slot: Mutex<Option<Slot>>,
-    /// By topic: what the next post to it waits for.
-    turns: Mutex<BTreeMap<String, Before>>,
+    /// What the next post to a topic waits for.
+    posts: Turns,
+    /// What the next `subscribe` to a topic waits for: that the one before is over.
+    subscriptions: Turns,
 }
 
 /// A connection, from the request for it on.
@@ -59,7 +60,7 @@ enum Phase {
 }
 
 impl Session {
-    pub(super) const fn new(
+    pub(super) fn new(
         defaults: Layer,
         patience: Duration,
         out: Out,
@@ -71,7 +72,8 @@ impl Session {
             out,
             memory,
             slot: Mutex::new(None),
-            turns: Mutex::new(BTreeMap::new()),
+            posts: Turns::default(),
+            subscriptions: Turns::default(),
         }
     }
 
@@ -97,7 +99,7 @@ impl Session {
                     .get("topic")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                let mut turn = self.turn(topic);
+                let mut turn = self.posts.next(topic);
                 let handed_over = HandedOver::default();
                 turn.handed_over = handed_over.clone();
                 let pending = self.with_live(given, |live, params| calls::post(live, params, turn));
@@ -125,22 +127,15 @@ impl Session {
         let begun = || {
             let SubscribeParams { topic, since } = params(given)?;
             let since = since.as_deref().map(calls::cursor).transpose()?;
-            let kept = || {
-                let memory = self.memory.as_ref()?;
-                memory.with(|file| file.start(&topic))
-            };
-            let start = since.map(Start::Cursor).or_else(kept).unwrap_or(Start::Now);
             let slot = lock(&self.slot).clone().ok_or_else(Error::not_connected)?;
             let reserved = slot.followers.reserve(&topic)?;
-            if let Some(memory) = &self.memory {
-                memory.with(|file| file.begin(&topic, &start));
-            }
-            Ok((slot, topic, start, reserved))
+            let turn = self.subscriptions.next(&topic);
+            Ok((slot, topic, since, reserved, turn))
         };
         match begun() {
-            Ok((slot, topic, start, reserved)) => Pending::new(async move {
+            Ok((slot, topic, since, reserved, turn)) => Pending::new(async move {
                 match live(slot).await {
-                    Ok(live) => calls::subscribe(live, topic, start, reserved).await,
+                    Ok(live) => calls::subscribe(live, topic, since, reserved, turn).await,
                     Err(error) => Err(error).into(),
                 }
             }),
@@ -222,7 +217,8 @@ impl Session {
         let resolved = Layer::from(params)
             .or(self.defaults.clone())
             .resolve()
-            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?;
+            .map_err(|failure| Error::invalid(failure.error).with("remedy", NO_PASSWORD))?
+            .or_under(self.memory.as_ref().map(Memory::resource));
         let (sender, receiver) = watch::channel(Phase::Connecting);
         let followers = Arc::new(Followers::default());
         *slot = Some(Slot {
@@ -271,18 +267,6 @@ impl Session {
             settles: None,
         }
     }
-
-    /// A place in the order of the posts to a topic.
-    fn turn(&self, topic: &str) -> Turn {
-        let (done, mine) = oneshot::channel();
-        let mut turns = lock(&self.turns);
-        turns.retain(|_, before| before.is_open());
-        Turn {
-            before: turns.insert(topic.to_owned(), Before(mine)),
-            done: Some(done),
-            handed_over: HandedOver::default(),
-        }
-    }
 }
 
 /// The connection, once it stands.
@@ -295,36 +279,5 @@ async fn live(mut slot: Slot) -> Result<Arc<Live>, Error> {
     {
         Ok(Phase::Ready(live)) => Ok(Arc::clone(live)),
         _ => Err(Error::not_connected()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use core::pin::pin;
-    use core::task::Poll;
-
-    #[tokio::test]
-    async fn posts_that_come_to_nothing_let_none_overtake() {
-        let (sender, _lines) = tokio::sync::mpsc::channel(1);
-        let session = Session::new(Layer::default(), Duration::ZERO, Out(sender), None);
-        let first = session.turn("t");
-        for _ in 0..100_000 {
-            drop(session.turn("t"));
-        }
-        let (late, later) = (session.turn("t"), session.turn("t"));
-        let mut last = session.turn("t");
-        drop(later);
-        drop(late);
-        {
-            let mut come = pin!(last.come());
-            let polled = core::future::poll_fn(|cx| Poll::Ready(come.as_mut().poll(cx))).await;
-            assert!(polled.is_pending());
-            drop(first);
-            come.await;
-        }
-        drop(last);
-        drop(session.turn("u"));
-        assert_eq!(lock(&session.turns).len(), 1);
     }
 }
