@@ -3,8 +3,8 @@
 
 use parley_xmpp::tokio::{ConnectError, FetchFailure, PostFailure, RoomError};
 use parley_xmpp::{
-    JoinFailure, NotSent, OfflineCause, PostToken, QueryError, RequestError, SaslCondition,
-    StanzaError,
+    JoinFailure, LeaveCause, NotSent, OfflineCause, PostToken, QueryError, RequestError,
+    SaslCondition, StanzaError,
 };
 
 use crate::exit::{Exit, Failure};
@@ -185,6 +185,15 @@ impl From<RoomError> for Problem {
                     } else {
                         problem
                     }
+                }
+                JoinFailure::PutOut(
+                    LeaveCause::ServiceShutdown
+                    | LeaveCause::TechnicalProblem
+                    | LeaveCause::Unexplained
+                    | LeaveCause::Dropped,
+                ) => Self::new(Kind::Timeout, message, "try again"),
+                JoinFailure::PutOut(_) => {
+                    Self::new(Kind::Rejected, message, "ask the owner of the room")
                 }
                 JoinFailure::TimedOut => Self::new(
                     Kind::Timeout,
