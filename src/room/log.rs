@@ -62,7 +62,14 @@ pub(crate) struct Log {
     dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
+    /// What was delivered in its turn.
     pub(super) delivered: Recent<ArchiveId>,
+    /// What another subscription delivered after the place that this one began with. None
+    /// of it is forgotten before as much was delivered as is remembered.
+    given: Recent<ArchiveId>,
+    /// Items of the archive that are no messages. They have a memory of their own: what
+    /// is forgotten of them is not told again.
+    removed: Recent<ArchiveId>,
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
     bookmarked: bool,
@@ -123,9 +130,9 @@ impl Log {
         };
         // Half is for what is delivered until these are compared.
         bookmark.shrink(remembered / 2);
-        let mut delivered = Recent::new(remembered);
+        let mut given = Recent::new(remembered);
         for id in bookmark.beyond() {
-            delivered.insert(id.clone());
+            given.insert(id.clone());
         }
         Self {
             id,
@@ -143,7 +150,9 @@ impl Log {
             dropped: None,
             unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
-            delivered,
+            delivered: Recent::new(remembered),
+            given,
+            removed: Recent::new(remembered),
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
             end: None,
@@ -248,6 +257,8 @@ impl Log {
             self.pager.held(),
             self.audit.held(),
             self.delivered.held(|id| id.as_str().len()),
+            self.given.held(|id| id.as_str().len()),
+            self.removed.held(|id| id.as_str().len()),
             self.echoes.held(),
         ]
         .into_iter()
@@ -291,6 +302,13 @@ impl Log {
             | Phase::Pausing
             | Phase::Settling => {}
         }
+    }
+
+    /// Whether the reader has passed this in its turn, or another before it.
+    pub(super) fn knows(&self, id: &ArchiveId) -> bool {
+        [&self.delivered, &self.given, &self.removed]
+            .into_iter()
+            .any(|known| known.contains(id))
     }
 
     /// Whether nothing stands between what the room says and the reader.
@@ -410,7 +428,7 @@ impl Log {
             .iter()
             .rposition(|message| {
                 let id = message.id.as_ref().filter(|_| self.archived);
-                id.is_some_and(|id| self.delivered.contains(id))
+                id.is_some_and(|id| self.knows(id))
             })
             .unwrap_or(0);
         while self.credit > 0
@@ -435,9 +453,13 @@ impl Log {
             self.audit.told_early(id.clone());
             self.unvouched = Some(id);
         } else if let Some(id) = &message.id {
-            let told = self.audit.has_told(id) || !self.delivered.insert(id.clone());
+            let told = self.knows(id) || self.audit.has_told(id);
             if told && !planted(Bug::NoDedupe) {
                 return;
+            }
+            self.delivered.insert(id.clone());
+            if self.delivered.is_full() && !self.bookmarked {
+                self.given.clear();
             }
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.delivered();

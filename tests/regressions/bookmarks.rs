@@ -2,6 +2,7 @@
 
 use parley_xmpp::Bookmark;
 
+use super::memory::World;
 use crate::peer::{archived, message};
 use crate::*;
 
@@ -142,4 +143,51 @@ fn said(ids: &[String]) -> Vec<Entry> {
         peer.say(&message("bob", id, id));
     }
     entries(peer.events())
+}
+
+#[test]
+fn items_without_a_body_do_not_make_the_reader_forget_what_it_was_given() {
+    let mut world = World::new(config());
+    for _ in 0..100 {
+        world.store(true, true);
+        (0..20).for_each(|_| world.store(false, true));
+    }
+    world.read(10_000);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    assert!(world.told.iter().all(|told| !told.starts_with("late")));
+}
+
+/// A reader that was given many messages, and is killed before they are compared.
+fn killed(given: usize) -> World {
+    let mut world = World::new(config());
+    world.read(100_000);
+    (0..given).for_each(|_| world.say(true));
+    assert_eq!(world.not_once(), []);
+    world
+}
+
+#[test]
+fn a_bookmark_and_many_markers_give_nothing_twice() {
+    let mut world = killed(512);
+    assert_eq!(world.bookmark.beyond().count(), 512);
+    (0..512).for_each(|_| world.store(false, true));
+    (0..100).for_each(|_| world.store(true, true));
+    world.restart(100_000);
+    assert_eq!(world.not_once(), []);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+}
+
+#[test]
+fn markers_before_what_a_bookmark_names_give_nothing_twice() {
+    let mut world = World::new(config());
+    (0..1500).for_each(|_| world.store(false, false));
+    world.read(100_000);
+    (0..512).for_each(|_| world.say(true));
+    // What the archive was late to show is no message at all.
+    world.show();
+    world.restart(100_000);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
 }
