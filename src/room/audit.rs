@@ -449,8 +449,7 @@ impl Log {
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
             while let Some((_, id)) = removed.next_if(|(before, _)| *before <= number) {
-                self.audit.pass.passed |= self.stands_on(&id);
-                self.audit.pass.place = Some(Cursor::After(id));
+                self.come_by(id);
             }
             if !self.compare(cx, Box::new(message)) {
                 if self.audit.pass.passed {
@@ -462,6 +461,7 @@ impl Log {
                 return;
             }
         }
+        removed.for_each(|(_, id)| self.come_by(id));
         if !page.complete {
             if self.cursor != stood_at {
                 // There is more behind where the reader stood: what comes live waits for it.
@@ -470,6 +470,7 @@ impl Log {
             }
             return self.ask_audit(cx, at);
         }
+        self.bookmarked = false;
         // The comparison has to be made again, from the same place.
         if let Some(reached) = self.cursor.clone().filter(|_| !self.audit.unstable)
             && let Some(at) = self.audit.shift(reached)
@@ -477,6 +478,12 @@ impl Log {
             self.tell(cx, Entry::Confirmed { at });
         }
         self.next_audit(cx);
+    }
+
+    /// The comparison comes by an item that is no message.
+    fn come_by(&mut self, id: ArchiveId) {
+        self.audit.pass.passed |= self.stands_on(&id);
+        self.audit.pass.place = Some(Cursor::After(id));
     }
 
     fn stands_on(&self, id: &ArchiveId) -> bool {

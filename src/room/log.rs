@@ -72,7 +72,7 @@ pub(crate) struct Log {
     removed: Recent<ArchiveId>,
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
-    bookmarked: bool,
+    pub(super) bookmarked: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The end of the archive, while what lies before the first that is held back is asked.
@@ -406,7 +406,6 @@ impl Log {
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
-        self.bookmarked = false;
         self.overflowed = false;
         self.dropped = None;
         self.unplaced_lost = false;

@@ -236,3 +236,18 @@ fn a_slow_reader_of_many_late_messages_comes_to_their_end() {
     // Each page once, and what was told once more for the second comparison.
     assert!(world.asked < 400, "{}", world.asked);
 }
+
+/// Found by the property of [`memory`](super::memory).
+#[test]
+fn what_lies_after_a_page_without_messages_is_told_in_its_turn() {
+    let mut config = config();
+    config.limits.page = 2;
+    let mut world = World::new(config);
+    world.store(true, true);
+    (0..4).for_each(|_| world.store(false, true));
+    world.read(1000);
+    assert_eq!(world.told, ["m1", "caught up"]);
+    world.store(true, true);
+    world.pass(secs(6));
+    assert_eq!(world.told[2..], ["m6"]);
+}

@@ -2,6 +2,7 @@
 //! that is late, or holds much that is no message.
 
 use parley_xmpp::{Bookmark, SubscriptionId};
+use proptest::prelude::*;
 
 use crate::peer::{archived, message};
 use crate::*;
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) bookmark: Bookmark,
     /// What was told, in the words of [`words`].
     pub(super) told: Vec<String>,
+    /// How much of that a process before was told.
+    before: usize,
     /// How many questions the archive was asked.
     pub(super) asked: usize,
 }
@@ -61,6 +64,7 @@ impl World {
             refuses: false,
             bookmark: Bookmark::at(Cursor::parse("m0").unwrap()),
             told: Vec::new(),
+            before: 0,
             asked: 0,
         }
     }
@@ -80,7 +84,14 @@ impl World {
         self.bookmark = Bookmark::parse(&kept).unwrap();
         (self.peer, self.room) = in_room_of(self.config.clone(), ROOM_FEATURES);
         self.peer.shows = false;
+        self.before = self.told.len();
         self.read(credit);
+    }
+
+    /// How many messages this process was told.
+    fn told_since_restart(&self) -> usize {
+        let told = self.told.iter().skip(self.before);
+        told.filter(|told| is_message(told)).count()
     }
 
     /// The reader can take more.
@@ -239,5 +250,137 @@ impl World {
         let mut times = self.times();
         times.retain(|(_, times)| *times != 1);
         times
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Said in the room; the archive shows it now or later.
+    Said(usize, bool),
+    /// Things that are no messages.
+    Markers(usize),
+    /// Not heard, and in the archive now or later.
+    Unheard(usize, bool),
+    /// The archive shows all it has.
+    Shows,
+    /// Out of the room while so many messages are said, and back; the archive refuses
+    /// to be read until it shows all again.
+    Away(usize, bool),
+    Pass(u64),
+    /// The reader takes what it was told.
+    Takes,
+    /// The process is killed.
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..12_usize, any::<bool>()).prop_map(|(n, shown)| Step::Said(n, shown)),
+        3 => (1..40_usize).prop_map(Step::Markers),
+        2 => (1..12_usize, any::<bool>()).prop_map(|(n, shown)| Step::Unheard(n, shown)),
+        3 => Just(Step::Shows),
+        2 => (0..60_usize, any::<bool>()).prop_map(|(n, refuses)| Step::Away(n, refuses)),
+        6 => (1..60_u64).prop_map(Step::Pass),
+        4 => Just(Step::Takes),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Does the steps; then all is shown and taken, for a long time.
+fn run(steps: &[Step], remembered: usize, page: u32, held: usize, window: u32) -> World {
+    let mut config = config();
+    config.limits.remembered_ids = remembered;
+    config.limits.page = page;
+    config.limits.held_messages = held;
+    let mut world = World::new(config);
+    world.read(window);
+    let mut taken = 0;
+    let takes = |world: &mut World, taken: &mut usize| {
+        let told = world.told.iter().filter(|told| is_message(told)).count();
+        let unread = told - core::mem::replace(taken, told);
+        world.grant(u32::try_from(unread).unwrap());
+        unread > 0
+    };
+    for step in steps {
+        match *step {
+            Step::Said(n, shown) => (0..n).for_each(|_| world.say(shown)),
+            Step::Markers(n) => (0..n).for_each(|_| world.store(false, true)),
+            Step::Unheard(n, shown) => (0..n).for_each(|_| world.store(true, shown)),
+            Step::Shows => {
+                world.refuses = false;
+                world.show();
+            }
+            Step::Away(n, refuses) => world.away(|world| {
+                world.refuses |= refuses;
+                (0..n).for_each(|_| world.store(true, true));
+            }),
+            Step::Pass(time) => world.pass(secs(time)),
+            Step::Takes => drop(takes(&mut world, &mut taken)),
+            Step::Restart => {
+                world.restart(window);
+                taken = world.told.iter().filter(|told| is_message(told)).count();
+                // What the new process was told fills its window.
+                taken -= world.told_since_restart();
+            }
+        }
+    }
+    world.refuses = false;
+    world.show();
+    for rounds in 0.. {
+        world.pass(secs(700));
+        if !takes(&mut world, &mut taken) && rounds > 4 {
+            return world;
+        }
+        assert!(rounds < 2000, "it is told for ever");
+    }
+    unreachable!()
+}
+
+/// Whether time passes while the archive does not show what the reader did not hear.
+fn shows_very_late(steps: &[Step]) -> bool {
+    let mut hidden = false;
+    steps.iter().any(|step| {
+        match step {
+            Step::Unheard(_, false) => hidden = true,
+            Step::Shows => hidden = false,
+            _ => {}
+        }
+        hidden && matches!(step, Step::Pass(_) | Step::Away(..))
+    })
+}
+
+fn is_message(told: &str) -> bool {
+    told.trim_start_matches("late ").starts_with('m')
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_told_twice_and_nothing_is_lost_in_silence(
+        steps in proptest::collection::vec(step(), 1..40),
+        remembered in prop_oneof![0..24_usize, Just(1024)],
+        page in 1..6_u32,
+        held in 1..8_usize,
+        window in 1..30_u32,
+    ) {
+        let world = run(&steps, remembered, page, held, window);
+        let (lost, twice): (Vec<_>, Vec<_>) =
+            world.not_once().into_iter().partition(|(_, times)| *times == 0);
+        let has = |what: &str| world.told.iter().any(|told| told.starts_with(what));
+        if has("gap CursorExpired") {
+            // What the archive has left comes, whatever of it is not remembered.
+            return Ok(());
+        }
+        let restarts = steps.iter().any(|step| matches!(step, Step::Restart));
+        if restarts && has("gap") && remembered < 1024 {
+            // Which of what a bookmark names lies before what was read after a gap, it
+            // does not know: what it names beyond what is remembered is forgotten.
+            return Ok(());
+        }
+        prop_assert!(twice.is_empty(), "{twice:?}: {:?}", world.told);
+        // What shows up very late, or behind more than is remembered, need not be found.
+        let found = remembered == 1024 && !shows_very_late(&steps) && world.times().len() < 500;
+        prop_assert!(!found || has("gap") || lost.is_empty(), "{lost:?}: {:?}", world.told);
     }
 }

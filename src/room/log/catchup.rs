@@ -233,6 +233,7 @@ impl Log {
 
     /// The end of the archive is reached.
     fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
+        self.bookmarked = false;
         if self.overflowed {
             return self.restart(cx, at);
         }
