@@ -48,6 +48,9 @@ pub(crate) struct Log {
     unsaid: bool,
     /// The last that was delivered before it said so, under an id that may be a place.
     unvouched: Option<ArchiveId>,
+    /// The same of an earlier stay in the room: what was told since may lie after more
+    /// that was not.
+    unvouched_before: Option<ArchiveId>,
     /// So many were: no more than are remembered can be told from what is read.
     told_early: usize,
     /// Something was delivered whose place is not known, since the cursor was.
@@ -141,6 +144,7 @@ impl Log {
             archived: false,
             unsaid: false,
             unvouched: None,
+            unvouched_before: None,
             told_early: 0,
             placeless: false,
             pager: Pager::new(Direction::Forward, None, page),
@@ -232,13 +236,15 @@ impl Log {
         }
         self.dropped = None;
         self.told_early = 0;
-        self.placeless |= self.unvouched.take().is_some();
+        let unvouched = [self.unvouched.take(), self.unvouched_before.take()];
+        self.placeless |= unvouched.iter().any(Option::is_some);
     }
 
     /// The ids of the room are places: finds the one to go on from.
     fn find_place(&mut self) {
         self.told_early = 0;
         let last = self.unvouched.take();
+        let last = self.unvouched_before.take().or(last);
         if core::mem::take(&mut self.placeless) {
             // The room had no archive for a while. What was heard then lies in it after
             // the cursor, and would be told again.
@@ -276,6 +282,7 @@ impl Log {
         cx.disarm(Timer::LogSettle, self.id.0);
         self.stop_audit(cx);
         self.phase = Phase::Away;
+        self.unvouched_before = self.unvouched_before.take().or(self.unvouched.take());
         self.settles_until = None;
         self.looks = 0;
         self.stop(cx);

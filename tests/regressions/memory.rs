@@ -336,12 +336,12 @@ fn run(steps: &[Step], remembered: usize, page: u32, held: usize, window: u32) -
     unreachable!()
 }
 
-/// Whether time passes while the archive does not show what the reader did not hear.
+/// Whether time passes while the archive does not show what the reader may not have heard.
 fn shows_very_late(steps: &[Step]) -> bool {
     let mut hidden = false;
     steps.iter().any(|step| {
         match step {
-            Step::Unheard(_, false) => hidden = true,
+            Step::Unheard(_, false) | Step::Said(_, false) => hidden = true,
             Step::Shows => hidden = false,
             _ => {}
         }
