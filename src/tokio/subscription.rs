@@ -155,8 +155,8 @@ mod tests {
         for entry in entries {
             queue.push_merged(entry, Subscription::is_marker, Subscription::merged);
         }
-        let mut cx = Context::from_waker(Waker::noop());
-        let next = || match queue.poll(&mut cx) {
+        let cx = Context::from_waker(Waker::noop());
+        let next = || match queue.poll(&cx) {
             Poll::Ready(Some((_, entry))) => Some(entry),
             _ => None,
         };

@@ -248,7 +248,7 @@ fn what_was_told_before_the_room_described_itself_does_not_come_again_after_a_re
     let place = ["a0", "a4"]
         .into_iter()
         .position(|id| asked.contains(&format!(">{id}<")));
-    answer(&mut new, &asked, &[&all[..], &[]][place.unwrap()], true);
+    answer(&mut new, &asked, [&all[..], &[]][place.unwrap()], true);
     assert_eq!(taken(&mut new, &mut bookmark), ["at a4"]);
 }
 
