@@ -129,6 +129,8 @@ struct Pass {
     waits: bool,
     /// It went on after that.
     resumed: bool,
+    /// Some of what it told is forgotten.
+    settled: bool,
 }
 
 impl Pass {
@@ -143,6 +145,7 @@ impl Pass {
             passed: false,
             waits: false,
             resumed: false,
+            settled: false,
         }
     }
 }
@@ -289,6 +292,7 @@ impl Audit {
             late: from.late.saturating_sub(told),
         };
         self.compared = [mark.clone(), mark];
+        self.pass.settled = true;
         (self.began, self.began_last) = (Mark::NOWHERE, Mark::NOWHERE);
         // It was compared once.
         self.untold = self.untold.max(1);
@@ -298,8 +302,17 @@ impl Audit {
     /// Returns up to where that is so, if that is news.
     fn shift(&mut self, reached: Cursor) -> Option<Cursor> {
         let [first, last] = &mut self.compared;
+        let mut mark = Mark::new(reached);
+        if !self.pass.passed && self.pass.settled {
+            // The archive does not show the reader's place: it may come to lie before what
+            // was told late and is forgotten.
+            mark = first.clone();
+            mark.at.clone_from(&self.pass.place);
+            mark.turn = self.pass.turn;
+            self.untold = 2;
+        }
         core::mem::swap(first, last);
-        *last = Mark::new(reached);
+        *last = mark;
         let twice = &first.at;
         if *twice == self.confirmed {
             return None;

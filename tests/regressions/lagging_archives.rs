@@ -251,3 +251,20 @@ fn what_lies_after_a_page_without_messages_is_told_in_its_turn() {
     world.pass(secs(6));
     assert_eq!(world.told[2..], ["m6"]);
 }
+
+/// Found by the property of [`memory`](super::memory).
+#[test]
+fn a_place_that_shows_up_before_what_was_late_makes_nothing_come_again() {
+    let mut config = config();
+    config.limits.remembered_ids = 4;
+    config.limits.held_messages = 3;
+    config.limits.page = 1;
+    let mut world = World::new(config);
+    world.read(100);
+    world.say(false);
+    (0..6).for_each(|_| world.store(true, true));
+    world.pass(secs(6));
+    world.show();
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+}
