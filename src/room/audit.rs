@@ -307,10 +307,11 @@ impl Audit {
             // The archive does not show the reader's place: it may come to lie before what
             // was told late and is forgotten.
             mark = first.clone();
-            mark.at.clone_from(&self.pass.place);
+            mark.at = self.pass.place.clone().or(mark.at);
             mark.turn = self.pass.turn;
             self.untold = 2;
         }
+        self.pass.settled &= !self.pass.passed;
         core::mem::swap(first, last);
         *last = mark;
         let twice = &first.at;
@@ -374,7 +375,9 @@ impl Log {
             return self.next_audit(cx);
         };
         self.audit.unstable = false;
+        let settled = self.audit.pass.settled;
         self.audit.pass = Pass::new(turn);
+        self.audit.pass.settled = settled;
         self.audit.pass.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
         self.audit.pager = self.pager_after(&from, cx.limits.page);
