@@ -50,7 +50,7 @@ const VERSION: &str = "bm1";
 /// the oldest of them: what the archive shows late before that is then not found by the
 /// next process. A subscription takes at most half of
 /// [`Limits::remembered_ids`](crate::Limits::remembered_ids) of them, likewise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Bookmark {
     /// All up to there was delivered, and compared with the archive.
     cursor: Option<Cursor>,
@@ -59,6 +59,34 @@ pub struct Bookmark {
     beyond: VecDeque<Beyond>,
     /// The archive does not know the cursor: the next place told takes its place.
     lost: bool,
+    unplaced: Unplaced,
+}
+
+/// Two are the same if their texts are.
+impl PartialEq for Bookmark {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.cursor, &self.beyond) == (&other.cursor, &other.beyond)
+    }
+}
+
+impl Eq for Bookmark {}
+
+/// Whether messages were told whose places nobody knew, in a room that had not said
+/// whether it has an archive. They cannot be named. Once all that the archive holds was told
+/// around them, the place after that takes the place of their names.
+///
+/// What the archive is late to show before that place is found by this process, and not by
+/// the next. The gap that was told when these messages began to be heard
+/// ([`GapReason::NoArchive`]) begins before all of that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Unplaced {
+    #[default]
+    No,
+    /// What is told now has no place.
+    Hears,
+    Told,
+    /// The archive was not read to its end.
+    Failed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +109,7 @@ impl Bookmark {
             cursor: Some(cursor),
             beyond: VecDeque::new(),
             lost: false,
+            unplaced: Unplaced::No,
         }
     }
 
@@ -104,6 +133,8 @@ impl Bookmark {
     /// bookmark's text comes again in the next process; one that is lost before the
     /// call, but after its effect, is dealt with twice.
     pub fn take(&mut self, entry: &Entry) -> bool {
+        let unplaced = self.unplaced;
+        self.unplaced = unplaced.after(entry);
         match entry {
             Entry::Message(message) => message.id.as_ref().is_some_and(|id| {
                 if self.cursor.is_none() || self.lost {
@@ -117,9 +148,13 @@ impl Bookmark {
                 self.push(id, true);
                 true
             }),
-            Entry::CaughtUp { at: Some(at) } if self.cursor.is_none() || self.lost => {
-                self.stand(at.clone());
-                true
+            Entry::CaughtUp { at: Some(at) } => {
+                self.lost |= unplaced == Unplaced::Told;
+                let stands = self.cursor.is_none() || self.lost;
+                if stands {
+                    self.stand(at.clone());
+                }
+                stands
             }
             Entry::Confirmed { at } => {
                 let before = (self.cursor.clone(), self.beyond.len());
@@ -131,7 +166,7 @@ impl Bookmark {
                 self.lost |= matches!(reason, GapReason::CursorExpired | GapReason::NeverAnchored);
                 false
             }
-            Entry::CaughtUp { .. } | Entry::Ended => false,
+            Entry::CaughtUp { at: None } | Entry::Ended => false,
         }
     }
 
@@ -214,7 +249,28 @@ impl Bookmark {
             cursor,
             beyond,
             lost: false,
+            unplaced: Unplaced::No,
         })
+    }
+}
+
+impl Unplaced {
+    const fn after(self, entry: &Entry) -> Self {
+        match (self, entry) {
+            (Self::No | Self::Hears, Entry::CaughtUp { at: None }) => Self::Hears,
+            (Self::Told | Self::Failed, Entry::CaughtUp { at: None }) => Self::Told,
+            (Self::Hears, Entry::Message(message)) if message.id.is_none() => Self::Told,
+            (
+                Self::Told,
+                Entry::Gap {
+                    reason: GapReason::ArchiveFailed(_),
+                    ..
+                },
+            ) => Self::Failed,
+            (Self::Failed, Entry::CaughtUp { at: Some(_) }) => Self::Told,
+            (_, Entry::CaughtUp { at: Some(_) }) => Self::No,
+            _ => self,
+        }
     }
 }
 
@@ -422,6 +478,34 @@ mod tests {
             bookmark.shrink(1);
             assert_eq!(shown(&bookmark), "n|o", "{goes_on:?}");
         }
+    }
+
+    #[test]
+    fn what_has_no_place_is_passed_once_all_around_it_was_told() {
+        let gap = |reason| Entry::Gap {
+            after: Some(after("a")),
+            reason,
+        };
+        let caught_up = |at: Option<&str>| Entry::CaughtUp { at: at.map(after) };
+        let failed = GapReason::ArchiveFailed(crate::event::RequestError::TimedOut);
+        let mut bookmark = Bookmark::at(after("a"));
+        bookmark.take(&said("x"));
+        bookmark.take(&gap(GapReason::NoArchive));
+        bookmark.take(&caught_up(None));
+        assert!(!bookmark.take(&said("")));
+        // The room described itself.
+        bookmark.take(&said("b"));
+        assert_eq!(shown(&bookmark), "a|x b");
+        bookmark.take(&gap(failed));
+        assert!(!bookmark.take(&caught_up(Some("b"))), "there is more");
+        bookmark.take(&said("c"));
+        assert!(bookmark.take(&caught_up(Some("d"))));
+        assert_eq!(shown(&bookmark), "d|");
+        // A room with an archive may say something that this does not take.
+        bookmark.take(&said("e"));
+        bookmark.take(&said(""));
+        assert!(!bookmark.take(&caught_up(Some("f"))));
+        assert_eq!(shown(&bookmark), "d|e");
     }
 
     #[test]

@@ -142,11 +142,12 @@ impl Limits {
             .saturating_add(u64::from(self.page).saturating_mul(4096))
             // Hints at what lies next to what: 32 pairs of ids.
             .saturating_add(32 * 2304);
-        // Two pages: one that is delivered, one that is compared; and what was told late.
+        // Two pages: one that is delivered, one that is compared; and what was told in its
+        // turn, what was told late, what a bookmark names, and what is no message.
         let subscription = page
             .saturating_mul(2)
             .saturating_add(held)
-            .saturating_add(remembered.saturating_mul(2));
+            .saturating_add(remembered.saturating_mul(4));
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)

@@ -23,6 +23,7 @@ mod regressions {
     mod fetches;
     mod lagging_archives;
     mod link;
+    mod memory;
     mod offline;
     mod rooms;
     mod subscriptions;

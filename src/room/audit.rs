@@ -14,6 +14,26 @@
 //! Where the archive let go of the place to compare from, nothing tells what it was late to
 //! show after that: a gap is told ([`GapReason::Unsettled`]).
 //!
+//! # What is remembered
+//!
+//! Nothing is told twice, because of this: *what was told and lies after the place to which a
+//! comparison has come is remembered*, the place where it begins being the first of these.
+//! Each [`Mark`] to begin at was a place where the reader stood, so that what had been told by
+//! then lies before it; it counts what was told since, in its turn and late, each of which
+//! has a memory of its own of [`Limits::remembered_ids`](crate::Limits::remembered_ids). So:
+//!
+//! - A comparison begins at such a place only if half a memory at most was delivered in its
+//!   turn since, else at the middle of that; and it is given up if as much is delivered while
+//!   it is under way ([`Audit::is_overtaken`]).
+//! - What a comparison tells late lies before the place to which it has come. It is forgotten
+//!   as soon as half a memory was told late: that place becomes the one to begin at
+//!   ([`Audit::settle_for`]), and what lies before is not compared again.
+//! - A comparison that waits for the reader goes on from the place it had come to.
+//! - What a bookmark names is kept apart until more was delivered than a comparison from there
+//!   may find. What is no message needs no place in these memories.
+//!
+//! If more was told late otherwise than is remembered, a gap is told ([`GapReason::Unsettled`]).
+//!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
@@ -40,21 +60,16 @@ pub(super) struct Audit {
     asked: Option<u64>,
     /// Where the last comparison but one ended, and the last one. All before the
     /// first was compared twice.
-    compared: [Option<Cursor>; 2],
-    /// How much was delivered since the first: no more than is remembered can be
-    /// compared.
-    since: [usize; 2],
+    compared: [Mark; 2],
     /// Where reading to the end of the archive began when all that was delivered had been
-    /// compared, and how much was delivered since: what was compared before that may be
-    /// gone from the archive meanwhile, and what it was late to show lies behind this.
-    began: Option<Cursor>,
-    since_began: usize,
+    /// compared: what was compared before that may be gone from the archive meanwhile, and
+    /// what it was late to show lies behind this.
+    began: Mark,
     /// The same of the last time, whatever had been compared: the place to go on from after
     /// a gap.
-    began_last: Option<Cursor>,
-    since_began_last: usize,
-    /// How much was delivered since the comparison under way began.
-    meanwhile: usize,
+    began_last: Mark,
+    /// The comparison under way.
+    pass: Pass,
     /// The archive said of the comparison under way, or of one since the last that
     /// counted, that what it showed may still change.
     unstable: bool,
@@ -64,11 +79,75 @@ pub(super) struct Audit {
     untold: u8,
     /// Told as late, or before it was known to be a place.
     late: Recent<ArchiveId>,
-    /// Whether the comparison under way has come to where the reader stands.
-    passed: bool,
     /// Comparisons since the last catch-up.
     rounds: u32,
     remembered: usize,
+}
+
+/// A place, and how much was told since the reader stood there. All that was told before
+/// lies before it.
+#[derive(Clone, Debug)]
+struct Mark {
+    at: Option<Cursor>,
+    /// In its turn.
+    turn: usize,
+    /// Out of its turn.
+    late: usize,
+}
+
+impl Mark {
+    const NOWHERE: Self = Self {
+        at: None,
+        turn: 0,
+        late: 0,
+    };
+
+    const fn new(at: Cursor) -> Self {
+        Self {
+            at: Some(at),
+            ..Self::NOWHERE
+        }
+    }
+}
+
+/// How far a comparison has come.
+#[derive(Debug)]
+struct Pass {
+    /// The last item that was compared.
+    place: Option<Cursor>,
+    /// The last that it came by of what was delivered in its turn.
+    over: Option<ArchiveId>,
+    /// How much was delivered in its turn since the reader stood where it began.
+    turn: usize,
+    /// How much of that since it began.
+    meanwhile: usize,
+    /// How much it told, as long as that is the last that was told late.
+    late: usize,
+    /// Whether it has come to where the reader stands.
+    passed: bool,
+    /// It waits until the reader can take more, and then goes on.
+    waits: bool,
+    /// It went on after that.
+    resumed: bool,
+    /// Some of what it told is forgotten.
+    settled: bool,
+}
+
+impl Pass {
+    /// One that begins where the reader stood so many messages ago.
+    const fn new(turn: usize) -> Self {
+        Self {
+            place: None,
+            over: None,
+            turn,
+            meanwhile: 0,
+            late: 0,
+            passed: false,
+            waits: false,
+            resumed: false,
+            settled: false,
+        }
+    }
 }
 
 /// From where is compared what is left.
@@ -87,18 +166,14 @@ impl Audit {
         Self {
             pager: Pager::new(Direction::Forward, None, page),
             asked: None,
-            compared: [None, None],
-            since: [0, 0],
-            began: None,
-            since_began: 0,
-            began_last: None,
-            since_began_last: 0,
-            meanwhile: 0,
+            compared: [Mark::NOWHERE; 2],
+            began: Mark::NOWHERE,
+            began_last: Mark::NOWHERE,
+            pass: Pass::new(0),
             unstable: false,
             confirmed: None,
             untold: 0,
             late: Recent::new(remembered),
-            passed: false,
             rounds: 0,
             remembered,
         }
@@ -117,7 +192,24 @@ impl Audit {
 
     /// A message was delivered of which nobody knew yet where it lies.
     pub(super) fn told_early(&mut self, id: ArchiveId) {
-        self.late.insert(id);
+        self.told_late(id);
+    }
+
+    /// A message is delivered out of its turn. Returns whether it was not before.
+    fn told_late(&mut self, id: ArchiveId) -> bool {
+        let is_new = self.late.insert(id);
+        if is_new {
+            for mark in self.marks() {
+                mark.late = mark.late.saturating_add(1);
+            }
+            self.pass.late = 0;
+        }
+        is_new
+    }
+
+    fn marks(&mut self) -> impl Iterator<Item = &mut Mark> {
+        let others = [&mut self.began, &mut self.began_last];
+        self.compared.iter_mut().chain(others)
     }
 
     /// So many ids are remembered.
@@ -132,69 +224,97 @@ impl Audit {
 
     /// A message was delivered in its turn.
     pub(super) fn delivered(&mut self) {
-        for since in &mut self.since {
-            *since = since.saturating_add(1);
+        for mark in self.marks() {
+            mark.turn = mark.turn.saturating_add(1);
         }
-        self.since_began = self.since_began.saturating_add(1);
-        self.since_began_last = self.since_began_last.saturating_add(1);
-        self.meanwhile = self.meanwhile.saturating_add(1);
+        let pass = &mut self.pass;
+        pass.turn = pass.turn.saturating_add(1);
+        pass.meanwhile = pass.meanwhile.saturating_add(1);
         // The reader stands further on now than the comparison has come.
-        self.passed = false;
+        pass.passed = false;
     }
 
     /// Where a subscription begins to read: nothing before it is compared.
     pub(super) fn anchor(&mut self, cursor: &Cursor) {
         for compared in &mut self.compared {
-            compared.get_or_insert_with(|| cursor.clone());
+            compared.at.get_or_insert_with(|| cursor.clone());
         }
         self.confirmed.get_or_insert_with(|| cursor.clone());
     }
 
     /// Reading to the end of the archive begins there.
     pub(super) fn begins(&mut self, cursor: &Cursor) {
-        self.began_last = Some(cursor.clone());
-        self.since_began_last = 0;
-        let [_, uncompared] = self.since;
-        if uncompared > 0 {
+        self.began_last = Mark::new(cursor.clone());
+        let [_, last] = &self.compared;
+        if last.turn > 0 || last.late > 0 {
             // What the archive was late to show may lie before this place.
             return;
         }
-        self.began = Some(cursor.clone());
-        self.since_began = 0;
+        self.began = Mark::new(cursor.clone());
     }
 
     /// Nothing that was delivered so far can be compared.
     pub(super) fn forget(&mut self) {
-        (self.began, self.began_last) = (None, None);
-        self.compared = [None, None];
-        self.since = [0, 0];
+        (self.began, self.began_last) = (Mark::NOWHERE, Mark::NOWHERE);
+        self.compared = [Mark::NOWHERE; 2];
+        self.pass = Pass::new(0);
     }
 
     /// The archive no longer knows where to compare from: it is compared from where it was
     /// read last, which it knew then; else nothing before the reader's place is.
     fn restart(&mut self, cursor: &Cursor) -> Restart {
         let [from, _] = &self.compared;
-        let other = |began: Option<Cursor>| began.filter(|began| from.as_ref() != Some(began));
-        let (place, since, restart) = if let Some(began) = other(self.began.take()) {
-            (began, self.since_began, Restart::Whole)
-        } else if let Some(began) = other(self.began_last.take()) {
-            (began, self.since_began_last, Restart::AfterGap)
-        } else {
-            (cursor.clone(), 0, Restart::Nowhere)
+        let from = from.at.clone();
+        let other = |mark: &mut Mark| {
+            let mark = core::mem::replace(mark, Mark::NOWHERE);
+            Some(mark).filter(|mark| mark.at.is_some() && mark.at != from)
         };
-        self.compared = [Some(place.clone()), Some(place)];
-        self.since = [since, since];
+        let (mark, restart) = if let Some(began) = other(&mut self.began) {
+            (began, Restart::Whole)
+        } else if let Some(began) = other(&mut self.began_last) {
+            (began, Restart::AfterGap)
+        } else {
+            (Mark::new(cursor.clone()), Restart::Nowhere)
+        };
+        self.compared = [mark.clone(), mark];
         restart
+    }
+
+    /// The comparison under way told much: what it told is forgotten, since it is not
+    /// compared again. Nothing before the place to which it came is.
+    fn settle_for(&mut self, turn: usize) {
+        let [from, _] = &self.compared;
+        let told = core::mem::take(&mut self.pass.late);
+        self.late.forget_last(told);
+        let mark = Mark {
+            at: self.pass.place.clone(),
+            turn,
+            late: from.late.saturating_sub(told),
+        };
+        self.compared = [mark.clone(), mark];
+        self.pass.settled = true;
+        (self.began, self.began_last) = (Mark::NOWHERE, Mark::NOWHERE);
+        // It was compared once.
+        self.untold = self.untold.max(1);
     }
 
     /// What was compared twice is done with.
     /// Returns up to where that is so, if that is news.
     fn shift(&mut self, reached: Cursor) -> Option<Cursor> {
-        let [_, last] = core::mem::take(&mut self.compared);
-        self.compared = [last, Some(reached)];
-        let [_, since] = self.since;
-        self.since = [since, 0];
-        let [twice, _] = &self.compared;
+        let [first, last] = &mut self.compared;
+        let mut mark = Mark::new(reached);
+        if !self.pass.passed && self.pass.settled {
+            // The archive does not show the reader's place: it may come to lie before what
+            // was told late and is forgotten.
+            mark = first.clone();
+            mark.at = self.pass.place.clone().or(mark.at);
+            mark.turn = self.pass.turn;
+            self.untold = 2;
+        }
+        self.pass.settled &= !self.pass.passed;
+        core::mem::swap(first, last);
+        *last = mark;
+        let twice = &first.at;
         if *twice == self.confirmed {
             return None;
         }
@@ -202,6 +322,11 @@ impl Audit {
         let told = self.untold == 0;
         self.untold = self.untold.saturating_sub(1);
         twice.clone().filter(|_| told)
+    }
+
+    /// Whether so much was said since the comparison began that what it shows is forgotten.
+    const fn is_overtaken(&self) -> bool {
+        self.pass.meanwhile >= self.remembered / 2
     }
 
     /// The reader begins at another place: where it stood before is none to go on from.
@@ -223,7 +348,7 @@ impl Log {
     /// The stream was resumed, which is no proof that the room told us everything.
     pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
         // What was given in a room without an archive cannot be told from what is read.
-        let begun = self.audit.compared.iter().all(Option::is_some);
+        let begun = self.audit.compared.iter().all(|mark| mark.at.is_some());
         if self.archived && begun && self.is_idle() {
             self.stop_audit(cx);
             self.plan_audits(cx);
@@ -232,28 +357,56 @@ impl Log {
 
     /// Compares, if nothing else is under way.
     pub(super) fn begin_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
-        let [Some(from), _] = &self.audit.compared else {
+        let [Mark { at: Some(_), .. }, _] = &self.audit.compared else {
             return;
         };
         if !self.is_idle() || self.credit == 0 {
             cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
             return;
         }
-        let [since, _] = self.audit.since;
-        // What is forgotten would be told again; and what is said while the archive
-        // answers makes us forget as much.
-        let from = if since < self.audit.remembered / 2 {
-            from.clone()
-        } else {
-            let middle = self.delivered.middle().cloned();
-            middle.map_or_else(|| from.clone(), Cursor::After)
+        let waited = core::mem::take(&mut self.audit.pass.waits);
+        self.audit.pass.resumed = waited && !self.audit.is_overtaken();
+        let place = self.audit.pass.place.clone();
+        if let Some(place) = place.filter(|_| self.audit.pass.resumed) {
+            self.audit.pager = self.pager_after(&place, cx.limits.page);
+            return self.ask_audit(cx, at);
+        }
+        let Some((from, turn)) = self.compares_from(cx) else {
+            return self.next_audit(cx);
         };
-        self.audit.meanwhile = 0;
         self.audit.unstable = false;
-        self.audit.passed =
+        let settled = self.audit.pass.settled;
+        self.audit.pass = Pass::new(turn);
+        self.audit.pass.settled = settled;
+        self.audit.pass.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
         self.audit.pager = self.pager_after(&from, cx.limits.page);
         self.ask_audit(cx, at);
+    }
+
+    /// From where to compare, and how much was delivered in its turn since the reader stood
+    /// there.
+    fn compares_from(&mut self, cx: &mut Cx<'_>) -> Option<(Cursor, usize)> {
+        let [from, _] = self.audit.compared.clone();
+        let remembered = self.audit.remembered;
+        let place = from.at?;
+        if from.late > remembered {
+            // Nobody knows any more what was told since, and what was not.
+            let cursor = self.cursor.clone()?;
+            let (after, reason) = (Some(place), GapReason::Unsettled);
+            self.tell(cx, Entry::Gap { after, reason });
+            let mark = Mark::new(cursor.clone());
+            self.audit.compared = [mark.clone(), mark];
+            return Some((cursor, 0));
+        }
+        // What is forgotten would be told again; and what is said while the archive
+        // answers makes us forget as much.
+        if from.turn < remembered / 2 {
+            return Some((place, from.turn));
+        }
+        let middle = self.delivered.middle().cloned();
+        let after_middle = self.delivered.len().div_ceil(2).saturating_sub(1);
+        Some(middle.map_or((place, from.turn), |id| (Cursor::After(id), after_middle)))
     }
 
     fn ask_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
@@ -279,11 +432,15 @@ impl Log {
         let page = match self.audit.pager.close(answer) {
             Ok(page) => page,
             Err(error) => {
+                if error.is_expired() && core::mem::take(&mut self.audit.pass.resumed) {
+                    // It is only the place to which this one had come.
+                    return self.begin_audit(cx, at);
+                }
                 // The next catch-up or comparison tells; this one only looks.
                 if let (true, Some(cursor)) = (error.is_expired(), self.cursor.clone()) {
-                    let [from, _] = self.audit.compared.clone();
+                    let [Mark { at: from, .. }, _] = self.audit.compared.clone();
                     let restart = self.audit.restart(&cursor);
-                    let [now_from, _] = &self.audit.compared;
+                    let [Mark { at: now_from, .. }, _] = &self.audit.compared;
                     if from != *now_from && restart != Restart::Whole {
                         // What it was late to show since is not to be found any more.
                         let reason = GapReason::Unsettled;
@@ -300,7 +457,7 @@ impl Log {
         if page.doubtful {
             return self.ask_audit(cx, at);
         }
-        if self.audit.meanwhile >= self.audit.remembered / 2 {
+        if self.audit.is_overtaken() {
             return self.next_audit(cx);
         }
         let stood_at = self.cursor.clone();
@@ -308,17 +465,19 @@ impl Log {
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
             while let Some((_, id)) = removed.next_if(|(before, _)| *before <= number) {
-                self.audit.passed |= self.stands_on(&id);
+                self.come_by(id);
             }
             if !self.compare(cx, Box::new(message)) {
-                if self.audit.passed {
+                if self.audit.pass.passed {
                     self.starve();
                 } else {
+                    self.audit.pass.waits = true;
                     cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
                 }
                 return;
             }
         }
+        removed.for_each(|(_, id)| self.come_by(id));
         if !page.complete {
             if self.cursor != stood_at {
                 // There is more behind where the reader stood: what comes live waits for it.
@@ -327,6 +486,7 @@ impl Log {
             }
             return self.ask_audit(cx, at);
         }
+        self.bookmarked = false;
         // The comparison has to be made again, from the same place.
         if let Some(reached) = self.cursor.clone().filter(|_| !self.audit.unstable)
             && let Some(at) = self.audit.shift(reached)
@@ -334,6 +494,12 @@ impl Log {
             self.tell(cx, Entry::Confirmed { at });
         }
         self.next_audit(cx);
+    }
+
+    /// The comparison comes by an item that is no message.
+    fn come_by(&mut self, id: ArchiveId) {
+        self.audit.pass.passed |= self.stands_on(&id);
+        self.audit.pass.place = Some(Cursor::After(id));
     }
 
     fn stands_on(&self, id: &ArchiveId) -> bool {
@@ -346,19 +512,33 @@ impl Log {
             return true;
         };
         let stands_here = self.stands_on(&id);
-        self.audit.passed |= stands_here;
-        if stands_here || self.delivered.contains(&id) || self.audit.has_told(&id) {
+        self.audit.pass.passed |= stands_here;
+        let in_turn = self.delivered.contains(&id);
+        if stands_here || in_turn || self.knows(&id) || self.audit.has_told(&id) {
+            self.audit.pass.place = Some(Cursor::After(id.clone()));
+            self.audit.pass.over = Some(id).filter(|_| in_turn).or(self.audit.pass.over.take());
             return true;
         }
         if self.credit == 0 || !self.is_idle() {
             return false;
         }
-        if self.audit.passed {
+        self.audit.pass.place = Some(Cursor::After(id));
+        if self.audit.pass.passed {
             self.deliver(cx, message);
-            self.audit.passed = true;
+            self.audit.pass.passed = true;
             return true;
         }
+        let told = self.audit.pass.late.saturating_add(1);
         self.deliver_late(cx, message);
+        self.audit.pass.late = told;
+        let [from, _] = &self.audit.compared;
+        if from.late >= self.audit.remembered / 2 {
+            if let Some(over) = self.audit.pass.over.take() {
+                self.delivered.forget_through(&over);
+                self.audit.pass.turn = self.delivered.len();
+            }
+            self.audit.settle_for(self.audit.pass.turn);
+        }
         true
     }
 
@@ -372,7 +552,7 @@ impl Log {
             }
             return;
         };
-        if self.delivered.contains(&id) || !self.audit.late.insert(id) {
+        if self.knows(&id) || !self.audit.told_late(id) {
             return;
         }
         // Its author may have sent it again, and the reader have the other copy.

@@ -48,6 +48,9 @@ pub(crate) struct Log {
     unsaid: bool,
     /// The last that was delivered before it said so, under an id that may be a place.
     unvouched: Option<ArchiveId>,
+    /// The same of an earlier stay in the room: what was told since may lie after more
+    /// that was not.
+    unvouched_before: Option<ArchiveId>,
     /// So many were: no more than are remembered can be told from what is read.
     told_early: usize,
     /// Something was delivered whose place is not known, since the cursor was.
@@ -62,10 +65,17 @@ pub(crate) struct Log {
     dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
+    /// What was delivered in its turn.
     pub(super) delivered: Recent<ArchiveId>,
+    /// What another subscription delivered after the place that this one began with. None
+    /// of it is forgotten before as much was delivered as is remembered.
+    given: Recent<ArchiveId>,
+    /// Items of the archive that are no messages. They have a memory of their own: what
+    /// is forgotten of them is not told again.
+    removed: Recent<ArchiveId>,
     /// Some of that was delivered by another subscription, and the archive was not read
     /// to its end since.
-    bookmarked: bool,
+    pub(super) bookmarked: bool,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The end of the archive, while what lies before the first that is held back is asked.
@@ -123,9 +133,9 @@ impl Log {
         };
         // Half is for what is delivered until these are compared.
         bookmark.shrink(remembered / 2);
-        let mut delivered = Recent::new(remembered);
+        let mut given = Recent::new(remembered);
         for id in bookmark.beyond() {
-            delivered.insert(id.clone());
+            given.insert(id.clone());
         }
         Self {
             id,
@@ -134,6 +144,7 @@ impl Log {
             archived: false,
             unsaid: false,
             unvouched: None,
+            unvouched_before: None,
             told_early: 0,
             placeless: false,
             pager: Pager::new(Direction::Forward, None, page),
@@ -143,7 +154,9 @@ impl Log {
             dropped: None,
             unplaced_lost: false,
             bookmarked: bookmark.beyond().next().is_some(),
-            delivered,
+            delivered: Recent::new(remembered),
+            given,
+            removed: Recent::new(remembered),
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
             end: None,
@@ -223,13 +236,15 @@ impl Log {
         }
         self.dropped = None;
         self.told_early = 0;
-        self.placeless |= self.unvouched.take().is_some();
+        let unvouched = [self.unvouched.take(), self.unvouched_before.take()];
+        self.placeless |= unvouched.iter().any(Option::is_some);
     }
 
     /// The ids of the room are places: finds the one to go on from.
     fn find_place(&mut self) {
         self.told_early = 0;
         let last = self.unvouched.take();
+        let last = self.unvouched_before.take().or(last);
         if core::mem::take(&mut self.placeless) {
             // The room had no archive for a while. What was heard then lies in it after
             // the cursor, and would be told again.
@@ -248,6 +263,8 @@ impl Log {
             self.pager.held(),
             self.audit.held(),
             self.delivered.held(|id| id.as_str().len()),
+            self.given.held(|id| id.as_str().len()),
+            self.removed.held(|id| id.as_str().len()),
             self.echoes.held(),
         ]
         .into_iter()
@@ -265,6 +282,7 @@ impl Log {
         cx.disarm(Timer::LogSettle, self.id.0);
         self.stop_audit(cx);
         self.phase = Phase::Away;
+        self.unvouched_before = self.unvouched_before.take().or(self.unvouched.take());
         self.settles_until = None;
         self.looks = 0;
         self.stop(cx);
@@ -291,6 +309,13 @@ impl Log {
             | Phase::Pausing
             | Phase::Settling => {}
         }
+    }
+
+    /// Whether the reader has passed this in its turn, or another before it.
+    pub(super) fn knows(&self, id: &ArchiveId) -> bool {
+        [&self.delivered, &self.given, &self.removed]
+            .into_iter()
+            .any(|known| known.contains(id))
     }
 
     /// Whether nothing stands between what the room says and the reader.
@@ -388,7 +413,6 @@ impl Log {
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
-        self.bookmarked = false;
         self.overflowed = false;
         self.dropped = None;
         self.unplaced_lost = false;
@@ -410,7 +434,7 @@ impl Log {
             .iter()
             .rposition(|message| {
                 let id = message.id.as_ref().filter(|_| self.archived);
-                id.is_some_and(|id| self.delivered.contains(id))
+                id.is_some_and(|id| self.knows(id))
             })
             .unwrap_or(0);
         while self.credit > 0
@@ -435,9 +459,13 @@ impl Log {
             self.audit.told_early(id.clone());
             self.unvouched = Some(id);
         } else if let Some(id) = &message.id {
-            let told = self.audit.has_told(id) || !self.delivered.insert(id.clone());
+            let told = self.knows(id) || self.audit.has_told(id);
             if told && !planted(Bug::NoDedupe) {
                 return;
+            }
+            self.delivered.insert(id.clone());
+            if self.delivered.is_full() && !self.bookmarked {
+                self.given.clear();
             }
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.delivered();

@@ -39,6 +39,33 @@ impl<T: Ord + Clone> Recent<T> {
         self.set.clear();
     }
 
+    /// Forgets the last so many.
+    pub(crate) fn forget_last(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some(last) = self.order.pop_back() {
+                self.set.remove(&last);
+            }
+        }
+    }
+
+    /// Forgets `value`, and all that was remembered before it.
+    pub(crate) fn forget_through(&mut self, value: &T) {
+        while self.set.contains(value)
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether the next that is remembered makes it forget one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.order.len() >= self.capacity
+    }
+
     /// How many bytes it holds; `text` says how many of them are a value's own.
     pub(crate) fn held(&self, text: impl Fn(&T) -> usize) -> usize {
         let each = |value| text(value).saturating_add(size_of::<T>().saturating_mul(2));
@@ -84,6 +111,23 @@ mod tests {
         assert!(!recent.contains(&1) && recent.contains(&2) && recent.contains(&3));
         assert_eq!((recent.before(&3), recent.before(&2)), (Some(&2), None));
         assert_eq!(recent.before(&1), None);
+    }
+
+    #[test]
+    fn it_can_be_made_to_forget_from_both_ends() {
+        let mut recent = Recent::new(4);
+        for value in 1..=4 {
+            assert!(!recent.is_full());
+            recent.insert(value);
+        }
+        assert!(recent.is_full());
+        recent.forget_last(1);
+        recent.forget_through(&9);
+        assert_eq!((recent.len(), recent.contains(&4)), (3, false));
+        recent.forget_through(&2);
+        assert_eq!((recent.len(), recent.oldest()), (1, Some(&3)));
+        recent.forget_last(2);
+        assert!(recent.insert(3) && recent.insert(4));
     }
 
     #[test]

@@ -52,14 +52,29 @@ impl<T> Queue<T> {
         wake(reader);
     }
 
-    /// Adds an item, in the place of the newest if that is still there and `same` says so.
-    pub(super) fn push_merged(&self, item: T, same: impl Fn(&T, &T) -> bool) {
+    /// Adds an item. Those at the end that are markers, as it is, are looked through for one
+    /// that `merged` makes one with it, told how many they are: that one goes.
+    pub(super) fn push_merged(
+        &self,
+        item: T,
+        is_marker: impl Fn(&T) -> bool,
+        merged: impl Fn(&T, &T, usize) -> Option<T>,
+    ) {
         let reader = {
             let mut inner = lock(&self.inner);
-            match inner.items.back_mut() {
-                Some(last) if same(last, &item) => *last = item,
-                _ => inner.items.push_back(item),
-            }
+            let markers = inner.items.iter().rev().take_while(|old| is_marker(old));
+            let run = if is_marker(&item) { markers.count() } else { 0 };
+            let start = inner.items.len().saturating_sub(run);
+            let mut run_of = inner.items.range(start..).enumerate();
+            let found = run_of.find_map(|(at, old)| Some((at, merged(old, &item, run)?)));
+            let item = match found {
+                Some((at, both)) => {
+                    inner.items.remove(start.saturating_add(at));
+                    both
+                }
+                None => item,
+            };
+            inner.items.push_back(item);
             inner.reader.take()
         };
         wake(reader);
@@ -141,12 +156,15 @@ mod tests {
     #[test]
     fn a_marker_that_repeats_takes_one_place() {
         let queue = Queue::new();
-        let same = |a: &i32, b: &i32| *a < 0 && *b < 0;
-        [1, -1, -2, -3, 2]
+        let merged = |old: &i32, new: &i32, _: usize| (old == new).then_some(*new);
+        [1, -1, -2, -1, -1, 2, 2, -1]
             .into_iter()
-            .for_each(|n| queue.push_merged(n, same));
-        let read: alloc::vec::Vec<_> = (0..3).map(|_| next(&queue)).collect();
-        assert_eq!(read, [1, -3, 2].map(|n| Poll::Ready(Some((0, n)))));
+            .for_each(|n| queue.push_merged(n, |n| *n < 0, merged));
+        let read: alloc::vec::Vec<_> = (0..6).map(|_| next(&queue)).collect();
+        assert_eq!(
+            read,
+            [1, -2, -1, 2, 2, -1].map(|n| Poll::Ready(Some((0, n))))
+        );
         assert_eq!(next(&queue), Poll::Pending);
     }
 

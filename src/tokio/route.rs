@@ -510,7 +510,7 @@ impl Router {
             return;
         };
         let last = entry == Entry::Ended;
-        queue.push_merged(entry, Subscription::supersedes);
+        queue.push_merged(entry, Subscription::is_marker, Subscription::merged);
         if last {
             queue.close();
             self.subscriptions.remove(&id);

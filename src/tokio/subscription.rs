@@ -61,16 +61,34 @@ impl Subscription {
         core::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Whether `newer` can stand in the place of `older`, both unread: a reader
-    /// who sleeps through many interruptions need not hear of each.
-    pub(super) fn supersedes(older: &Entry, newer: &Entry) -> bool {
+    /// What can stand in the place of both, if that is one entry: `older` and `newer` are
+    /// unread, and only markers lie between them; `run` is how many of these there are. A
+    /// reader who sleeps through many interruptions need not hear of each.
+    ///
+    /// Gaps are told apart by what they mean, unless there are very many.
+    pub(super) fn merged(older: &Entry, newer: &Entry, run: usize) -> Option<Entry> {
         match (older, newer) {
             (Entry::CaughtUp { .. }, Entry::CaughtUp { .. })
-            | (Entry::Confirmed { .. }, Entry::Confirmed { .. }) => true,
-            (Entry::Gap { after: old, .. }, Entry::Gap { after: new, .. }) => old == new,
-            _ => false,
+            | (Entry::Confirmed { .. }, Entry::Confirmed { .. }) => Some(newer.clone()),
+            (Entry::Gap { .. }, Entry::Gap { .. }) if older == newer => Some(newer.clone()),
+            (Entry::Gap { after, reason: old }, Entry::Gap { reason, .. }) => {
+                let alike = core::mem::discriminant(old) == core::mem::discriminant(reason);
+                (alike && run >= Self::MARKERS).then(|| Entry::Gap {
+                    after: after.clone(),
+                    reason: reason.clone(),
+                })
+            }
+            _ => None,
         }
     }
+
+    /// Whether an entry is no message, but says something about those around it.
+    pub(super) const fn is_marker(entry: &Entry) -> bool {
+        !matches!(entry, Entry::Message(_) | Entry::Late(_) | Entry::Ended)
+    }
+
+    /// After so many markers in a row, gaps for the same kind of reason are one.
+    const MARKERS: usize = 32;
 }
 
 impl Stream for Subscription {
@@ -107,5 +125,75 @@ impl Drop for Subscription {
         self.link.send(Command::Unsubscribe {
             subscription: self.id,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::task::Waker;
+
+    use super::*;
+    use crate::{Bookmark, Cursor, GapReason};
+
+    fn place(text: &str) -> Option<Cursor> {
+        Cursor::parse(text)
+    }
+
+    fn gap(after: &str, reason: GapReason) -> Entry {
+        let after = place(after).filter(|_| !after.is_empty());
+        Entry::Gap { after, reason }
+    }
+
+    fn caught_up(at: &str) -> Entry {
+        Entry::CaughtUp { at: place(at) }
+    }
+
+    /// What a reader is told who slept through these.
+    fn unread(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
+        let queue = Queue::new();
+        for entry in entries {
+            queue.push_merged(entry, Subscription::is_marker, Subscription::merged);
+        }
+        let cx = Context::from_waker(Waker::noop());
+        let next = || match queue.poll(&cx) {
+            Poll::Ready(Some((_, entry))) => Some(entry),
+            _ => None,
+        };
+        core::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_gap_hides_no_other_with_another_reason() {
+        let told = [
+            gap("", GapReason::NeverAnchored),
+            gap("", GapReason::Overflow),
+            caught_up("b"),
+        ];
+        let unread = unread(told.clone());
+        assert_eq!(unread, told);
+        let mut bookmark = Bookmark::at(place("a").unwrap());
+        for entry in &unread {
+            bookmark.take(entry);
+        }
+        assert_eq!(bookmark, Bookmark::at(place("b").unwrap()));
+    }
+
+    #[test]
+    fn who_sleeps_through_many_interruptions_hears_of_each_kind_once() {
+        let again = [gap("a", GapReason::Recreated), caught_up("a")];
+        let often = again.iter().cycle().take(1000).cloned();
+        assert_eq!(unread(often), again);
+        let many = (0..1000).flat_map(|n| {
+            let after = alloc::format!("a{n}");
+            let reasons = [GapReason::CursorExpired, GapReason::Unsettled];
+            let gaps = reasons.map(|reason| gap(&after, reason));
+            gaps.into_iter().chain([caught_up("a")])
+        });
+        let unread = unread(many);
+        assert!(unread.len() <= 40, "{}", unread.len());
+        assert_eq!(unread.last(), Some(&caught_up("a")));
+        let first = |reason| unread.contains(&gap("a0", reason));
+        assert!(first(GapReason::CursorExpired) && first(GapReason::Unsettled));
     }
 }

@@ -2,6 +2,7 @@
 
 use parley_xmpp::Bookmark;
 
+use super::memory::World;
 use crate::peer::{archived, message};
 use crate::*;
 
@@ -142,4 +143,135 @@ fn said(ids: &[String]) -> Vec<Entry> {
         peer.say(&message("bob", id, id));
     }
     entries(peer.events())
+}
+
+#[test]
+fn items_without_a_body_do_not_make_the_reader_forget_what_it_was_given() {
+    let mut world = World::new(config());
+    for _ in 0..100 {
+        world.store(true, true);
+        (0..20).for_each(|_| world.store(false, true));
+    }
+    world.read(10_000);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    assert!(world.told.iter().all(|told| !told.starts_with("late")));
+}
+
+/// A reader that was given many messages, and is killed before they are compared.
+fn killed(given: usize) -> World {
+    let mut world = World::new(config());
+    world.read(100_000);
+    (0..given).for_each(|_| world.say(true));
+    assert_eq!(world.not_once(), []);
+    world
+}
+
+#[test]
+fn a_bookmark_and_many_markers_give_nothing_twice() {
+    let mut world = killed(512);
+    assert_eq!(world.bookmark.beyond().count(), 512);
+    (0..512).for_each(|_| world.store(false, true));
+    (0..100).for_each(|_| world.store(true, true));
+    world.restart(100_000);
+    assert_eq!(world.not_once(), []);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+}
+
+#[test]
+fn markers_before_what_a_bookmark_names_give_nothing_twice() {
+    let mut world = World::new(config());
+    (0..1500).for_each(|_| world.store(false, false));
+    world.read(100_000);
+    (0..512).for_each(|_| world.say(true));
+    // What the archive was late to show is no message at all.
+    world.show();
+    world.restart(100_000);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+}
+
+/// In a room that did not say in time what it can do, from this start; and the question.
+fn in_a_silent_room(start: Start) -> (Peer, String) {
+    let mut config = config();
+    config.timing.self_ping = Duration::MAX;
+    let mut peer = Peer::online(config);
+    let room = peer.engine.join(peer.now, ada()).unwrap();
+    let question = iq(requests(&peer.heard()).last().unwrap()).to_owned();
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(secs(30));
+    peer.heard();
+    (peer, question)
+}
+
+/// The last question to an archive: the room asks one of its own before.
+fn last_query(peer: &mut Peer) -> String {
+    let sent = peer.heard();
+    (*queries(&sent).last().expect("a question")).to_owned()
+}
+
+/// What came, taken into the bookmark: messages by their bodies.
+fn taken(peer: &mut Peer, bookmark: &mut Bookmark) -> Vec<String> {
+    let told = entries(peer.events()).into_iter().map(|entry| {
+        bookmark.take(&entry);
+        match entry {
+            Entry::Message(message) => message.body,
+            Entry::CaughtUp { at } => at.map_or_else(|| "live".into(), |at| format!("at {at}")),
+            Entry::Gap { reason, .. } => format!("gap {reason:?}"),
+            other => panic!("{other:?}"),
+        }
+    });
+    told.collect()
+}
+
+#[test]
+fn what_was_told_before_the_room_described_itself_does_not_come_again_after_a_restart() {
+    let mut bookmark = Bookmark::at(Cursor::parse("a0").unwrap());
+    let (mut old, question) = in_a_silent_room(Start::Bookmark(bookmark.clone()));
+    for id in ["a3", "a4"] {
+        old.say(&message("bob", id, id));
+    }
+    assert_eq!(
+        taken(&mut old, &mut bookmark),
+        ["gap NoArchive", "live", "a3", "a4"]
+    );
+    old.say(&features(&question, ROOM_FEATURES));
+    let asked = last_query(&mut old);
+    let all = ["a1", "a2", "a3", "a4"];
+    answer(&mut old, &asked, &all, true);
+    assert_eq!(taken(&mut old, &mut bookmark), ["a1", "a2", "at a4"]);
+    // It was killed before anything was confirmed.
+    drop(old);
+    let (mut new, asked) = following(Start::Bookmark(bookmark.clone()));
+    let place = ["a0", "a4"]
+        .into_iter()
+        .position(|id| asked.contains(&format!(">{id}<")));
+    answer(&mut new, &asked, [&all[..], &[]][place.unwrap()], true);
+    assert_eq!(taken(&mut new, &mut bookmark), ["at a4"]);
+}
+
+#[test]
+fn a_second_stay_in_a_silent_room_goes_on_from_the_first() {
+    let mut bookmark = Bookmark::default();
+    let (mut peer, _) = in_a_silent_room(Start::Now);
+    peer.say(&message("bob", "a1", "a1"));
+    assert_eq!(taken(&mut peer, &mut bookmark), ["live", "a1"]);
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    let question = iq(requests(&peer.heard()).last().unwrap()).to_owned();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(secs(30));
+    peer.heard();
+    peer.say(&message("bob", "a3", "a3"));
+    assert_eq!(
+        taken(&mut peer, &mut bookmark),
+        ["gap NoArchive", "live", "a3"]
+    );
+    peer.say(&features(&question, ROOM_FEATURES));
+    let asked = last_query(&mut peer);
+    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    answer(&mut peer, &asked, &["a2", "a3"], true);
+    assert_eq!(taken(&mut peer, &mut bookmark), ["a2", "at a3"]);
 }

@@ -1,5 +1,6 @@
 //! Archives that show what was said only after a while, or out of its turn.
 
+use super::memory::World;
 use crate::peer::{archived, message};
 use crate::*;
 
@@ -183,4 +184,87 @@ fn what_the_archive_lost_while_it_was_held_back_does_not_come_out_of_turn() {
     peer.say(&message("bob", "a3", "a3"));
     peer.say(&message("bob", "a4", "a4"));
     assert_eq!(told(&mut peer), ["a4"]);
+}
+
+/// The archive fails while much is said, and shows it once what came after was told.
+fn behind_a_gap(said: usize, credit: u32) -> World {
+    let mut world = World::new(config());
+    world.read(credit);
+    assert_eq!(world.told, ["caught up"]);
+    world.away(|world| {
+        world.refuses = true;
+        (0..said).for_each(|_| world.store(true, true));
+    });
+    world.say(true);
+    world.refuses = false;
+    assert!(
+        world.told[1].starts_with("gap ArchiveFailed"),
+        "{:?}",
+        world.told
+    );
+    world.told.drain(..3);
+    world
+}
+
+#[test]
+fn more_late_messages_than_are_remembered_are_told_once() {
+    let mut world = behind_a_gap(3000, 100_000);
+    assert_eq!(world.told, ["m3001"]);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    // And once more, by what it stands on now.
+    world.say(true);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    assert!(world.told.iter().any(|told| told == "confirmed"));
+}
+
+#[test]
+fn a_slow_reader_of_many_late_messages_comes_to_their_end() {
+    let mut world = behind_a_gap(3000, 256);
+    let mut unread = 1;
+    for _ in 0..60 {
+        let before = world.told.len();
+        world.grant(unread);
+        world.pass(secs(15));
+        unread = u32::try_from(world.told.len() - before).unwrap();
+    }
+    assert_eq!(world.not_once(), []);
+    world.say(true);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    // Each page once, and what was told once more for the second comparison.
+    assert!(world.asked < 400, "{}", world.asked);
+}
+
+/// Found by the property of [`memory`](super::memory).
+#[test]
+fn what_lies_after_a_page_without_messages_is_told_in_its_turn() {
+    let mut config = config();
+    config.limits.page = 2;
+    let mut world = World::new(config);
+    world.store(true, true);
+    (0..4).for_each(|_| world.store(false, true));
+    world.read(1000);
+    assert_eq!(world.told, ["m1", "caught up"]);
+    world.store(true, true);
+    world.pass(secs(6));
+    assert_eq!(world.told[2..], ["m6"]);
+}
+
+/// Found by the property of [`memory`](super::memory).
+#[test]
+fn a_place_that_shows_up_before_what_was_late_makes_nothing_come_again() {
+    let mut config = config();
+    config.limits.remembered_ids = 4;
+    config.limits.held_messages = 3;
+    config.limits.page = 1;
+    let mut world = World::new(config);
+    world.read(100);
+    world.say(false);
+    (0..6).for_each(|_| world.store(true, true));
+    world.pass(secs(6));
+    world.show();
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
 }

@@ -164,7 +164,7 @@ impl Log {
         for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
             // place is passed.
-            self.delivered.insert(id);
+            self.removed.insert(id);
         }
         if let Some(newest) = page.newest {
             self.cursor = Some(Cursor::After(newest));
@@ -188,14 +188,14 @@ impl Log {
         let said = said.filter_map(|message| message.id.as_ref());
         let removed = page.removed.iter().map(|(_, id)| id);
         let mut ids = said.chain(removed);
-        ids.any(|id| !self.delivered.contains(id) && !self.audit.has_told(id))
+        ids.any(|id| !self.knows(id) && !self.audit.has_told(id))
     }
 
     /// How many messages of a page lie before one that an earlier reader was given.
     fn behind(&self, page: &[Message]) -> usize {
         let known = |message: &Message| {
             let id = message.id.as_ref();
-            id.is_some_and(|id| self.delivered.contains(id))
+            id.is_some_and(|id| self.knows(id))
         };
         let last = page.iter().rposition(known);
         last.filter(|_| self.bookmarked).unwrap_or(0)
@@ -216,6 +216,7 @@ impl Log {
         }
         // What was given before that lies before it, with what was not given between them.
         self.delivered.clear();
+        self.given.clear();
         if let Some(newest) = &newest {
             self.delivered.insert(newest.clone());
         }
@@ -232,6 +233,7 @@ impl Log {
 
     /// The end of the archive is reached.
     fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
+        self.bookmarked = false;
         if self.overflowed {
             return self.restart(cx, at);
         }
@@ -255,15 +257,14 @@ impl Log {
         let dropped = self.dropped.as_ref();
         let is_shown = |id: &ArchiveId| {
             let stands_there = matches!(&self.cursor, Some(Cursor::After(at)) if at == id);
-            stands_there || self.delivered.contains(id)
+            stands_there || self.knows(id)
         };
         if dropped.is_some_and(|id| !is_shown(id)) {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
-        ids.next().is_none_or(|first| {
-            self.delivered.contains(first) || ids.any(|id| self.delivered.contains(id))
-        })
+        ids.next()
+            .is_none_or(|first| self.knows(first) || ids.any(|id| self.knows(id)))
     }
 
     /// Whether to look again for what the archive does not show: the cursor may name what
@@ -309,10 +310,8 @@ impl Log {
             self.audit.displaced();
             // An archive that lost its end still knows what came before it; one that
             // lets go of what is old does not. Behind a gap nothing is passed by.
-            let older = self
-                .delivered
-                .oldest()
-                .filter(|_| self.expirations < EXPIRATIONS && !self.bookmarked);
+            let older = self.given.oldest().or_else(|| self.delivered.oldest());
+            let older = older.filter(|_| self.expirations < EXPIRATIONS && !self.bookmarked);
             let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
             self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
                 Cursor::Beginning
