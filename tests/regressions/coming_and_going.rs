@@ -328,6 +328,35 @@ fn the_farewell_of_an_attempt_given_up_is_no_removal() {
     );
 }
 
+/// We told a slow room that we go, and are about to come again, when it answers the attempt that
+/// we gave up: it answers the leave next. Who took the first for being in stayed out, unseen.
+#[test]
+fn an_attempt_given_up_that_succeeds_after_all_does_not_keep_us_from_trying_again() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.pass(secs(29));
+    pong_all(&mut peer);
+    let mut sent = String::new();
+    while !sent.contains("type='unavailable'") {
+        peer.pass(Duration::from_millis(1));
+        sent += &peer.heard();
+    }
+    assert_eq!(joins(&sent), [""; 0], "not yet");
+    peer.events();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for request in requests(&peer.heard()) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    peer.say(&out(""));
+    assert!(!peer.events().iter().any(joined));
+    peer.pass(secs(5));
+    assert_eq!(joins(&peer.heard()).len(), 1);
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(secs(30));
+    assert!(peer.events().iter().any(joined));
+}
+
 /// The service refuses the leave, since it never had us: then nothing more comes of that, and a
 /// removal without a reason is one.
 #[test]

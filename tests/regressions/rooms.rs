@@ -235,7 +235,9 @@ fn the_answer_to_an_attempt_to_unlock_from_outside_is_not_about_our_own_room() {
     peer.engine.join(peer.now, ada()).unwrap();
     let form = loop {
         let sent = peer.heard();
-        let form = requests(&sent).into_iter().find(|r| r.contains("type='submit'"));
+        let form = requests(&sent)
+            .into_iter()
+            .find(|r| r.contains("type='submit'"));
         if let Some(form) = form {
             break iq(form).to_owned();
         }
@@ -247,7 +249,7 @@ fn the_answer_to_an_attempt_to_unlock_from_outside_is_not_about_our_own_room() {
     while joins(&peer.heard()).is_empty() {
         peer.pass(Duration::from_millis(50));
     }
-    peer.say(&peer::presence("ada", "<status code='110'/><status code='201'/>"));
+    peer.say(&presence("ada", "<status code='110'/><status code='201'/>"));
     let sent = peer.heard();
     let unlock = iq(requests(&sent)[0]).to_owned();
     assert!(sent.contains("type='submit'") && unlock != form, "{sent}");
