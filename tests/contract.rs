@@ -318,3 +318,80 @@ fn what_is_kept_is_counted() {
         }
     });
 }
+
+/// The same of what is remembered of messages and posts that are done with, and of an archive that
+/// is looked through for others.
+#[test]
+fn what_is_remembered_is_counted() {
+    let long = |c: char, n: usize| format!("{}{n:04}", c.to_string().repeat(1000));
+    let mut peer = Peer::online(peer::config());
+    let room = peer.join(ROOM_FEATURES);
+    peer.heard();
+    let grown = |peer: &mut Peer, what: &str, by: usize, before: u64| {
+        peer.events();
+        let grown = peer.engine.held_bytes().saturating_sub(before);
+        assert!(grown >= by as u64, "{what}: {grown} of {by}");
+    };
+    let reflect = |peer: &mut Peer, written: &str| {
+        peer.say(&format!(
+            "<message from='{}/ada' type='groupchat' id='{}'><body>x</body></message>",
+            peer::ROOM,
+            peer::attribute(written, "id")
+        ));
+    };
+
+    // By which our own messages are known.
+    let post = || parley_xmpp::Post::new("hi").within(Duration::from_secs(1_000_000));
+    peer.engine.post(peer.now, room, post()).unwrap();
+    let written = peer.heard();
+    reflect(&mut peer, &written);
+    peer.events();
+    let before = peer.engine.held_bytes();
+    for _ in 0..50 {
+        peer.engine.post(peer.now, room, post()).unwrap();
+        let written = peer.heard();
+        reflect(&mut peer, &written);
+    }
+    let id = peer::attribute(&written, "id").len();
+    grown(&mut peer, "our ids", 50 * 2 * id, before);
+
+    // By which messages are known that come a second time.
+    let start = Start::Now;
+    let subscription = peer.engine.subscribe(peer.now, room, start, 100).unwrap();
+    let said = |n: usize| {
+        let origin = format!("<origin-id xmlns='urn:xmpp:sid:0' id='{}'/>", long('o', n));
+        message("eve", &format!("e{n}"), "hi").replace("<body>", &format!("{origin}<body>"))
+    };
+    let asked = peer.heard();
+    let (iq, query) = (
+        peer::attribute(&asked, "id"),
+        peer::attribute(&asked, "queryid"),
+    );
+    peer.say(&peer::archived(query, "e", "before"));
+    peer.say(&peer::fin(iq, true, &["e"]));
+    peer.say(&said(0));
+    assert!(peer.events().len() > 1, "given out as it is said");
+    let before = peer.engine.held_bytes();
+    for n in 1..=5 {
+        peer.say(&said(n));
+    }
+    grown(&mut peer, "ids of others", 5 * 2 * 1000, before);
+
+    peer.engine.unsubscribe(peer.now, subscription);
+
+    // Places of the page in which a post is looked for.
+    peer.engine.post(peer.now, room, post()).unwrap();
+    peer.heard();
+    let out = peer::presence("ada", "<status code='110'/><status code='333'/>");
+    peer.say(&out.replace("<presence ", "<presence type='unavailable' "));
+    peer.pass(Duration::from_secs(5));
+    peer.let_in("ada", ROOM_FEATURES);
+    peer.events();
+    let asked = peer.heard();
+    let query = peer::attribute(&asked, "queryid").to_owned();
+    let before = peer.engine.held_bytes();
+    for n in 1..=5 {
+        peer.say(&peer::archived(&query, &long('a', n), "x"));
+    }
+    grown(&mut peer, "a page of a search", 5 * 1000, before);
+}

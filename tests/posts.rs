@@ -16,6 +16,7 @@ mod peer;
 
 mod posts {
     mod doubt;
+    mod inquiry;
     mod order;
     mod poison;
     mod proof;

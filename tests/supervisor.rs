@@ -15,6 +15,7 @@
 mod peer;
 
 mod supervisor {
+    mod asking;
     mod link;
     mod ping;
     mod removal;

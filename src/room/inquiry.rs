@@ -54,7 +54,8 @@ pub(super) enum Inquiry {
 pub(super) struct Progress {
     /// The archive did not have the posts when it was read last, a while ago.
     settled: bool,
-    /// Failures in a row.
+    /// How often it failed since it was read to its end last: after each it is read from the
+    /// same place again, however far it was read before.
     failures: u32,
 }
 
@@ -211,7 +212,6 @@ impl Outbox {
             }
             Err(Setback::Lasting(_)) => self.decide(cx, Verdict::Silent, progress),
             Ok(Read { hits, reach, .. }) => {
-                progress.failures = 0;
                 for (origin_id, at) in hits {
                     self.found(cx, &origin_id, at);
                 }
@@ -260,6 +260,7 @@ impl Outbox {
         if verdict == Verdict::Absent && !progress.settled {
             // Archives may be written some time after what they hold was said.
             progress.settled = true;
+            progress.failures = 0;
             let pause = cx.timing.settle;
             return self.wait(cx, progress, pause);
         }

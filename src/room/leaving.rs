@@ -34,10 +34,14 @@ impl Partings {
         self.times = self.times.saturating_sub(1);
     }
 
-    /// Takes what the room says for an answer, if one is to be, and not for long enough to
-    /// have been forgotten.
+    /// Whether one is to be answered, and not for long enough to have been forgotten.
+    pub(super) fn awaited(&self, cx: &Cx<'_>) -> bool {
+        self.times > 0 && cx.now.since(self.at) <= cx.timing.request
+    }
+
+    /// Takes what the room says for an answer, if one is [awaited](Self::awaited).
     pub(super) fn take_answer(&mut self, cx: &Cx<'_>) -> bool {
-        let expected = self.times > 0 && cx.now.since(self.at) <= cx.timing.request;
+        let expected = self.awaited(cx);
         self.answered();
         expected
     }

@@ -74,6 +74,9 @@ impl Room {
         said: OccupantPresence<'_>,
     ) -> RoomOutput {
         match self.standing {
+            // A slow room: it lets in whom it was told since that they go, which it answers
+            // next. We come again after that.
+            Standing::Waiting if self.parted.awaited(cx) => RoomOutput::Nothing,
             // 110 is proof that we are in, whatever we made of an earlier answer.
             Standing::Joining | Standing::Waiting if said.status.own => {
                 cx.disarm(Timer::Rejoin, self.owner());

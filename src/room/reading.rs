@@ -150,7 +150,7 @@ impl Room {
         let id = told
             .clone()
             .filter(|_| !is_in || ids_are_places(&self.info));
-        if let Some(id) = id.as_ref().filter(|_| is_in && self.info.archive) {
+        if let Some(id) = id.as_ref().filter(|_| is_in) {
             self.outbox.heard(id, cx.now);
             self.neighbours.heard(id);
         }

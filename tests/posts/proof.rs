@@ -55,6 +55,21 @@ fn a_second_copy_that_is_refused_says_nothing_of_the_first() {
     assert_unknown(&outcomes(&mut peer), &[id]);
 }
 
+/// The first may be there, or get there, although the second never left.
+#[test]
+fn a_second_copy_that_never_left_says_nothing_of_the_first() {
+    let (mut peer, room) = in_room_of(far());
+    let insisting = Post::new("hi").within(secs(1000)).or_resend();
+    let (id, _) = send(&mut peer, room, insisting);
+    break_and_heal(&mut peer);
+    // Written once more at the end of this, which no transport takes.
+    has_not(&mut peer);
+    cut(&mut peer);
+    assert_eq!(outcomes(&mut peer), []);
+    peer.engine.close(peer.now);
+    assert_unknown(&outcomes(&mut peer), &[id]);
+}
+
 #[test]
 fn a_second_copy_is_the_only_one_where_the_first_is_proven_to_be_absent() {
     let (mut peer, room) = in_room();

@@ -62,6 +62,29 @@ fn refused_while_others_come_through_it_was_refused_for_its_own_sake() {
     }
 }
 
+/// The room took one post and then lost us: that the one came through does not show that the
+/// other was refused for its own sake.
+#[test]
+fn what_came_through_before_a_refusal_says_nothing_about_it() {
+    let (mut peer, room) = in_room();
+    let (one, first) = post(&mut peer, room, "one");
+    let (two, second) = post(&mut peer, room, "two");
+    refuse(&mut peer, &second, "not-acceptable");
+    reflect(&mut peer, &first, "a1");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(one, committed("a1", Via::Reflection))]
+    );
+    peer.pass(secs(15));
+    peer.let_in("ada", ROOM_FEATURES);
+    assert_eq!(peer.heard(), second);
+    reflect(&mut peer, &second, "a2");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(two, committed("a2", Via::Reflection))]
+    );
+}
+
 #[test]
 fn refused_because_we_were_not_in_it_is_known_not_to_be_there() {
     let (mut peer, room) = in_room();
@@ -121,6 +144,36 @@ fn a_limit_that_shrinks_holds_for_what_waits() {
         outcomes(&mut peer),
         [(small, committed("a1", Via::Reflection))]
     );
+}
+
+/// XEP-0478 v0.1.1, section 3: `max-bytes` is "the maximum size" of a stanza: one of that size is
+/// taken.
+#[test]
+fn a_stanza_as_large_as_the_limit_is_sent() {
+    for (spare, sent) in [(0, true), (1, false)] {
+        let (mut peer, room) = in_room();
+        let body = "x".repeat(12_000);
+        let (_, written) = post(&mut peer, room, &body);
+        reflect(&mut peer, &written, "a1");
+        cut(&mut peer);
+        let (id, _) = post(&mut peer, room, &body);
+        until_connect(&mut peer);
+        peer.events();
+        peer.authenticate();
+        let limit = written.len() - spare;
+        let features = peer::BIND.replace(
+            "</stream:features>",
+            &format!(
+                "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{limit}</max-bytes></limits>\
+                 </stream:features>"
+            ),
+        );
+        bind_as(&mut peer, &features, "here");
+        peer.let_in("ada", ROOM_FEATURES);
+        assert_eq!(peer.heard().len(), if sent { written.len() } else { 0 });
+        let dropped = [(id, PostOutcome::NotSent(NotSent::TooLarge))];
+        assert_eq!(outcomes(&mut peer), if sent { &[][..] } else { &dropped });
+    }
 }
 
 /// XEP-0461, XEP-0428: positions count characters, not bytes.

@@ -134,6 +134,15 @@ fn a_room_that_bids_no_farewell_is_joined_again_in_time() {
             .iter()
             .any(|e| matches!(e, RoomEvent::Joined(_)))
     );
+    // The farewell, late, is about the first stay; the same again is not.
+    peer.say(&out(""));
+    assert_eq!(peer.events(), []);
+    peer.say(&out(""));
+    let events = peer.events();
+    assert!(
+        matches!(of_room(&events, second)[..], [RoomEvent::Left { .. }]),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -316,6 +325,126 @@ fn the_farewell_of_an_attempt_given_up_is_no_removal() {
     assert!(
         matches!(of_room(&events, room)[..], [RoomEvent::Left { cause: told, .. }] if *told == cause),
         "{events:?}"
+    );
+}
+
+/// We told a slow room that we go, and are about to come again, when it answers the attempt that
+/// we gave up: it answers the leave next. Who took the first for being in stayed out, unseen.
+#[test]
+fn an_attempt_given_up_that_succeeds_after_all_does_not_keep_us_from_trying_again() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.pass(secs(29));
+    pong_all(&mut peer);
+    let mut sent = String::new();
+    while !sent.contains("type='unavailable'") {
+        peer.pass(Duration::from_millis(1));
+        sent += &peer.heard();
+    }
+    assert_eq!(joins(&sent), [""; 0], "not yet");
+    peer.events();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for request in requests(&peer.heard()) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    peer.say(&out(""));
+    assert!(!peer.events().iter().any(joined));
+    peer.pass(secs(5));
+    assert_eq!(joins(&peer.heard()).len(), 1);
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.pass(secs(30));
+    assert!(peer.events().iter().any(joined));
+}
+
+/// The service refuses the leave, since it never had us: then nothing more comes of that, and a
+/// removal without a reason is one.
+#[test]
+fn a_removal_after_a_farewell_that_was_refused_is_one() {
+    let (mut peer, room) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.pass(secs(29));
+    pong_all(&mut peer);
+    peer.pass(secs(4));
+    let sent = peer.heard();
+    assert!(sent.contains("id='leave' type='unavailable'"), "{sent}");
+    pong(&mut peer, &sent);
+    peer.events();
+    peer.say(&refusal("leave", "not-acceptable", "modify"));
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for request in requests(&sent) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    assert!(peer.events().iter().any(joined));
+    peer.say(&out(""));
+    let events = peer.events();
+    assert!(
+        matches!(of_room(&events, room)[..], [RoomEvent::Left { .. }]),
+        "{events:?}"
+    );
+}
+
+/// Put out while it has not said what it can do, and let in again by an attempt of before: the
+/// question went with the stay that it was asked in, and is asked anew.
+#[test]
+fn a_room_that_lets_us_in_again_unasked_is_asked_again_what_it_can_do() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    let first = peer.heard();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.say(&dropped());
+    peer.say(&presence("ada", "<status code='110'/>"));
+    let again = peer.heard();
+    assert_eq!(requests(&again).len(), 1, "{again}");
+    peer.say(&features(iq(requests(&first)[0]), ""));
+    peer.events();
+    peer.say(&features(iq(requests(&again)[0]), ROOM_FEATURES));
+    match &room_events(peer.events())[..] {
+        [RoomEvent::Joined(joined)] => assert!(joined.info.archive),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// XEP-0045 section 7.2.8: who refuses us for our nick shows who has it. That is not us, however
+/// it looked, and nothing that is said to those inside makes it so.
+#[test]
+fn a_refusal_outweighs_an_occupant_of_our_nick() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    let sent = peer.heard();
+    for request in requests(&sent) {
+        peer.say(&features(iq(request), ROOM_FEATURES));
+    }
+    peer.say(&presence("ada", ""));
+    peer.say(&refusal(joins(&sent)[0], "conflict", "cancel"));
+    peer.events();
+    peer.say(&format!(
+        "<message from='{ROOM}/bob' type='groupchat'><subject>all in</subject></message>"
+    ));
+    let events = peer.events();
+    assert!(!events.iter().any(joined), "{events:?}");
+    assert_eq!(peer.heard(), "", "nobody is asked what it can do");
+}
+
+/// What it refuses to say to an occupant, for good, it is not taken to be able to.
+#[test]
+fn what_a_room_does_not_say_any_more_it_is_not_taken_to_be_able_to() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    knock_again(&mut peer);
+    peer.say(&presence("ada", "<status code='110'/>"));
+    for _ in 0..2 {
+        let sent = peer.heard();
+        let asked = requests(&sent).pop().unwrap();
+        peer.say(&failure(iq(asked), "forbidden", "auth"));
+    }
+    let told = room_events(peer.events());
+    assert!(
+        matches!(&told[..], [.., RoomEvent::Joined(joined)] if !joined.info.archive),
+        "{told:?}"
     );
 }
 

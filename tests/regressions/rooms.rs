@@ -191,3 +191,76 @@ fn a_locked_room_is_tried_again_in_time() {
         );
     }
 }
+
+/// Who has been in is in no hurry: once nobody is likely to unlock the room any more, it is
+/// tried as seldom as any other that does not let us in.
+#[test]
+fn a_room_that_stays_locked_is_tried_ever_more_slowly() {
+    let (mut peer, _) = in_room();
+    peer.say(&dropped());
+    let start = peer.now;
+    let (mut last, mut soon, mut later) = (start, secs(0), secs(0));
+    while peer.now < start.plus(secs(900)) {
+        let sent = peer.heard();
+        pong(&mut peer, &sent);
+        if let [join] = joins(&sent)[..] {
+            let pause = peer.now.since(last);
+            last = peer.now;
+            // For twice as long as until its creator is taken for lost.
+            if peer.now.since(start) < secs(30) {
+                soon = soon.max(pause);
+            } else {
+                later = later.max(pause);
+            }
+            peer.say(&refusal(join, "item-not-found", "cancel"));
+        }
+        for request in requests(&sent) {
+            if request.contains("type='submit'") {
+                peer.say(&failure(iq(request), "forbidden", "auth"));
+            }
+        }
+        peer.events();
+        peer.pass(Duration::from_millis(50));
+    }
+    assert!(soon <= secs(5), "{soon:?} while it may be unlocked soon");
+    assert!((secs(20)..=secs(61)).contains(&later), "{later:?} then");
+}
+
+/// The form that we tried from outside is answered late, when we have created the room ourselves
+/// and are unlocking it: that says nothing about it.
+#[test]
+fn the_answer_to_an_attempt_to_unlock_from_outside_is_not_about_our_own_room() {
+    let mut peer = Peer::online(config());
+    peer.heard();
+    peer.engine.join(peer.now, ada()).unwrap();
+    let form = loop {
+        let sent = peer.heard();
+        let form = requests(&sent)
+            .into_iter()
+            .find(|r| r.contains("type='submit'"));
+        if let Some(form) = form {
+            break iq(form).to_owned();
+        }
+        if let [join] = joins(&sent)[..] {
+            peer.say(&refusal(join, "item-not-found", "cancel"));
+        }
+        peer.pass(Duration::from_millis(50));
+    };
+    while joins(&peer.heard()).is_empty() {
+        peer.pass(Duration::from_millis(50));
+    }
+    peer.say(&presence("ada", "<status code='110'/><status code='201'/>"));
+    let sent = peer.heard();
+    let unlock = iq(requests(&sent)[0]).to_owned();
+    assert!(sent.contains("type='submit'") && unlock != form, "{sent}");
+    peer.say(&failure(&form, "forbidden", "auth"));
+    assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
+    peer.say(&format!("<iq type='result' id='{unlock}' from='{ROOM}'/>"));
+    let sent = peer.heard();
+    peer.say(&features(iq(requests(&sent)[0]), ROOM_FEATURES));
+    let told = room_events(peer.events());
+    assert!(
+        matches!(&told[..], [RoomEvent::Joined(joined)] if joined.created),
+        "{told:?}"
+    );
+}

@@ -206,6 +206,16 @@ fn a_refusal_that_lasts_ends_the_asking_and_one_that_passes_does_not() {
     }
 }
 
+/// RFC 6120 section 8.3.2: of `wait`, "retry after waiting".
+#[test]
+fn a_room_that_cannot_say_now_what_it_can_do_is_asked_after_a_pause() {
+    let (mut peer, question) = in_a_silent_room(Start::Now);
+    refuse(&mut peer, &question, "wait");
+    assert_eq!(disco(&peer.heard()), None);
+    peer.pass(Duration::from_secs(5));
+    assert!(disco(&peer.heard()).is_some());
+}
+
 /// An id that a room has not vouched for is nobody's place.
 #[test]
 fn what_was_said_before_a_room_says_that_it_has_no_archive_has_no_place() {

@@ -89,6 +89,42 @@ fn a_room_left_meanwhile_is_told_then() {
     assert_eq!(causes(&peer.events()), []);
 }
 
+/// A room that we told that we go, since it did not let us in in time, and that hears all of it
+/// only when the stream is resumed: it answers from then on.
+#[test]
+fn the_farewell_of_an_attempt_given_up_before_is_no_removal_after() {
+    let mut config = config();
+    config.timing.keepalive = secs(1_000_000);
+    let (mut peer, _) = in_room_of(config, ENABLED);
+    let status = |status: &str| peer::presence("ada", &format!("<status code='110'/>{status}"));
+    let gone = |told: &str| told.replace("<presence ", "<presence type='unavailable' ");
+    peer.say(&gone(&status("<status code='333'/>")));
+    peer.pass(secs(35));
+    let written = peer.heard();
+    let (first, rest) = written.split_once("id='leave'").expect("a farewell");
+    assert!(first.contains("protocol/muc'") && rest.contains("protocol/muc'"));
+    cut(&mut peer);
+    peer.pass(secs(100));
+    peer.events();
+    ask_to_resume(&mut peer, 3);
+    peer.say(&resumed(3));
+    peer.events();
+    let again = peer.heard();
+    peer.say(&status(""));
+    for request in again.split("<iq ").skip(1) {
+        let id = attribute(&format!(" {request}"), "id").to_owned();
+        peer.say(&format!(
+            "<iq type='result' id='{id}' from='{ROOM}'>\
+             <query xmlns='http://jabber.org/protocol/disco#info'>{ROOM_FEATURES}</query></iq>"
+        ));
+    }
+    let joined = room_events(&peer.events());
+    assert!(matches!(joined[..], [RoomEvent::Joined(_)]), "{joined:?}");
+    peer.say(&gone(&status("")));
+    peer.say(&status(""));
+    assert_eq!(room_events(&peer.events()), []);
+}
+
 #[test]
 fn a_subscription_made_meanwhile_begins_then() {
     let (mut peer, room) = broken();
