@@ -191,13 +191,15 @@ impl Log {
         ids.any(|id| !self.knows(id) && !self.audit.has_told(id))
     }
 
-    /// How many messages of a page lie before one that an earlier reader was given.
+    /// How many messages of a page lie before one that an earlier reader was given. What
+    /// this one was given itself says nothing: where it begins anew behind a gap, that may
+    /// well lie ahead.
     fn behind(&self, page: &[Message]) -> usize {
-        let known = |message: &Message| {
+        let given = |message: &Message| {
             let id = message.id.as_ref();
-            id.is_some_and(|id| self.knows(id))
+            id.is_some_and(|id| self.given.contains(id))
         };
-        let last = page.iter().rposition(known);
+        let last = page.iter().rposition(given);
         last.filter(|_| self.bookmarked).unwrap_or(0)
     }
 
