@@ -139,13 +139,17 @@ impl Live {
     }
 
     /// Tells what became of posts that a run before left in doubt.
-    pub(super) fn resolve_doubts(self: &Arc<Self>, posts: Vec<PostToken>) {
+    pub(super) fn resolve_doubts(
+        self: &Arc<Self>,
+        posts: Vec<PostToken>,
+        is_own: impl Fn(&str) -> bool + Send + 'static,
+    ) {
         let Some(memory) = self.memory.clone() else {
             return;
         };
         let (client, out) = (self.client.clone(), self.out.clone());
         let resolver = tokio::spawn(async move {
-            let told = doubts::resolve(&client, &memory, posts, |found, settles| {
+            let told = doubts::resolve(&client, &memory, posts, is_own, |found, settles| {
                 let out = out.clone();
                 async move {
                     let line = notification("resolved", &found);
