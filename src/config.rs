@@ -177,8 +177,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Whether the room service at `domain` counts as one of our own server:
-    /// [`own_services`](Self::own_services) says it, and where that says nothing the domain.
+    /// Whether the room service at `domain` counts as one of our own server, by
+    /// [`own_services`](Self::own_services).
     ///
     /// Of a post to a room elsewhere nobody can tell that it does not come any more: our own
     /// server may have taken it, and keep it in a queue for the other.
