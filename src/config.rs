@@ -177,8 +177,13 @@ impl Config {
         Ok(self)
     }
 
-    /// Whether the room service at `domain` is one of our own server.
-    pub(crate) fn is_own_service(&self, domain: &str) -> bool {
+    /// Whether the room service at `domain` counts as one of our own server, by
+    /// [`own_services`](Self::own_services).
+    ///
+    /// Of a post to a room elsewhere nobody can tell that it does not come any more: our own
+    /// server may have taken it, and keep it in a queue for the other.
+    #[must_use]
+    pub fn is_own_service(&self, domain: &str) -> bool {
         if let Some(services) = &self.own_services {
             return services.iter().any(|service| same_address(domain, service));
         }

@@ -37,8 +37,10 @@
 //!   [`PostOutcome`]. `Committed`: the room accepted and ordered it. `Rejected`:
 //!   it is not there and never will be. `StreamKill`: the server ended the stream over
 //!   it, or over what was in flight with it; it is not there, and is not sent
-//!   again. `NotSent`: no transport ever had all of it. `Unknown`: it may be there or
-//!   not; [`Engine::resolve`] finds out later, also in another process.
+//!   again. `NotSent`: it is not there, and is not sent any more: no transport ever had all of
+//!   it, or the server said that it did not handle it (XEP-0198), and it was not sent again.
+//!   `Unknown`: it may be there or not; [`Engine::resolve`] finds out later, also in another
+//!   process.
 //!   Posts to a room are sent in the order of the calls, over all interruptions.
 //! - A **subscription** gives what the room archived, in the order of the
 //!   archive, each message once, then goes on live; after each interruption it

@@ -20,6 +20,7 @@ mod support;
 mod cli_state {
     pub mod in_use;
     pub mod late;
+    pub mod requests;
     pub mod slow;
 }
 
@@ -117,20 +118,21 @@ impl Target {
     /// The server of the program itself, in both its habits, and those that are installed.
     fn all() -> Vec<Self> {
         let mut all = vec![Self::serve("prosody"), Self::serve("ejabberd")];
-        for kind in Kind::ALL {
-            let options = ServerOptions {
-                plaintext_allowed: true,
-                ..ServerOptions::default()
-            };
-            if let Some(server) = Server::start(kind, options) {
-                all.push(Self {
-                    port: server.port(),
-                    name: kind.to_string(),
-                    _server: Serving::Real(server),
-                });
-            }
-        }
+        all.extend(Kind::ALL.into_iter().filter_map(Self::real));
         all
+    }
+
+    fn real(kind: Kind) -> Option<Self> {
+        let options = ServerOptions {
+            plaintext_allowed: true,
+            ..ServerOptions::default()
+        };
+        let server = Server::start(kind, options)?;
+        Some(Self {
+            port: server.port(),
+            name: kind.to_string(),
+            _server: Serving::Real(server),
+        })
     }
 
     fn serve(personality: &str) -> Self {
@@ -565,9 +567,12 @@ struct Bridge {
 impl Bridge {
     fn start(target: &Target, user: &str, args: &[&str]) -> Self {
         let args = [&["bridge"], args].concat();
-        let running = Running::start(&mut target.command(user, &args));
+        Self::begin(&mut target.command(user, &args))
+    }
+
+    fn begin(command: &mut Command) -> Self {
         let mut bridge = Self {
-            running,
+            running: Running::start(command),
             asked: 0,
             seen: Vec::new(),
         };

@@ -190,7 +190,7 @@ impl Engine {
     /// [`resume`](Self::resume) it in another process, within
     /// [`SavedSession::max`](crate::SavedSession::max). [`Event::Closed`] follows, after the
     /// outcomes of all that was under way: a post without one is
-    /// [`Unknown`](crate::PostOutcome::Unknown) if it was written, since the resumed stream
+    /// [`Unknown`](crate::PostOutcome::Unknown) if this stream had it, since the resumed one
     /// may carry it yet, else [`NotSent`](crate::PostOutcome::NotSent).
     ///
     /// `None` where there is no stream that the server can resume, or what it lacks is more

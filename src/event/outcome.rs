@@ -43,7 +43,9 @@ pub enum PostOutcome {
         /// How many posts, of all rooms, were in flight then, this one included.
         among: u32,
     },
-    /// It was never handed to a transport that could have delivered it.
+    /// It is not in the room, and is not sent any more. No transport ever had all of it; or
+    /// one had, but the server said that it did not handle it (XEP-0198 section 5, `h` of
+    /// `<failed/>`), and it was not sent again since.
     NotSent(NotSent),
     /// It may be there or not: it was sent, and nobody could tell in time.
     Unknown {
@@ -66,7 +68,7 @@ pub enum Via {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NotSent {
-    /// Its deadline came before there was a way to send it.
+    /// Its deadline came before there was a way to send it, be it again.
     Deadline,
     /// The room was left, or cannot be joined.
     NoRoom,

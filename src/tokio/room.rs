@@ -367,7 +367,9 @@ pub enum PostFailure {
     Invalid(PostError),
     /// The room refused it; it is not there and never will be.
     Rejected(StanzaError),
-    /// It was never handed to a connection that could have delivered it.
+    /// It is not in the room, and is not sent any more: no connection ever had all of it, or
+    /// the server said that it did not handle it. See
+    /// [`PostOutcome::NotSent`](crate::PostOutcome::NotSent).
     NotSent(NotSent),
     /// The server ended the stream over something that was in flight, this or another
     /// of so many. It is not in the room, and not sent again. See

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::{Kind, MUC, MUC_ELSEWHERE};
 use crate::{Bridge, PATIENCE, Running, Target, read, temporary};
 
 /// A way to a server on which what the client says can be held back, and goes on when the
@@ -102,9 +103,15 @@ fn until(what: &str, is: impl Fn() -> bool) {
 /// Leaves a post to `t` on its way that the server has not got yet, by a process that is
 /// killed.
 fn leave_on_its_way(target: &Target, file: &Path, text: &str) -> Way {
+    leave_on_its_way_to(MUC, target, file, text)
+}
+
+/// The same at that room service.
+fn leave_on_its_way_to(muc: &str, target: &Target, file: &Path, text: &str) -> Way {
     let way = Way::to(target.port);
     let args = ["post", "t", "--state", file.to_str().unwrap()];
     let mut command = target.command("bob", &args);
+    command.env("PARLEY_XMPP_MUC", muc);
     command.env(
         "PARLEY_XMPP_SERVICE",
         format!("xmpp://127.0.0.1:{}", way.port),
@@ -143,6 +150,35 @@ fn a_post_of_a_killed_process_that_arrives_late_is_fenced_or_kept() {
         assert_eq!(texts, ["in time"], "{}", target.name);
         std::fs::remove_file(file).unwrap();
     }
+}
+
+/// What the own server took may wait in its queue for the other one, whatever becomes of the
+/// connection: it was once told to be absent, and dropped.
+#[test]
+fn a_post_to_a_room_elsewhere_is_kept_although_its_connection_was_ended() {
+    let Some(target) = Target::real(Kind::Prosody) else {
+        return;
+    };
+    let file = temporary("far.json");
+    let state = file.to_str().unwrap();
+    let way = leave_on_its_way_to(MUC_ELSEWHERE, &target, &file, "in a queue");
+    let posts = read(&file)["posts"].clone();
+    let told = resolved(&mut target.command("bob", &["post", "--state", state]));
+    assert_eq!(told["outcome"], "cannot-tell", "{told}");
+    assert_eq!(told["kept"], true, "{told}");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains(MUC_ELSEWHERE), "{told}");
+    assert_eq!(read(&file)["posts"], posts);
+    way.let_go();
+    // The same through the bridge.
+    let mut bridge = Bridge::start(&target, "bob", &["--state", state]);
+    let told = bridge.told("resolved");
+    assert_eq!(told["kept"], true, "{told}");
+    let token = told["token"].clone();
+    bridge.ask("forget", json!({ "token": token }));
+    bridge.running.finish();
+    assert_eq!(read(&file)["posts"], json!([]));
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

@@ -91,6 +91,23 @@ fn sm8_what_lies_above_h_is_sent_again_under_the_same_ids() {
     assert_eq!(causes(&peer.events()), []);
 }
 
+/// To be written is not all that it takes: what the server says it did not handle is nowhere.
+#[test]
+fn sm8_what_lies_above_h_and_is_not_sent_again_is_not_sent() {
+    let (mut peer, room) = in_room();
+    let (one, _) = post(&mut peer, room, "one");
+    let (two, _) = post(&mut peer, room, "two");
+    cut(&mut peer);
+    ask_to_resume(&mut peer, 2);
+    peer.say(&failed(4));
+    peer.events();
+    assert!(matches!(
+        given_up(&mut peer)[..],
+        [(first, PostOutcome::Unknown { .. }), (second, PostOutcome::NotSent(_))]
+            if (first, second) == (one, two)
+    ));
+}
+
 #[test]
 fn sm8_without_h_everything_is_in_doubt_that_a_transport_had() {
     for failed in [

@@ -55,6 +55,8 @@ use process::{STEP, Supervised};
 pub const DOMAIN: &str = "parley.local";
 /// The room service of that domain.
 pub const MUC: &str = "muc.parley.local";
+/// A room service that by its domain is another server's. Prosody only.
+pub const MUC_ELSEWHERE: &str = "rooms.elsewhere.example";
 /// The accounts that exist from the start, each with the password `secret-<name>`.
 pub const ACCOUNTS: [&str; 4] = ["alice", "bob", "carol", "parley"];
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::pki::Pki;
 use super::process::{Launch, find_program};
-use super::{Account, DOMAIN, MUC, Passwords, Ports, ServerOptions};
+use super::{Account, DOMAIN, MUC, MUC_ELSEWHERE, Passwords, Ports, ServerOptions};
 
 /// The Debian package, for the message that it is missing.
 pub(super) const PACKAGE: &str = "prosody";
@@ -118,6 +118,11 @@ Component "{MUC}" "muc"
     muc_log_by_default = {archive}
     muc_room_default_persistent = true
     muc_room_default_members_only = {members_only}
+
+Component "{MUC_ELSEWHERE}" "muc"
+    modules_enabled = {{ {muc_modules} }}
+    muc_log_by_default = {archive}
+    muc_room_default_persistent = true
 "#,
         starttls_port = ports.starttls,
         tls_port = ports.tls,

@@ -185,9 +185,10 @@ pub(crate) struct Post {
     /// Write down each post in this file before it leaves, and find out what became of those that
     /// a run before left in doubt, killed or not. What is found is said on standard error, or with
     /// --json as {"resolved":…}. With a file and no TOPIC that is all that is done. Finding
-    /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file. All runs
-    /// with a file connect under one resource, which ends the connection of a killed one: a post
-    /// that is not in the room then does not come later. From another address that is not known.
+    /// out takes 30 seconds at most; what nobody could tell is said, and stays in the file, unless
+    /// the archive will never tell. All runs with a file connect under one resource, which ends
+    /// the connection of a killed one: a post that is not in a room of the own server then does
+    /// not come later. From another address, or in a room at another server, that is not known.
     /// The file is for one process at a time, see `tail --help`: code 2 while another uses it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,

@@ -80,6 +80,12 @@ async fn open_with(
     Ok(client)
 }
 
+/// Whether the room service at `domain` counts as one of the server that we connect to.
+pub(crate) fn is_own_service(resolved: &Resolved, domain: &str) -> bool {
+    // The library's rule. With settings that cannot be used nobody connects.
+    settings(resolved).is_ok_and(|settings| settings.config.is_own_service(domain))
+}
+
 fn settings(resolved: &Resolved) -> Result<Settings, SettingsError> {
     let password = resolved.password.expose();
     let mut settings = Settings::new(

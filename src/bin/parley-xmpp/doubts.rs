@@ -108,23 +108,30 @@ impl Memory {
     }
 }
 
-/// Finds out what became of posts that a run before left in doubt, and has each told once, with what is then to be given to [`Memory::told`]: nothing where it could not be
-/// found out for now, also because the room has us out for good, or because it is not there and
-/// may still come ([`unfenced`]). That one is kept for the next run, with `kept: true`: what became of a post is never given up but by who wrote
-/// it ([`Memory::forget`]).
+/// Finds out what became of posts that a run before left in doubt, and has each told once, with
+/// what is then to be given to [`Memory::told`].
 ///
-/// Rooms are joined side by side, each once, and all of it ends after [`PATIENCE`].
+/// That is nothing where it could not be found out for now: the room does not answer or has us
+/// out, for good as it may be, or the post is not there and may still come ([`unfenced`]). Such a
+/// post is kept for the next run, with `kept: true`, until one finds it or whoever wrote it gives
+/// it up ([`Memory::forget`]). Where no later run could tell either ([`is_final`]) that is what
+/// is told, and the end of it.
+///
+/// `is_own` says whether a room service is one of our own server. Rooms are joined side by side,
+/// each once, and all of it ends after [`PATIENCE`]. A state file that cannot be saved keeps
+/// nothing from being told, and is told in the end.
 pub(crate) async fn resolve<F: Future<Output = ()>>(
     client: &Client,
     memory: &Memory,
     posts: Vec<PostToken>,
+    is_own: impl Fn(&str) -> bool,
     tell: impl Fn(Value, Option<PostToken>) -> F,
 ) -> Result<(), Failure> {
     let patience = Patience {
         all: PATIENCE,
         settle: SETTLE,
     };
-    resolve_within(client, memory, posts, patience, tell).await
+    resolve_within(client, memory, posts, patience, is_own, tell).await
 }
 
 /// How long things may take.
@@ -139,6 +146,7 @@ async fn resolve_within<F: Future<Output = ()>>(
     memory: &Memory,
     mut open: Vec<PostToken>,
     patience: Patience,
+    is_own: impl Fn(&str) -> bool,
     tell: impl Fn(Value, Option<PostToken>) -> F,
 ) -> Result<(), Failure> {
     let mut rooms: BTreeMap<BareJid, Vec<PostToken>> = BTreeMap::new();
@@ -157,25 +165,23 @@ async fn resolve_within<F: Future<Output = ()>>(
     }
     drop(found);
     let deadline = Instant::now() + patience.all;
+    let mut saved = Ok(());
     while let Ok(Some((token, found))) = timeout_at(deadline, all_found.recv()).await {
         open.retain(|post| *post != token);
         let (mut told, settled) = match found {
-            Ok(Resolution::AbsentSoFar) => match unfenced(client, memory, &token) {
+            Ok(Resolution::AbsentSoFar) => match unfenced(client, memory, &is_own, &token) {
                 None => (crate::output::resolution(&Resolution::AbsentSoFar), true),
                 Some(why) => (cannot_tell(&why), false),
             },
-            Ok(resolution) => {
-                let settled = !matches!(
-                    resolution,
-                    Resolution::CannotTell(CannotTell::Failed(_) | CannotTell::Unstable)
-                );
-                (crate::output::resolution(&resolution), settled)
-            }
+            Ok(resolution) => (
+                crate::output::resolution(&resolution),
+                is_final(&resolution),
+            ),
             Err(problem) => (cannot_tell(&problem.message), false),
         };
         describe(&mut told, &token, !settled);
         tell(told, settled.then_some(token)).await;
-        memory.save()?;
+        saved = memory.save();
     }
     for token in open {
         let reason = format!("no answer within {} s", patience.all.as_secs_f32());
@@ -183,7 +189,25 @@ async fn resolve_within<F: Future<Output = ()>>(
         describe(&mut told, &token, true);
         tell(told, None).await;
     }
-    Ok(())
+    saved
+}
+
+/// Whether no later run could find out more. What this program does not know, one could.
+const fn is_final(resolution: &Resolution) -> bool {
+    match resolution {
+        // It is not there; whether it may still come is another question ([`unfenced`]).
+        Resolution::Found(_) | Resolution::AbsentSoFar => true,
+        Resolution::CannotTell(why) => matches!(
+            why,
+            // What an archive let go of, removed or never had it does not show again.
+            CannotTell::NoArchive
+                | CannotTell::AnchorExpired
+                | CannotTell::Removed
+                // And it grows no shorter.
+                | CannotTell::NoAnchor
+        ),
+        _ => false,
+    }
 }
 
 type Found = (PostToken, Result<Resolution, Problem>);
@@ -229,11 +253,27 @@ async fn read(room: &Room, post: &PostToken, reads: &Semaphore) -> Result<Resolu
     room.resolve(post).await.map_err(Problem::from)
 }
 
-/// Why a post that is not in the room may still come: the connection that it left on was not
-/// ended by ours. RFC 6120 section 7.7.2.2: for a resource that is bound already, a server
-/// may "Terminate the existing stream", and those that are known do; under another, the
-/// old one goes on as long as the network keeps it.
-fn unfenced(client: &Client, memory: &Memory, token: &PostToken) -> Option<String> {
+/// Why a post that is not in the room may still come.
+///
+/// The room is at another server. To end the connection that the post left on does not take it
+/// out of the queue between the servers, once ours has it; RFC 6120 section 10.4 sets no time
+/// within which it goes on or is refused.
+///
+/// Or that connection was not ended by ours. RFC 6120 section 7.7.2.2: for a resource that is
+/// bound already, a server may "Terminate the existing stream", and those that are known do;
+/// under another, the old one goes on as long as the network keeps it.
+fn unfenced(
+    client: &Client,
+    memory: &Memory,
+    is_own: impl Fn(&str) -> bool,
+    token: &PostToken,
+) -> Option<String> {
+    let service = token.room().domain();
+    if !is_own(service) {
+        return Some(format!(
+            "it is not there so far, and may still arrive: {service} is not a service of our own server, which may keep it in a queue for that one"
+        ));
+    }
     let ours = client.jid().to_string();
     let sender = memory.with(|file| file.sender(token).map(str::to_owned));
     let Some(sender) = sender else {
@@ -283,6 +323,15 @@ mod tests {
         memory: &Memory,
         patience: Duration,
     ) -> Vec<(String, String, bool)> {
+        told_where(client, memory, patience, |_| true).await
+    }
+
+    async fn told_where(
+        client: &Client,
+        memory: &Memory,
+        patience: Duration,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Vec<(String, String, bool)> {
         let all = RefCell::new(Vec::new());
         let tell = |told: Value, settles: Option<PostToken>| {
             let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
@@ -299,7 +348,7 @@ mod tests {
             all: patience,
             settle: Duration::ZERO,
         };
-        let told = resolve_within(client, memory, memory.posts(), patience, tell).await;
+        let told = resolve_within(client, memory, memory.posts(), patience, is_own, tell).await;
         told.unwrap();
         let mut all = all.into_inner();
         all.sort();
@@ -346,13 +395,61 @@ mod tests {
             settle: Duration::from_secs(3600),
         };
         let ended = tokio::select! {
-            ended = resolve_within(&bob, &memory, memory.posts(), patience, tell) => Some(ended),
+            ended = resolve_within(&bob, &memory, memory.posts(), patience, |_| true, tell) => Some(ended),
             _ = all_found.acquire_many(2) => None,
             () = tokio::time::sleep(Duration::from_secs(60)) => panic!("one waits for another"),
         };
         assert!(ended.is_none());
         bob.close().await;
         server.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_post_to_a_room_elsewhere_is_never_called_absent() {
+        let server = server().await;
+        let bob = client(&server, "bob").await;
+        let (_directory, memory) = memory();
+        let room = bob.room("ops").await.unwrap();
+        let tokens = [room.prepare().await.unwrap(), room.prepare().await.unwrap()];
+        for token in &tokens {
+            // The connection that it was sent on was ended by ours.
+            memory.with(|file| file.leaves(token, Some(bob.jid().to_string())));
+        }
+        let long = Duration::from_secs(600);
+        let elsewhere = |service: &str| service != "muc.parley.local";
+        for (_, what, kept) in told_where(&bob, &memory, long, elsewhere).await {
+            assert!(kept && what.starts_with("cannot-tell "), "{what}");
+            assert!(what.contains("muc.parley.local is not a service"), "{what}");
+        }
+        assert_eq!(memory.posts(), tokens);
+        // It arrives after all.
+        room.send(Post::new("x").under(&tokens[0])).await.unwrap();
+        let all = told_where(&bob, &memory, long, elsewhere).await;
+        assert!(all.iter().any(|(_, what, kept)| what == "found " && !kept));
+        assert_eq!(memory.posts(), tokens[1..]);
+        // In a room of our own server that says all.
+        let all = told(&bob, &memory, long).await;
+        assert!(matches!(&all[..], [(_, what, false)] if what == "absent-so-far "));
+        assert_eq!(memory.posts(), []);
+        bob.close().await;
+        server.close().await;
+    }
+
+    #[test]
+    fn only_what_a_later_run_could_not_tell_either_is_given_up() {
+        use parley_xmpp::RequestError;
+
+        for (why, given_up) in [
+            (CannotTell::NoArchive, true),
+            (CannotTell::AnchorExpired, true),
+            (CannotTell::NoAnchor, true),
+            (CannotTell::Removed, true),
+            (CannotTell::Unstable, false),
+            (CannotTell::Failed(RequestError::TimedOut), false),
+        ] {
+            let resolution = Resolution::CannotTell(why);
+            assert_eq!(is_final(&resolution), given_up, "{resolution:?}");
+        }
     }
 
     #[tokio::test]

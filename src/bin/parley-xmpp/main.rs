@@ -23,6 +23,7 @@ mod lock;
 mod output;
 mod post;
 mod problem;
+mod replace;
 mod serve;
 mod settings;
 mod signals;

@@ -60,7 +60,7 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
         None => None,
     };
     let resource = poster.memory.as_ref().map(Memory::resource);
-    let (client, _) = connect::connect_under(common, resource).await?;
+    let (client, resolved) = connect::connect_under(common, resource).await?;
     let result = async {
         if let Some(memory) = &poster.memory {
             let tell = |found, settles: Option<PostToken>| {
@@ -69,7 +69,8 @@ pub(crate) async fn run(common: &Common, args: args::Post) -> Result<(), Failure
                 }
                 core::future::ready(())
             };
-            doubts::resolve(&client, memory, memory.posts(), tell).await?;
+            let is_own = |service: &str| connect::is_own_service(&resolved, service);
+            doubts::resolve(&client, memory, memory.posts(), is_own, tell).await?;
         }
         let Some(topic) = args.topic.as_deref() else {
             return Ok(());

@@ -1,8 +1,8 @@
 //! The file that remembers where `tail` and `bridge` stopped, and posts whose fate is not
 //! known.
 //!
-//! It is for one process at a time, and locked as long as that one uses it ([`Lock`]). What is written out is remembered only after it was
-//! written: a process that is killed between the two writes those lines again when it is
+//! It is for one process at a time, and locked as long as that one uses it ([`Lock`]). What is
+//! written out is remembered only after it was written: a process that is killed between the two writes those lines again when it is
 //! back, and leaves none out. A post is remembered before it leaves, and forgotten once
 //! its fate is known.
 //!
@@ -11,13 +11,11 @@
 //! nothing arrives on that any more, and each post with the address that sent it, so that
 //! it is known whether that was done.
 //!
-//! It is replaced as a whole: written beside its place, brought to the disk, and
-//! renamed, so that a reader and a crash see the old one or the new one.
+//! It is [replaced](replace) as a whole: a reader and a crash see the old one or the new one.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use parley_xmpp::{Bookmark, Cursor, Entry, PostToken, Start};
@@ -25,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
 use crate::lock::{Lock, Unlocked};
+use crate::replace::replace;
 use crate::surroundings::random_suffix;
 
 /// What a file holds at most: a thousand topics with the largest bookmark there can be, and
@@ -44,7 +43,7 @@ pub(crate) struct StateFile {
     changed: bool,
     /// How large the file may be.
     max: u64,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// A post in doubt.
@@ -124,7 +123,7 @@ impl StateFile {
         // Before it is read: whoever has it may be about to replace it.
         let lock = Lock::take(&path).map_err(|why| match why {
             Unlocked::InUse => in_use(&path),
-            Unlocked::Failed(error) => unusable(&error),
+            Unlocked::Failed { file, error } => unlockable(&path, file.as_deref(), &error),
         })?;
         let content = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
@@ -146,7 +145,7 @@ impl StateFile {
                 .unwrap_or_else(|| format!("parley-{}", random_suffix(12))),
             changed: true,
             max,
-            _lock: lock,
+            lock,
         };
         // Whether it can be written is better known now than after an hour.
         state.save().map_err(|failure| unusable(&failure.error))?;
@@ -231,7 +230,7 @@ impl StateFile {
         if !self.changed {
             return Ok(());
         }
-        self.replace().map_err(|error| {
+        self.write().map_err(|error| {
             let remedy = match error.kind() {
                 ErrorKind::FileTooLarge => {
                     "follow fewer topics with one file, and the others with a file of their own; \
@@ -249,7 +248,7 @@ impl StateFile {
         Ok(())
     }
 
-    fn replace(&self) -> std::io::Result<()> {
+    fn write(&self) -> std::io::Result<()> {
         let mut content = Content::default();
         for (topic, bookmark) in &self.bookmarks {
             if let Some(cursor) = bookmark.cursor() {
@@ -278,28 +277,7 @@ impl StateFile {
             );
             return Err(std::io::Error::new(ErrorKind::FileTooLarge, words));
         }
-        let name = self.path.file_name().ok_or(ErrorKind::InvalidFilename)?;
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let temporary = directory.join(temporary);
-        let result = (|| {
-            let mut file = File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &self.path)
-        })();
-        if result.is_err() {
-            let _ = fs::remove_file(&temporary);
-        } else if let Ok(directory) = File::open(directory) {
-            // The name too has to reach the disk; where a directory cannot be opened, it does so later.
-            let _ = directory.sync_all();
-        }
-        result
+        replace(&self.path, text.as_bytes(), self.lock.is_held())
     }
 }
 
@@ -324,6 +302,30 @@ fn in_use(path: &Path) -> Failure {
             path.display()
         ),
         "give each program a state file of its own, or end the other one first",
+    )
+}
+
+/// `file`: what was to be locked for it.
+fn unlockable(path: &Path, file: Option<&Path>, error: &std::io::Error) -> Failure {
+    let path = path.display();
+    let Some(file) = file else {
+        return Failure::usage(
+            format!("the state file {path} cannot be used: {error}"),
+            "name a file",
+        );
+    };
+    let file = file.display();
+    let remedy = if error.kind() == ErrorKind::NotFound {
+        "make its directory first, or name a file in one that is there".to_owned()
+    } else {
+        format!(
+            "see to it that this user may write {file} and its directory: it is empty, and may be \
+             removed while no program uses the state file"
+        )
+    };
+    Failure::usage(
+        format!("the state file {path} cannot be used: its lock {file} cannot be taken: {error}"),
+        remedy,
     )
 }
 
@@ -478,6 +480,23 @@ mod tests {
         assert!(PostToken::parse(token).is_err(), "its check is of another");
         fs::write(&path, format!(r#"{{"topics":{{}},"posts":["{token}"]}}"#)).unwrap();
         assert_eq!(StateFile::load(&path).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_taken_is_named() {
+        let directory = Directory::new("state-lock");
+        let path = directory.0.join("s.json");
+        let lock = directory.0.join(".s.json.lock");
+        // As little to be opened as one of root's for others, also by root.
+        fs::create_dir(&lock).unwrap();
+        let failure = StateFile::load(&path).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        let lock = lock.to_str().unwrap();
+        assert!(failure.error.contains(lock), "{}", failure.error);
+        assert!(failure.remedy.contains(lock), "{}", failure.remedy);
+        let nowhere = directory.0.join("no/s.json");
+        let failure = StateFile::load(&nowhere).unwrap_err();
+        assert!(failure.remedy.contains("directory"), "{}", failure.remedy);
     }
 
     #[test]

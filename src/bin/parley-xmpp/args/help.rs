@@ -44,7 +44,8 @@ Requests (parameters by name; ? is optional):
   subscribe {topic, since?}                       -> {}
       Then `message` and `gap` notifications: without `since` from now on; with the id of a
       message right after it; with \"\" from the beginning. With --state and without `since` it
-      goes on where the last run stopped, as `tail --state` does.
+      goes on where the last run stopped, as `tail --state` does; one that fails leaves that
+      place as it was.
   unsubscribe {topic}                             -> {}
       Ends the `subscribe` before it, also one without an answer yet, which is then {} too.
   post {topic, content, identity?, inReplyTo?, replyAuthor?, quote?, replaceForbidden?,
@@ -83,7 +84,15 @@ Notifications:
         within 30 seconds of `connect`: a post that a run before left in doubt; as the answer
         of `resolve`. kept: true where it could not be found out for now, because the room
         refuses us or does not answer, or it is not there and may still arrive, because it was
-        sent from another address: it stays in the file until it is, or until `forget`
+        sent from another address or the room is at another server, whose domain is neither
+        the account's nor below it: it stays in the file until it is, or until `forget`.
+        cannot-tell without kept: the archive will never tell (it keeps nothing, or let go
+        of that time); it is told this once, and is out of the file
+  stateFile {saved, error?, remedy?}    with --state. saved: false: the file could not be
+        written, and holds what it held before. Messages and answers go on, posts are refused
+        (`not-sent`), and it is tried again, after a quarter of a second and then ever later,
+        every 30 seconds at last; saved: true once it is written. Whoever is killed between
+        the two is told all since then again
   gap {topic, after, reason, text}      messages may be missing after that cursor
   state {state, jid?, resumed?, cause?, retryInMs?}    state: online, offline, closed;
         resumed, with online: the connection before it goes on, and no room was left
@@ -103,7 +112,8 @@ are read until one is answered.
 
 At the end of the input, requests without an answer get 5 seconds more. Then the connection is
 closed and each is answered: a post that may be on its way with `unknown`, others with
-`not-connected`, `not-sent` or `timeout`. The exit status is 0.
+`not-connected`, `not-sent` or `timeout`. The exit status is 0, or 1 if the file of --state
+could not be written in the end.
 
 Example:
   printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"connect\"}' \\

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parley_xmpp::{ArchiveId, Cursor, Fetch, Post, PostToken, Start};
 use serde_json::{Value, json};
 
-use super::followers::Reserved;
+use super::followers::{Opened, Reserved};
 use super::live::Live;
 use super::outcome::Outcome;
 use super::params::{FetchParams, IdentityParams, PostParams, TokenParams};
@@ -41,24 +41,38 @@ pub(super) async fn subscribe(
     let start = start(&live, &topic, since).await;
     let opened = async {
         let room = live.room(&topic).await?;
-        let subscription = room.subscribe(start).await.map_err(Problem::from)?;
+        let subscription = room.subscribe(start.clone()).await.map_err(Problem::from)?;
         Ok::<_, Problem>((room.jid().clone(), subscription))
     };
     let opened = tokio::select! {
         biased;
         unwanted = unwanted => {
-            return unwanted.map(|()| json!({})).map_err(|_| Error::not_connected()).into();
+            return match unwanted {
+                Ok(()) => {
+                    begin(&live, &topic, &start);
+                    Ok(json!({})).into()
+                }
+                Err(_) => Err(Error::not_connected()).into(),
+            };
         }
         opened = opened => opened,
     };
     match opened {
-        Ok((room, subscription)) => Outcome {
-            result: Ok(json!({})),
-            after: Some(Box::new(move || {
-                live.follow(topic, room, generation, subscription, turn);
-            })),
-            settles: None,
-        },
+        Ok((room, subscription)) => {
+            // Before the next one has its turn, or anything of this one is shown.
+            begin(&live, &topic, &start);
+            let opened = Opened {
+                room,
+                subscription,
+                turn,
+            };
+            live.followers.opened(&topic, generation, opened);
+            Outcome {
+                result: Ok(json!({})),
+                after: Some(Box::new(move || live.follow(topic, generation))),
+                settles: None,
+            }
+        }
         Err(problem) => {
             live.followers.give_back(&topic, generation);
             Err(Error::from(problem)).into()
@@ -66,8 +80,7 @@ pub(super) async fn subscribe(
     }
 }
 
-/// Where a subscription begins, which is written down. None of the topic is any more that
-/// could queue something.
+/// Where a subscription begins. None of the topic is any more that could queue something.
 async fn start(live: &Live, topic: &str, since: Option<Cursor>) -> Start {
     let since = since.map(Start::Cursor);
     let Some(memory) = &live.memory else {
@@ -75,11 +88,17 @@ async fn start(live: &Live, topic: &str, since: Option<Cursor>) -> Start {
     };
     // What the one before has queued is told, and comes before the place.
     live.through().await;
-    memory.with(|file| {
-        let start = since.or_else(|| file.start(topic)).unwrap_or(Start::Now);
-        file.begin(topic, &start);
-        start
-    })
+    since
+        .or_else(|| memory.with(|file| file.start(topic)))
+        .unwrap_or(Start::Now)
+}
+
+/// The answer to a `subscribe` is that it is done: only now the place that was kept before
+/// counts no more.
+fn begin(live: &Live, topic: &str, start: &Start) {
+    if let Some(memory) = &live.memory {
+        memory.with(|file| file.begin(topic, start));
+    }
 }
 
 pub(super) async fn post(live: Arc<Live>, params: PostParams, turn: Turn) -> Outcome {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use parley_xmpp::jid::BareJid;
+use parley_xmpp::tokio::Subscription;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::lock;
 use super::rpc::Error;
+use super::turns::Turn;
 
 /// Who follows which topic. Changed in the order of the requests, while the work
 /// that takes goes on beside.
@@ -25,8 +28,18 @@ pub(super) struct Follower {
     pub(super) generation: u64,
     /// `None` while it is being set up.
     pub(super) task: Option<JoinHandle<()>>,
+    /// It is set up, and its answer still to come. Kept here for its end: who takes the
+    /// follower away hands on its turn, however long the answer takes, in a batch for instance.
+    pub(super) opened: Option<Opened>,
     /// Says that there was an `unsubscribe`; only dropped, that the connection is over.
     pub(super) unwanted: oneshot::Sender<()>,
+}
+
+/// A subscription that nobody reads yet.
+pub(super) struct Opened {
+    pub(super) room: BareJid,
+    pub(super) subscription: Subscription,
+    pub(super) turn: Turn,
 }
 
 /// A `subscribe` that has its place.
@@ -50,6 +63,7 @@ impl Followers {
         let follower = Follower {
             generation,
             task: None,
+            opened: None,
             unwanted: stop,
         };
         following.by_topic.insert(topic.to_owned(), follower);
@@ -65,6 +79,15 @@ impl Followers {
         // Nobody listens where it stands.
         let _ = follower.unwanted.send(());
         follower.task.inspect(JoinHandle::abort)
+    }
+
+    /// A `subscribe` is set up. Where it was taken away meanwhile, that is all of it.
+    pub(super) fn opened(&self, topic: &str, generation: u64, opened: Opened) {
+        let mut following = lock(&self.0);
+        let follower = following.by_topic.get_mut(topic);
+        if let Some(follower) = follower.filter(|follower| follower.generation == generation) {
+            follower.opened = Some(opened);
+        }
     }
 
     pub(super) fn give_back(&self, topic: &str, generation: u64) {

@@ -5,17 +5,15 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use parley_xmpp::jid::BareJid;
-use parley_xmpp::tokio::{Client, Room, State, Subscription};
+use parley_xmpp::tokio::{Client, Room, State};
 use parley_xmpp::{Entry, PostToken};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::followers::Followers;
+use super::followers::{Followers, Opened};
 use super::lock;
 use super::recent::Recent;
 use super::rpc::notification;
-use super::turns::Turn;
 use super::writer::Out;
 use crate::connect;
 use crate::doubts::{self, Memory};
@@ -95,14 +93,7 @@ impl Live {
     }
 
     /// Passes the entries of a subscription on, until it ends.
-    pub(super) fn follow(
-        &self,
-        topic: String,
-        room: BareJid,
-        generation: u64,
-        mut subscription: Subscription,
-        turn: Turn,
-    ) {
+    pub(super) fn follow(&self, topic: String, generation: u64) {
         let mut following = lock(&self.followers.0);
         // Taken away meanwhile: there was an `unsubscribe` or a `disconnect`.
         let Some(follower) = following
@@ -112,6 +103,14 @@ impl Live {
         else {
             return;
         };
+        let Some(opened) = follower.opened.take() else {
+            return;
+        };
+        let Opened {
+            room,
+            mut subscription,
+            turn,
+        } = opened;
         let (out, recent) = (self.out.clone(), Arc::clone(&self.recent));
         let topic: Arc<str> = topic.into();
         follower.task = Some(tokio::spawn(async move {
@@ -139,13 +138,17 @@ impl Live {
     }
 
     /// Tells what became of posts that a run before left in doubt.
-    pub(super) fn resolve_doubts(self: &Arc<Self>, posts: Vec<PostToken>) {
+    pub(super) fn resolve_doubts(
+        self: &Arc<Self>,
+        posts: Vec<PostToken>,
+        is_own: impl Fn(&str) -> bool + Send + 'static,
+    ) {
         let Some(memory) = self.memory.clone() else {
             return;
         };
         let (client, out) = (self.client.clone(), self.out.clone());
         let resolver = tokio::spawn(async move {
-            let told = doubts::resolve(&client, &memory, posts, |found, settles| {
+            let told = doubts::resolve(&client, &memory, posts, is_own, |found, settles| {
                 let out = out.clone();
                 async move {
                     let line = notification("resolved", &found);

@@ -253,6 +253,7 @@ impl Session {
             }
         };
         let result = json!({ "jid": client.jid().as_str(), "nick": resolved.nick });
+        let is_own = move |service: &str| connect::is_own_service(&resolved, service);
         let live = Live::new(client, self.out.clone(), self.memory.clone(), followers);
         let live = Arc::new(live);
         // Those of before: from now on posts of this connection may be among them.
@@ -261,7 +262,7 @@ impl Session {
         Outcome {
             result: Ok(result),
             after: Some(Box::new(move || {
-                live.resolve_doubts(doubts);
+                live.resolve_doubts(doubts, is_own);
                 live.report_states();
             })),
             settles: None,

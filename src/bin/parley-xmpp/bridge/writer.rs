@@ -8,11 +8,14 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use parley_xmpp::{Entry, PostToken};
+use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::rpc::notification;
 use crate::doubts::Memory;
+use crate::exit::Failure;
 
 /// Lines that wait to be written. When so many do, who has another one waits too.
 const WAITING: usize = 64;
@@ -22,6 +25,8 @@ const WAITING: usize = 64;
 const AT_ONCE: usize = 4096;
 /// How long a place reached may wait to be remembered: who is killed writes that much again.
 const REMEMBER_AFTER: Duration = Duration::from_millis(250);
+/// How long the next attempt to save waits at most; each waits twice as long as the one before.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The two ends of the queue. `remembers`: there is a state file.
 pub(super) fn queue(remembers: bool) -> (Out, Lines) {
@@ -122,15 +127,16 @@ pub(super) async fn write(
     let mut keeper = Keeper {
         memory,
         save_at: None,
+        trouble: None,
+        notice: None,
     };
     let mut ahead = None;
-    while let Some(first) = match ahead.take() {
-        Some(first) => Some(first),
-        None => keeper.meanwhile(lines.0.recv()).await,
-    } {
+    while let Some(first) = keeper.next(&mut ahead, &mut lines.0).await {
         let Outgoing { line, then } = first;
         let (mut text, mut thens) = (ended(line), vec![then]);
         while thens.len() < WAITING
+            // What is ahead comes first.
+            && ahead.is_none()
             && let Ok(next) = lines.0.try_recv()
         {
             // Its end counts as well.
@@ -165,36 +171,81 @@ fn ended(mut line: String) -> String {
     line
 }
 
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => core::future::pending().await,
+    }
+}
+
 /// Remembers what was told, and saves it before long.
 struct Keeper {
     memory: Option<Memory>,
     save_at: Option<Instant>,
+    /// It was not saved: how long the attempt after that waits.
+    trouble: Option<Duration>,
+    /// A line that says so, or that it is over.
+    notice: Option<String>,
 }
 
 impl Keeper {
+    /// What is to be written next: what this has to say, what is ahead, what comes.
+    async fn next(
+        &mut self,
+        ahead: &mut Option<Outgoing>,
+        lines: &mut mpsc::Receiver<Outgoing>,
+    ) -> Option<Outgoing> {
+        loop {
+            if let Some(line) = self.notice.take() {
+                let then = Then::Nothing;
+                return Some(Outgoing { line, then });
+            }
+            if ahead.is_some() {
+                return ahead.take();
+            }
+            tokio::select! {
+                biased;
+                () = due(self.save_at) => self.save(),
+                next = lines.recv() => return next,
+            }
+        }
+    }
+
     /// Does this; what is due to be saved meanwhile is saved, however long it takes.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
-            let due = async {
-                match self.save_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => core::future::pending().await,
-                }
-            };
             tokio::select! {
                 // Saved also where there is always more to do.
                 biased;
-                () = due => self.save(),
+                () = due(self.save_at) => self.save(),
                 done = &mut work => return done,
             }
         }
     }
 
+    /// Where it fails the host is told, once, and it is tried again: a full disk may have room
+    /// again, and messages and answers go on meanwhile.
     fn save(&mut self) {
         self.save_at = None;
-        if let Some(Err(failure)) = self.memory.as_ref().map(Memory::save) {
-            tracing::error!(error = failure.error, "places are not remembered");
+        let Some(memory) = &self.memory else {
+            return;
+        };
+        let Err(Failure { error, remedy, .. }) = memory.save() else {
+            if self.trouble.take().is_some() {
+                let params = json!({ "saved": true });
+                self.notice = Some(notification("stateFile", &params));
+            }
+            return;
+        };
+        let first = self.trouble.is_none();
+        let wait = self.trouble.unwrap_or(REMEMBER_AFTER);
+        self.save_at = Some(Instant::now() + wait);
+        self.trouble = Some(wait.saturating_mul(2).min(TRY_AGAIN_AFTER));
+        if first {
+            tracing::error!(error, "places are not remembered");
+            let params = json!({ "saved": false, "error": error, "remedy": remedy });
+            self.notice = Some(notification("stateFile", &params));
         }
     }
 
