@@ -234,19 +234,48 @@ pub(crate) fn stream() -> impl Strategy<Value = Vec<u8>> {
 
 /// Streams with one thing wrong, perhaps.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    (stream(), any::<prop::sample::Index>(), token(), 0..4_usize).prop_map(
-        |(mut document, at, token, how)| {
-            let at = at.index(document.len());
+    let attribute = prop::sample::select(ATTRIBUTES);
+    (
+        stream(),
+        any::<prop::sample::Index>(),
+        token(),
+        attribute,
+        0..6_usize,
+    )
+        .prop_map(|(mut document, index, token, attribute, how)| {
+            let at = index.index(document.len());
             match how {
                 0 => drop(document.remove(at)),
                 1 => drop(document.splice(at..at, token)),
                 2 => drop(document.splice(at..=at, token)),
-                _ => document.truncate(at),
+                3 => document.truncate(at),
+                _ => {
+                    let ends: Vec<_> = (0..document.len())
+                        .filter(|i| document[*i] == b'>')
+                        .collect();
+                    let at = ends[index.index(ends.len())];
+                    drop(document.splice(at..at, attribute.bytes()));
+                }
             }
             document
-        },
-    )
+        })
 }
+
+/// What a tag of a stream may well have already, under this name or another.
+const ATTRIBUTES: &[&str] = &[
+    " a='1'",
+    " p:a='1'",
+    " q:a='1'",
+    " r:a='1' xmlns:r='u'",
+    " a='1' b='2' b='3'",
+    " xml:lang=''",
+    " xmlns='u'",
+    " xmlns:p='u'",
+    " xmlns:q='u'",
+    " xmlns:r=''",
+    " c='\t<'",
+    "c='1'",
+];
 
 /// Any of these.
 pub(crate) fn document() -> impl Strategy<Value = Vec<u8>> {
