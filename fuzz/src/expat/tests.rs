@@ -9,6 +9,11 @@ use crate::xml::{HEAD, Op, check_writer};
 
 const CLOSE: &str = "</stream:stream>";
 
+/// Changes what we made of a document.
+type Plant<'a> = &'a dyn Fn(&mut Vec<Part>);
+/// Frames a document in pieces.
+type Framing<'a> = &'a dyn Fn(&[&[u8]]) -> Outcome;
+
 fn in_stream(stanza: &str) -> String {
     format!("{HEAD}{stanza}{CLOSE}")
 }
@@ -291,7 +296,7 @@ fn planted_differences_are_noticed() {
         Part::Start(_, _, attrs) => std::mem::take(attrs),
         part => panic!("{part:?}"),
     };
-    let plants: [(&str, &dyn Fn(&mut Vec<Part>)); 9] = [
+    let plants: [(&str, Plant<'_>); 9] = [
         ("an attribute's value", &|parts| {
             let mut own = attrs(parts);
             own[0].2.push('2');
@@ -395,7 +400,7 @@ fn planted_framers_are_noticed() {
         }
         outcome
     };
-    let fails = |stanza: &str, framing: &dyn Fn(&[&[u8]]) -> Outcome| {
+    let fails = |stanza: &str, framing: Framing<'_>| {
         let document = in_stream(stanza);
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             check_framing(document.as_bytes(), &[7], framing);
@@ -404,7 +409,7 @@ fn planted_framers_are_noticed() {
     };
     // Each stanza has letters that are looked past.
     let late = "<\u{1F600} \u{20AC}=''/>";
-    let cases: [(&str, &dyn Fn(&[&[u8]]) -> Outcome); 3] = [
+    let cases: [(&str, Framing<'_>); 3] = [
         ("<a>&x;</a>", &takes_any_entity),
         ("<a>x</a>", &forgets_when_cut),
         ("<a>\u{1F600}</a>", &misreads_an_astral),
