@@ -5,10 +5,16 @@
 //! such bytes; `cargo test` in this directory replays the corpora with any
 //! toolchain. What a fuzzer finds becomes a named test and a file of the corpus.
 
+#![deny(unsafe_code)]
+
 mod counters;
+#[cfg(test)]
+#[path = "../../tests/support/documents.rs"]
+mod documents;
 mod engine;
 #[path = "../../src/bin/parley-xmpp/escape.rs"]
 mod escape;
+mod expat;
 mod paging;
 #[path = "../../tests/peer/scram.rs"]
 mod scram;
@@ -107,8 +113,8 @@ macro_rules! fuzz {
     };
 }
 
-/// The framer says the same however its input is cut. The first byte chooses the
-/// limits, the next three how it is cut.
+/// The framer says the same however its input is cut, and so does expat with the same cuts. The
+/// first byte chooses the limits, the next three how it is cut.
 pub fn framer_split(data: &[u8]) {
     let Some((&[kind, a, b, c], document)) = data.split_first_chunk() else {
         return;
@@ -125,23 +131,27 @@ pub fn framer_split(data: &[u8]) {
         limits.value_bytes = 300;
     }
     let sizes = [a, b, c].map(|n| usize::from(n) % 300 + 1);
-    if kind & 2 == 0 {
-        xml::check_cuts(&limits, document, &sizes);
-    } else {
-        xml::check_cuts(&limits, &[HEAD.as_bytes(), document].concat(), &sizes);
-    }
+    let head = if kind & 2 == 0 { "" } else { HEAD };
+    let document = [head.as_bytes(), document].concat();
+    xml::check_cuts(&limits, &document, &sizes);
+    expat::check(&limits, &document, &sizes);
 }
 
-/// An independent parser says the same, of the bytes and of a stream of them;
+/// Two independent parsers say the same, of the bytes and of a stream of them;
 /// and what is printed reads the same.
 pub fn xml_diff(document: &[u8]) {
-    xml::check_against_rxml(document);
     let stream = [HEAD.as_bytes(), document, b"</stream:stream>"].concat();
-    xml::check_against_rxml(&stream);
+    let limits = XmlLimits::default();
+    for document in [document, &stream] {
+        xml::check_against_rxml(document);
+        // Cut in other ways for each length.
+        let n = document.len();
+        expat::check(&limits, document, &[n % 3 + 1, n % 7 + 1, n % 31 + 1]);
+    }
     xml::check_display(&stream);
 }
 
-/// What is written is what is read. Each step of the writing is a byte that says
+/// What is written is what is read, by expat too. Each step of the writing is a byte that says
 /// what, and, for texts and attributes, a byte that says how long.
 pub fn writer_round_trip(data: &[u8]) {
     let mut ops = Vec::new();
@@ -161,7 +171,11 @@ pub fn writer_round_trip(data: &[u8]) {
             _ => Op::End,
         });
     }
-    xml::check_writer(&ops);
+    if let Some((written, ours)) = xml::check_writer(&ops) {
+        let theirs = expat::Reading::of([written.as_slice()]);
+        expat::agree(&ours, &theirs).expect("expat reads the same");
+        assert!(theirs.is_whole(), "expat reads it to its end");
+    }
 }
 
 /// Nothing that a peer says steers a terminal, or passes for a line of ours; what is

@@ -2,7 +2,9 @@
 //! tests and of the fuzz targets.
 //!
 //! The oracle is rxml, an independent parser of the same restricted XML. It is
-//! known to differ from XML, or from us, in what [`is_known_difference`] lists.
+//! known to differ from XML, or from us, in what [`is_known_difference`] lists, and in what is
+//! made easier for it by the functions below that one. A second oracle, libexpat, stands with the
+//! fuzz targets (`fuzz/src/expat.rs`), where a C library may be asked for.
 
 use parley_xmpp::XmlLimits;
 use parley_xmpp::xml::{Content, Element, Frame, Framer, Writer, XmlError, XmlFault, check_text};
@@ -126,6 +128,13 @@ fn start_of(element: Element<'_>) -> Part {
 pub(crate) fn check_cuts(limits: &XmlLimits, document: &[u8], sizes: &[usize]) -> Outcome {
     let whole = frame(limits, [document]);
     assert_eq!(frame(limits, document.chunks(1)), whole, "byte by byte");
+    let pieces = pieces(document, sizes);
+    assert_eq!(frame(limits, pieces), whole, "in pieces of {sizes:?}");
+    whole
+}
+
+/// A document in pieces of these sizes, over and over.
+pub(crate) fn pieces<'a>(document: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = document;
     let mut pieces = Vec::new();
     for size in sizes.iter().cycle().take(document.len()) {
@@ -134,8 +143,7 @@ pub(crate) fn check_cuts(limits: &XmlLimits, document: &[u8], sizes: &[usize]) -
         rest = after;
     }
     pieces.push(rest);
-    assert_eq!(frame(limits, pieces), whole, "in pieces of {sizes:?}");
-    whole
+    pieces
 }
 
 /// What rxml made of a document.
@@ -226,7 +234,7 @@ fn is_known_difference(fault: XmlFault) -> bool {
 /// do first. rxml 0.14 drops or refuses a lone carriage return in the value of an
 /// attribute, and keeps one that comes after a bracket in CDATA; expat reads
 /// both as we do.
-fn with_line_feeds(document: &[u8]) -> Vec<u8> {
+pub(crate) fn with_line_feeds(document: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(document.len());
     for (i, &byte) in document.iter().enumerate() {
         match byte {
@@ -342,8 +350,8 @@ pub(crate) enum Op {
 const ELEMENTS: [&str; 4] = ["message", "body", "x", "a-b.c_1"];
 const ATTRIBUTES: [&str; 4] = ["id", "to", "xml:lang", "xmlns"];
 
-/// What is written is what is read, or nothing is written.
-pub(crate) fn check_writer(ops: &[Op]) {
+/// What is written is what is read, or nothing is written. Gives what was, and what we read.
+pub(crate) fn check_writer(ops: &[Op]) -> Option<(Vec<u8>, Outcome)> {
     let mut out = HEAD.as_bytes().to_vec();
     let mut writer = Writer::new(&mut out);
     let mut expected: Vec<Part> = Vec::new();
@@ -423,7 +431,7 @@ pub(crate) fn check_writer(ops: &[Op]) {
     assert_eq!(finished.err(), forbidden);
     if forbidden.is_some() {
         assert_eq!(out, HEAD.as_bytes(), "what was written is taken back");
-        return;
+        return None;
     }
     out.extend_from_slice(b"</stream:stream>");
     let mut limits = XmlLimits::default();
@@ -439,4 +447,5 @@ pub(crate) fn check_writer(ops: &[Op]) {
         read.parts,
         "{shown}"
     );
+    Some((out, read))
 }
