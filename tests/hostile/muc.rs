@@ -657,6 +657,8 @@ fn m18_who_copies_our_ids_commits_nothing() {
     peer.say(&says("ada", &id, &(occupant("other") + &copied)));
     let evil = says("ada", &id, &copied);
     peer.say(&evil.replace(ROOM, "evil@muc.parley.local"));
+    // Nor without any id, where the room gives one to each.
+    peer.say(&evil);
     assert_eq!(peer.events(), []);
     peer.say(&says(
         "ada",
