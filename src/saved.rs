@@ -35,6 +35,11 @@ const CHECK_BYTES: usize = 6;
 /// stanzas that the server had not acknowledged, word for word, and the id of the stream,
 /// which only its account can use: keep it as private as the messages themselves. It
 /// holds no password. `Debug` shows neither.
+///
+/// Nor does it hold how the session was logged in: who resumes it logs in anew, as its own
+/// configuration has it. That PLAIN is not used where SCRAM was (XEP-0474 v0.5.0, Business
+/// Rules) is known to one engine only; for all processes it is
+/// [`Config::allow_plain`](crate::Config::allow_plain) left off, as it is by default.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SavedSession {
     /// The address that is bound.

@@ -225,8 +225,8 @@ impl Room {
     ///
     /// XEP-0421 has in its business rules: "The <occupant-id> element MUST be attached to every
     /// message and every presence sent by a MUC." So what comes live without one, from a room
-    /// that announces them and gave us ours, was not said by us, and the post is looked for in
-    /// the archive as if nothing had come. Of what an archive shows, which the same rule is
+    /// that announces them and gave us ours, was not said by us, and what became of the post is
+    /// found out as if nothing had come. Of what an archive shows, which the same rule is
     /// about, this is not asked: it may not keep them, or hold what was said before the room
     /// had them, and what is there must not be sent again.
     fn is_ours(&self, occupant_id: Option<&str>, source: Source) -> bool {
