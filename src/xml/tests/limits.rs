@@ -272,9 +272,8 @@ mod x26_each_limit_of_a_tag_fires_at_its_byte {
 
     fn fed_until(framer: &mut Framer, bytes: &[u8]) -> Option<(XmlError, usize)> {
         for (i, byte) in bytes.iter().enumerate() {
-            match framer.push(core::slice::from_ref(byte)).1 {
-                Some(Err(error)) => return Some((error, i)),
-                _ => {}
+            if let Some(Err(error)) = framer.push(core::slice::from_ref(byte)).1 {
+                return Some((error, i));
             }
         }
         None
