@@ -151,8 +151,8 @@
 //! (`tests/layering.rs`) holds it.
 //!
 //! ```text
-//! time ids limits error ns precis prep <- jid <- topic config token saved
-//!   <- xml <- event <- bookmark
+//! time ids limits error ns precis prep <- jid <- topic config token
+//!   <- xml <- { event  saved } <- bookmark
 //!   <- command <- stanza <- cx <- { sasl  sm  rsm <- mam  muc } <- { stream  room } <- engine
 //!   <- { tokio  sim } <- embedded <- bin
 //! ```

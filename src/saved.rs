@@ -13,8 +13,16 @@ use base64::{Engine as _, encoded_len};
 use sha2::{Digest as _, Sha256};
 
 use crate::jid::Jid;
+use crate::limits::XmlLimits;
+use crate::ns;
+use crate::xml::{Frame, Framer, check_text};
 
 const VERSION: &str = "ss1";
+
+/// The header of a stream as the stanzas stand in it: they were written without a namespace of
+/// their own (RFC 6120, section 4.8.2).
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// So much of the digest is the check.
 const CHECK_BYTES: usize = 6;
@@ -27,6 +35,11 @@ const CHECK_BYTES: usize = 6;
 /// stanzas that the server had not acknowledged, word for word, and the id of the stream,
 /// which only its account can use: keep it as private as the messages themselves. It
 /// holds no password. `Debug` shows neither.
+///
+/// Nor does it hold how the session was logged in: who resumes it logs in anew, as its own
+/// configuration has it. That PLAIN is not used where SCRAM was (XEP-0474 v0.5.0, Business
+/// Rules) is known to one engine only; for all processes it is
+/// [`Config::allow_plain`](crate::Config::allow_plain) left off, as it is by default.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SavedSession {
     /// The address that is bound.
@@ -135,17 +148,20 @@ impl SavedSession {
         let max = Duration::from_secs(text()?.parse().ok()?);
         let handled = text()?.parse().ok()?;
         let acked = text()?.parse().ok()?;
+        // These are written again, as data: what XML cannot carry was never in them.
+        for text in [&*nick, &*id] {
+            check_text(text).ok()?;
+        }
+        let mut reader = StanzaReader::new()?;
         let mut stanzas = Vec::new();
         for part in parts {
-            let stanza = String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
-            // What is written as it is has to be what it was.
-            let is_stanza = ["<message", "<presence", "<iq"]
-                .iter()
-                .any(|start| stanza.starts_with(start));
-            if !is_stanza || !stanza.ends_with('>') {
+            let stanza = URL_SAFE_NO_PAD.decode(part).ok()?.into_boxed_slice();
+            // It is written to the stream as it is: a check that is no secret does not vouch
+            // for that, so it has to be what a stream can bear.
+            if !reader.is_stanza(&stanza) {
                 return None;
             }
-            stanzas.push(stanza.into_bytes().into_boxed_slice());
+            stanzas.push(stanza);
         }
         (!id.is_empty()).then_some(Self {
             jid,
@@ -157,6 +173,33 @@ impl SavedSession {
             acked,
             stanzas,
         })
+    }
+}
+
+/// Reads stanzas as who is sent them on a stream does.
+struct StanzaReader(Framer);
+
+impl StanzaReader {
+    /// What was saved was within the limits of a post, which the text does not have: so each
+    /// stanza may be as long as the text. What is in one is bounded as in a peer's.
+    fn new() -> Option<Self> {
+        let mut framer = Framer::new(XmlLimits {
+            stanza_bytes: SavedSession::MAX_BYTES,
+            value_bytes: SavedSession::MAX_BYTES,
+            ..XmlLimits::default()
+        });
+        let (read, open) = framer.push(HEADER);
+        (read == HEADER.len() && matches!(open, Some(Ok(Frame::Open(_))))).then_some(Self(framer))
+    }
+
+    /// Whether that is one stanza (RFC 6120, section 8) and nothing else, before it or behind.
+    /// After one that is not, no other is.
+    fn is_stanza(&mut self, bytes: &[u8]) -> bool {
+        let (read, found) = self.0.push(bytes);
+        read == bytes.len()
+            && bytes.first() == Some(&b'<')
+            && matches!(found, Some(Ok(Frame::Stanza(stanza)))
+                if ["message", "presence", "iq"].iter().any(|name| stanza.is(name, ns::CLIENT)))
     }
 }
 
@@ -227,6 +270,7 @@ impl core::error::Error for SavedSessionError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xml::Writer;
     use alloc::string::ToString as _;
     use proptest::prelude::*;
 
@@ -274,21 +318,72 @@ mod tests {
             let cut = text.get(..end).unwrap();
             assert_eq!(SavedSession::parse(cut), Err(SavedSessionError::Damaged));
         }
-        let mut evil = saved();
-        evil.stanzas = alloc::vec![(*b"</stream:stream>").into()];
-        let evil = SavedSession::parse(&evil.to_string());
-        assert_eq!(evil, Err(SavedSessionError::Damaged));
+    }
+
+    /// It began and ended like one, and went out as it was: text of a session that another
+    /// program had its hands on ended the stream, and wrote what XMPP forbids.
+    #[test]
+    fn what_is_not_one_whole_stanza_is_not_resumed() {
+        let stanza = "<message to='a'><body>b</body></message>";
+        for evil in [
+            "",
+            " ",
+            "text",
+            "</stream:stream>",
+            "<messages/></stream:stream>\u{1}<!-- x --><a>",
+            "<messages/>",
+            "<message/><message/>",
+            "<message/>\n",
+            "\n<message/>",
+            "<message/></stream:stream>",
+            "<message/>text>",
+            "<message",
+            "<message>",
+            "<message></presence>",
+            "<message a='1' a='2'/>",
+            "<message>\u{1}</message>",
+            "<message>&nbsp;</message>",
+            "<message><!-- x --></message>",
+            "<message><p:a/></message>",
+            "<message xmlns='jabber:server'/>",
+            "<iq xmlns='urn:example'/>",
+            "<stream:message/>",
+            "<?xml version='1.0'?><message/>",
+            "\u{feff}<message/>",
+        ] {
+            for stanzas in [&[evil][..], &[stanza, evil], &[evil, stanza]] {
+                let stanzas = stanzas.iter().map(|s| s.as_bytes().into()).collect();
+                let text = SavedSession { stanzas, ..saved() }.to_string();
+                let read = SavedSession::parse(&text);
+                assert_eq!(read, Err(SavedSessionError::Damaged), "{evil:?}");
+            }
+        }
+        let mut torn = saved();
+        torn.stanzas.push((*b"<message>\xc3</message>").into());
+        let torn = SavedSession::parse(&torn.to_string());
+        assert_eq!(torn, Err(SavedSessionError::Damaged));
+        for (nick, id) in [("a\u{1}", "i"), ("a", "i\u{fffe}")] {
+            let (nick, id) = (nick.into(), id.into());
+            let text = SavedSession {
+                nick,
+                id,
+                ..saved()
+            }
+            .to_string();
+            let read = SavedSession::parse(&text);
+            assert_eq!(read, Err(SavedSessionError::Damaged));
+        }
     }
 
     /// The last that fits can be read; one byte more, and it is not to be written.
     #[test]
     fn what_fits_can_be_read_and_what_is_longer_cannot() {
         let mut saved = saved();
-        let mut stanza = b"<message>".to_vec();
+        let (mut stanza, end) = (b"<message>".to_vec(), b"</message>");
         // Below the limit by what the text has besides, and by what is rounded.
         let left = SavedSession::MAX_BYTES - saved.text_bytes() - 1;
-        stanza.resize(left / 4 * 3 - 1, b'x');
-        stanza.push(b'>');
+        stanza.resize(left / 4 * 3 - end.len(), b'x');
+        stanza.extend_from_slice(end);
         saved.stanzas.push(stanza.into_boxed_slice());
         while saved.fits() {
             let text = saved.to_string();
@@ -302,8 +397,51 @@ mod tests {
         assert_eq!(read, Err(SavedSessionError::Damaged));
     }
 
+    fn any_stanza() -> impl Strategy<Value = Vec<u8>> {
+        let name = proptest::sample::select(&["message", "presence", "iq"][..]);
+        let parts = proptest::option::of("\\PC{0,20}");
+        (name, parts.clone(), "\\PC{0,60}", parts).prop_map(|(name, to, text, child)| {
+            let mut stanza = Vec::new();
+            let mut writer = Writer::new(&mut stanza);
+            writer.start(name);
+            if let Some(to) = to {
+                writer.attr("to", &to);
+            }
+            writer.text(&text);
+            if let Some(child) = child {
+                writer.start("body").text(&child).end();
+            }
+            writer.end();
+            writer.finish().unwrap();
+            stanza
+        })
+    }
+
+    /// How many children a stream has that is this after its header, and that ends here, to
+    /// another parser; `None` where it is none.
+    fn children(of: &[u8]) -> Option<usize> {
+        use rxml::Parse as _;
+        let document = [HEADER, of, b"</stream:stream>"].concat();
+        let mut parser = rxml::Parser::new();
+        let (mut rest, mut depth, mut children) = (&document[..], 0, 0);
+        while let Some(event) = parser.parse(&mut rest, true).ok()? {
+            match event {
+                rxml::Event::StartElement(..) => {
+                    children += usize::from(depth == 1);
+                    depth += 1;
+                }
+                rxml::Event::EndElement(_) => depth -= 1,
+                rxml::Event::Text(_, text) if depth == 1 && !text.trim().is_empty() => {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        Some(children)
+    }
+
     fn any_session() -> impl Strategy<Value = SavedSession> {
-        let stanza = "<(message|presence|iq)( [a-z]{1,4}='\\PC{0,20}')?>\\PC{0,60}</x>";
+        let stanza = any_stanza();
         let stanzas = proptest::collection::vec(stanza, 0..12);
         let location = proptest::option::of("\\PC{1,20}");
         let numbers = (0..=u64::MAX, any::<u32>(), any::<u32>());
@@ -317,7 +455,7 @@ mod tests {
         )
             .prop_map(|(resource, nick, id, location, numbers, stanzas)| {
                 let (max, handled, acked) = numbers;
-                let stanzas = stanzas.into_iter().map(|s| s.into_bytes().into());
+                let stanzas = stanzas.into_iter().map(|s| s.into());
                 SavedSession {
                     jid: Jid::parse(&alloc::format!("ana@parley.local/{resource}")).unwrap(),
                     nick,
@@ -338,6 +476,45 @@ mod tests {
             prop_assert_eq!(text.len(), saved.text_bytes());
             prop_assert!(saved.fits());
             prop_assert_eq!(SavedSession::parse(&text), Ok(saved));
+        }
+
+        #[test]
+        fn a_byte_that_was_changed_is_noticed(
+            saved in any_session(),
+            at in any::<proptest::sample::Index>(),
+            byte in 0x20_u8..0x7f,
+        ) {
+            let mut text = saved.to_string().into_bytes();
+            let at = at.index(text.len());
+            let was = core::mem::replace(&mut text[at], byte);
+            let text = String::from_utf8(text).unwrap();
+            prop_assert_eq!(SavedSession::parse(&text).is_ok(), was == byte, "{}", text);
+        }
+
+        /// Also where whoever changed it wrote the check anew.
+        #[test]
+        fn whatever_was_changed_what_is_read_is_one_stanza_each(
+            mut saved in any_session(),
+            stanza in any_stanza(),
+            at in any::<proptest::sample::Index>(),
+            byte in prop_oneof![
+                any::<u8>(),
+                proptest::sample::select(&b"<>/&;'=: \n]!?\x01a"[..]),
+            ],
+        ) {
+            let mut stanza = stanza;
+            let at = at.index(stanza.len());
+            stanza[at] = byte;
+            let is_one = children(&stanza) == Some(1);
+            saved.stanzas.push(stanza.clone().into());
+            match SavedSession::parse(&saved.to_string()) {
+                Ok(read) => {
+                    prop_assert!(is_one, "{:?}", String::from_utf8_lossy(&stanza));
+                    let all = read.stanzas.concat();
+                    prop_assert_eq!(children(&all), Some(read.stanzas.len()));
+                }
+                Err(error) => prop_assert_eq!(error, SavedSessionError::Damaged),
+            }
         }
 
         #[test]

@@ -132,6 +132,10 @@ fn weight(event: &Event) -> usize {
             event: RoomEvent::Subject { text, .. },
             ..
         } => text.len(),
+        Event::Disco {
+            result: Ok(info), ..
+        } => info.weight(),
+        // Nicks, ids, reasons and names of mechanisms: each is bounded by itself.
         _ => 0,
     };
     messages.saturating_add(size_of::<Event>())
@@ -252,5 +256,40 @@ impl Requests {
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = u64> {
         self.pending.clear();
         core::mem::take(&mut self.ids).into_keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::DiscoInfo;
+    use alloc::string::ToString as _;
+
+    /// An entity can name thousands of bytes: they count while they wait for the host.
+    #[test]
+    fn what_a_discovery_found_is_counted() {
+        let text = "x".repeat(1000);
+        let info = DiscoInfo {
+            identities: alloc::vec![(text.clone(), text.clone()); 3],
+            features: alloc::vec![text.clone(); 5],
+            items: alloc::vec![text.to_string(); 7],
+        };
+        let disco = |result| Event::Disco {
+            id: QueryId(1),
+            result,
+        };
+        let mut events = EventQueue::default();
+        events.push(disco(Ok(Box::new(info))));
+        let least = (2 * 3 + 5 + 7) * 1000;
+        assert!(
+            (least..least + 2000).contains(&events.bytes()),
+            "{}",
+            events.bytes()
+        );
+        let before = events.bytes();
+        events.push(disco(Err(crate::event::RequestError::TimedOut)));
+        assert_eq!(events.bytes() - before, size_of::<Event>());
+        while events.pop().is_some() {}
+        assert_eq!(events.bytes(), 0);
     }
 }

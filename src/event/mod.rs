@@ -97,9 +97,10 @@ pub struct Login {
     pub mechanism: &'static str,
     /// The channel binding used: `tls-exporter`, `tls-server-end-point` or none.
     pub channel_binding: Option<&'static str>,
-    /// The mechanisms the server offered, at most 32.
+    /// The mechanisms the server offered, at most 32, and at most 32 characters of each.
     pub offered: Vec<String>,
-    /// The channel-binding types the server announced (XEP-0440), at most 8.
+    /// The channel-binding types the server announced (XEP-0440), at most 8, and at most 32
+    /// characters of each.
     pub announced_bindings: Vec<String>,
     /// The server offers stream management (XEP-0198).
     pub stream_management: bool,

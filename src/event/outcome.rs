@@ -221,4 +221,14 @@ impl DiscoInfo {
     pub fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|f| f == feature)
     }
+
+    /// How many bytes it holds.
+    pub(crate) fn weight(&self) -> usize {
+        let pairs = self.identities.iter().flat_map(|(one, other)| [one, other]);
+        pairs
+            .chain(&self.features)
+            .chain(&self.items)
+            .map(|text| text.len().saturating_add(size_of::<String>()))
+            .fold(size_of::<Self>(), usize::saturating_add)
+    }
 }

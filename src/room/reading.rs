@@ -154,7 +154,7 @@ impl Room {
             self.outbox.heard(id, cx.now);
             self.neighbours.heard(id);
         }
-        if nick == self.current && self.is_ours(message::occupant_id(element)) {
+        if nick == self.current && self.is_ours(message::occupant_id(element), Source::Live) {
             let ids = [message::origin_id(element), element.attr("id")];
             if ids.iter().flatten().any(|id| self.outbox.is_own(id)) {
                 self.accepted();
@@ -218,14 +218,22 @@ impl Room {
         let ids = [message.origin_id.as_deref(), element.attr("id")];
         ids.iter().flatten().any(|id| self.outbox.is_own(id))
             && self.own_nicks.contains(message.nick.as_str())
-            && self.is_ours(message.occupant_id.as_deref())
+            && self.is_ours(message.occupant_id.as_deref(), message.source)
     }
 
-    /// Whether no occupant-id says that somebody else said it (XEP-0421).
-    fn is_ours(&self, occupant_id: Option<&str>) -> bool {
+    /// Whether no occupant-id says that somebody else said it, nor the lack of one.
+    ///
+    /// XEP-0421 has in its business rules: "The <occupant-id> element MUST be attached to every
+    /// message and every presence sent by a MUC." So what comes live without one, from a room
+    /// that announces them and gave us ours, was not said by us, and what became of the post is
+    /// found out as if nothing had come. Of what an archive shows, which the same rule is
+    /// about, this is not asked: it may not keep them, or hold what was said before the room
+    /// had them, and what is there must not be sent again.
+    fn is_ours(&self, occupant_id: Option<&str>, source: Source) -> bool {
         match (self.occupant_id.as_deref(), occupant_id) {
             (Some(ours), Some(theirs)) => ours == theirs,
-            _ => true,
+            (Some(_), None) => source != Source::Live || !self.info.occupant_ids,
+            (None, _) => true,
         }
     }
 }

@@ -35,13 +35,15 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::encode;
 use super::hash::Hash;
 use crate::config::ChannelBinding;
 use crate::error::AuthFailure;
 
 /// Names kept of an offer that is of no use.
 const OFFERED_NAMES: usize = 32;
-/// Characters kept of each. A mechanism's name has at most 20 (RFC 4422, section 3.1).
+/// Characters kept of each. A mechanism's name has at most 20 (RFC 4422, section 3.1), and
+/// so has the longest type of channel binding that there is.
 const OFFERED_NAME_CHARS: usize = 32;
 
 const EXPORTER: &str = "tls-exporter";
@@ -81,7 +83,7 @@ pub(super) enum Kind {
 pub(super) struct ScramChoice {
     pub(super) hash: Hash,
     pub(super) binding: Binding,
-    /// The offer as XEP-0474 hashes it.
+    /// The offer as XEP-0474 hashes it: the hash, encoded. What was offered can be long.
     pub(super) offer: String,
     /// The server has to vouch for the offer.
     pub(super) vouch: bool,
@@ -148,7 +150,7 @@ pub(crate) fn choose(
         kind: Kind::Scram(ScramChoice {
             hash,
             binding,
-            offer: hashed_text(offer),
+            offer: encode(&hash.digest(hashed_text(offer).as_bytes())),
             vouch,
         }),
     };
@@ -173,10 +175,16 @@ pub(crate) fn choose(
         return Ok(Choice { kind: Kind::Plain });
     }
     Err(AuthFailure::NoMechanism {
-        offered: (offer.mechanisms.iter().take(OFFERED_NAMES))
-            .map(|name| name.chars().take(OFFERED_NAME_CHARS).collect())
-            .collect(),
+        offered: named(offer.mechanisms, OFFERED_NAMES),
     })
+}
+
+/// The first of these names, as far as they are told: each is cut where it is too long to be one.
+pub(crate) fn named(names: &[&str], most: usize) -> Vec<String> {
+    let names = names.iter().take(most);
+    names
+        .map(|name| name.chars().take(OFFERED_NAME_CHARS).collect())
+        .collect()
 }
 
 /// Strongest first.
@@ -488,7 +496,7 @@ mod tests {
             "SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point"
         );
         assert_eq!(
-            super::super::encode(&Hash::Sha1.digest(text.as_bytes())),
+            encode(&Hash::Sha1.digest(text.as_bytes())),
             "G6k/rBLDqgOhRRaCuuatSDFkJ08="
         );
     }

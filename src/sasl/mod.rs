@@ -26,7 +26,7 @@ use core::{fmt, mem};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-pub(crate) use choice::{Choice, Offer, Policy, choose};
+pub(crate) use choice::{Choice, Offer, Policy, choose, named};
 pub(crate) use scram::ScramKeys;
 
 use crate::config::Credentials;

@@ -101,7 +101,7 @@ impl First {
             .filter(|count| (min..=max).contains(count))
             .ok_or(AuthFailure::Iterations(said.iterations))?;
         match said.offer_hash {
-            Some(claimed) if *claimed != encode(&hash.digest(self.choice.offer.as_bytes())) => {
+            Some(claimed) if *claimed != *self.choice.offer => {
                 return Err(AuthFailure::Downgraded);
             }
             None if self.choice.vouch => return Err(AuthFailure::Downgraded),

@@ -10,8 +10,10 @@ use crate::xml::Element;
 pub(crate) struct Features<'a> {
     /// STARTTLS is offered; `true` if it is required.
     pub(crate) starttls: Option<bool>,
+    /// All of them: XEP-0474 hashes each that was offered, so that who leaves one out takes
+    /// the offer for one that was tampered with. The limits on a stanza bound them.
     pub(crate) mechanisms: Vec<&'a str>,
-    /// Channel-binding types (XEP-0440); `None` if none are announced.
+    /// Channel-binding types (XEP-0440), all likewise; `None` if none are announced.
     pub(crate) bindings: Option<Vec<&'a str>>,
     pub(crate) bind: bool,
     /// The legacy session is offered and not optional.
@@ -20,11 +22,6 @@ pub(crate) struct Features<'a> {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) idle_seconds: Option<u64>,
 }
-
-/// More mechanisms than this are not looked at.
-const MECHANISMS: usize = 32;
-/// More channel-binding types than this are not looked at.
-const BINDINGS: usize = 8;
 
 impl<'a> Features<'a> {
     pub(crate) fn read(features: Element<'a>) -> Self {
@@ -39,7 +36,6 @@ impl<'a> Features<'a> {
                         .children()
                         .filter(|child| child.is("mechanism", ns::SASL))
                         .map(|mechanism| mechanism.text())
-                        .take(MECHANISMS)
                         .collect();
                 }
                 ("sasl-channel-binding", ns::SASL_CB) => {
@@ -48,7 +44,6 @@ impl<'a> Features<'a> {
                             .children()
                             .filter(|child| child.is("channel-binding", ns::SASL_CB))
                             .filter_map(|binding| binding.attr("type"))
-                            .take(BINDINGS)
                             .collect(),
                     );
                 }

@@ -1,7 +1,7 @@
 //! The states of a negotiation and the transitions between them.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use super::entry::{AwaitBind, AwaitResume, AwaitSession, Unbound, enter};
 use super::features::Features;
@@ -324,6 +324,10 @@ fn permit(
     }
 }
 
+/// So many mechanisms that were offered are told, and so many types of channel binding.
+const OFFERED: usize = 32;
+const ANNOUNCED: usize = 8;
+
 fn authenticate(
     cx: &mut Cx<'_>,
     setting: &Setting<'_>,
@@ -345,17 +349,9 @@ fn authenticate(
     let choice = sasl::choose(offer, policy, &permit.binding).map_err(OfflineCause::Auth)?;
     login.mechanism = choice.mechanism();
     login.channel_binding = choice.channel_binding();
-    login.offered = features
-        .mechanisms
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    login.announced_bindings = features
-        .bindings
-        .iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
+    login.offered = sasl::named(&features.mechanisms, OFFERED);
+    let announced = features.bindings.as_deref().unwrap_or_default();
+    login.announced_bindings = sasl::named(announced, ANNOUNCED);
     let (exchange, first) = Exchange::start(
         choice,
         &setting.config.credentials,

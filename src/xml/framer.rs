@@ -4,9 +4,9 @@
 //! section 11, restricts them, and the framing of its section 4: the stream
 //! header, its children, its end. Every byte is looked at once, but those of a
 //! tag that comes in several pieces: they are kept, and read when there are 256
-//! of them, 512, and so on, to find faults in time, and when the tag is whole,
-//! each time on from where reading stopped. So the work is linear whatever the
-//! pieces.
+//! of them, when there are twice as many, and so on, to find faults in time; with
+//! the first byte that can be beyond a limit; and when the tag is whole. Each time
+//! reading goes on from where it stopped, so the work is linear whatever the pieces.
 //!
 //! quick-xml does two things here. Its `ElementParser` finds the end of a start
 //! tag, across pieces, past `>` in quotes; and it knows the five predefined
@@ -97,9 +97,9 @@ pub struct Framer {
 
     /// The start of a tag or an XML declaration that comes in pieces.
     carry: Vec<u8>,
-    /// How much of the tag was looked at, a power of two.
-    looked: usize,
-    /// What was made of that.
+    /// How much of the tag there is when it is looked at next.
+    next_look: usize,
+    /// What was made of it at the last look.
     reading: Progress,
     /// The start of a reference in text that comes in pieces.
     partial: [u8; reference::LONGEST],
@@ -174,7 +174,7 @@ impl Framer {
     #[must_use]
     pub fn new(limits: XmlLimits) -> Self {
         let (tape, scope) = (Tape::default(), Scope::default());
-        let reading = Progress::begin(&tape, &scope);
+        let reading = Progress::begin(&tape, &scope, &limits);
         let mut framer = Self {
             limits,
             state: State::Start,
@@ -188,7 +188,7 @@ impl Framer {
             base: Mark::default(),
             base_bindings: 0,
             carry: Vec::new(),
-            looked: 0,
+            next_look: 0,
             reading,
             partial: [0; reference::LONGEST],
             partial_len: 0,
@@ -213,7 +213,7 @@ impl Framer {
         self.base = self.tape.mark();
         self.base_bindings = 0;
         self.carry.clear();
-        self.looked = 0;
+        self.next_look = 0;
         self.partial_len = 0;
         self.run = Run::default();
         self.in_text = false;
@@ -230,9 +230,11 @@ impl Framer {
     /// in `/>` is [`Frame::Open`] before its `>`, which is then [`Frame::Close`].
     /// Going on while there are bytes always comes to an end.
     ///
-    /// A fault in a start tag that never ends is found when the tag is twice as
-    /// long as it is at the fault, but not before 256 bytes of it; any other at
-    /// once.
+    /// What is beyond a limit is refused in the call that brings its first byte (or
+    /// the last of that character; a declaration too many, with the byte after its
+    /// name). Another fault in a start tag that never ends is found when the tag is
+    /// twice as long as it is at the fault, but perhaps not before 256 bytes of it;
+    /// any other at once.
     pub fn push(&mut self, bytes: &[u8]) -> (usize, Option<Result<Frame<'_>, XmlError>>) {
         if let State::Failed(error) = self.state {
             return (0, Some(Err(error)));
@@ -286,6 +288,20 @@ impl Framer {
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
+    }
+
+    /// Other limits, from the next stanza on.
+    #[cfg(test)]
+    pub(crate) fn limit(&mut self, limits: XmlLimits) {
+        self.limits = limits;
+    }
+
+    /// How many bytes of names and namespaces were compared with each other.
+    #[cfg(test)]
+    pub(crate) fn compared_bytes(&self) -> usize {
+        self.tape
+            .compared
+            .load(core::sync::atomic::Ordering::Relaxed)
     }
 
     fn frame(&self, found: Found) -> Frame<'_> {
@@ -345,7 +361,7 @@ impl Framer {
     fn too_long(&mut self) -> Refused {
         let too_long = Refused::new(XmlFault::StanzaTooLong, self.offset);
         match self.state {
-            State::Tag(_) => self.look(self.carry.len()).err().unwrap_or(too_long),
+            State::Tag(_) => self.look().err().unwrap_or(too_long),
             _ => too_long,
         }
     }

@@ -39,6 +39,11 @@ impl Scope {
     /// Binds a prefix, or the default where it is empty. `first` is how many
     /// bindings there were before this tag.
     ///
+    /// Equal namespaces in scope are one range of the tape, so that who compares two need not
+    /// read them: else a few long ones would be read again for each small child that uses
+    /// their prefixes. For that each is compared here, once, with those in scope, which costs
+    /// at most its length for each: what was read, times the limit of bindings.
+    ///
     /// # Errors
     /// What section 3 reserves, section 5 forbids, or the tag declares twice.
     pub(super) fn bind(
@@ -59,9 +64,14 @@ impl Scope {
             return Err(XmlFault::EmptyPrefixDeclaration);
         }
         let mut tag = self.bindings.iter().skip(first);
-        if tag.any(|b| tape.str(b.prefix) == name) {
+        if tag.any(|b| tape.same(b.prefix, prefix)) {
             return Err(XmlFault::DuplicateDeclaration);
         }
+        let mut known = self.bindings.iter().map(|b| b.uri).chain([self.xml]);
+        let uri = match value {
+            "" => Span::default(),
+            _ => known.find(|known| tape.same(*known, uri)).unwrap_or(uri),
+        };
         self.bindings.push(Binding { prefix, uri });
         Ok(())
     }
@@ -79,7 +89,7 @@ impl Scope {
             .bindings
             .iter()
             .rev()
-            .find(|b| tape.str(b.prefix) == name)
+            .find(|b| tape.same(b.prefix, prefix))
         {
             Some(binding) => Ok(binding.uri),
             None if name.is_empty() => Ok(Span::default()),

@@ -24,8 +24,8 @@ pub(super) struct Tag {
     pub(super) outer: usize,
 }
 
-/// How far a tag was read that comes in pieces, so that nothing of it is read twice but the
-/// unfinished name of an attribute and what is around it.
+/// How far a tag was read that comes in pieces, so that nothing of it is read twice, but for
+/// the bytes of a character or a reference that is not whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
     /// Bytes of the tag that need not be seen again.
@@ -41,9 +41,52 @@ pub(super) struct Progress {
 /// Where in a tag reading goes on.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Start,
+    /// In the name of the tag.
+    Name(Part),
+    /// Before an attribute, or the end.
     Attributes(Head),
+    /// In the name of an attribute.
+    AttributeName(Head, Part),
+    /// Before its equals sign.
+    Equals(Head, Named),
+    /// Before the quote that opens its value.
+    Quote(Head, Named),
     Value(Head, Value),
+}
+
+/// A name, as far as it was read.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// Where it begins, in the tag and on the tape.
+    start: usize,
+    on_tape: u32,
+    /// The first byte of the tag that it may not have.
+    end: usize,
+    /// Where in it the colon is.
+    colon: Option<usize>,
+    /// At the start of the name or of the part after the colon.
+    fresh: bool,
+}
+
+impl Part {
+    fn begin(at: usize, tape: &Tape, limits: &XmlLimits) -> Self {
+        Self {
+            start: at,
+            on_tape: tape.here(),
+            end: at.saturating_add(limits.name_bytes),
+            colon: None,
+            fresh: true,
+        }
+    }
+}
+
+/// An attribute of which the name is read.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    name: Name,
+    /// It is a declaration: of a prefix, where it has a colon.
+    declares: bool,
+    colon: bool,
 }
 
 /// What is before the attribute that is read.
@@ -60,10 +103,7 @@ struct Head {
 /// An attribute whose value is read.
 #[derive(Clone, Copy, Debug)]
 struct Value {
-    name: Name,
-    /// It is a declaration: of a prefix, where it has a colon.
-    declares: bool,
-    colon: bool,
+    named: Named,
     quote: u8,
     /// Where the value begins on the tape.
     start: u32,
@@ -73,14 +113,48 @@ struct Value {
 
 impl Progress {
     /// Nothing was read of the tag that is to be put on the tape as it is.
-    pub(super) fn begin(tape: &Tape, scope: &Scope) -> Self {
+    pub(super) fn begin(tape: &Tape, scope: &Scope, limits: &XmlLimits) -> Self {
         Self {
             at: 0,
-            place: Place::Start,
+            place: Place::Name(Part::begin(0, tape, limits)),
             tape: tape.mark(),
             bindings: scope.len(),
             outer: scope.len(),
         }
+    }
+
+    /// With how many bytes of the tag a limit can be crossed at the earliest, `len` of which
+    /// were read: however the tag goes on, with fewer none is.
+    pub(super) fn due(&self, len: usize, limits: &XmlLimits) -> usize {
+        // The bytes behind it may be of a character that is not whole.
+        let after = |bytes: usize| self.at.saturating_add(bytes);
+        // What is read now, and how many attributes there were before it.
+        let (own, count) = match self.place {
+            Place::Name(part) => (part.end.saturating_add(1), 0),
+            Place::Attributes(head) => (usize::MAX, head.count),
+            Place::AttributeName(head, part) => (part.end.saturating_add(1), head.count),
+            Place::Equals(head, _) | Place::Quote(head, _) => (usize::MAX, head.count),
+            Place::Value(head, value) => (value.end.saturating_add(1), head.count),
+        };
+        // The next name begins here, the next value behind its quote.
+        let name = after(limits.name_bytes.saturating_add(1));
+        let value = after(limits.value_bytes.saturating_add(2));
+        // ` a=''` are five bytes, the last three of which may be all that is to come of one.
+        let attributes = limits.attributes.saturating_sub(count).saturating_mul(5);
+        let attributes = after(attributes.saturating_sub(2));
+        // ` xmlns=''` are nine, likewise; that one is too many is seen behind its name.
+        let declared = self.bindings.saturating_sub(self.outer);
+        let left = limits
+            .declarations
+            .saturating_sub(declared)
+            .min(limits.bindings.saturating_sub(self.bindings));
+        let declarations = match self.place {
+            Place::AttributeName(..) if left == 0 => 1,
+            _ => left.saturating_mul(9).saturating_sub(1).max(6),
+        };
+        let earliest = own.min(name).min(value).min(attributes);
+        // A character that crosses a limit is one when it is whole.
+        earliest.min(after(declarations)).max(len.saturating_add(1))
     }
 }
 
@@ -160,12 +234,12 @@ struct Reader<'r> {
 impl<'r> Reader<'r> {
     fn tag(&mut self) -> Result<Tag, Stop> {
         let mut head = match self.progress.place {
-            Place::Start => self.head()?,
+            Place::Name(part) => self.head(part)?,
             Place::Attributes(head) => head,
-            Place::Value(mut head, value) => {
-                self.rest_of_attribute(&mut head, &value)?;
-                head
-            }
+            Place::AttributeName(head, part) => self.attribute(head, part)?,
+            Place::Equals(head, named) => self.equals(head, named)?,
+            Place::Quote(head, named) => self.quote(head, named)?,
+            Place::Value(head, value) => self.rest_of_attribute(head, &value)?,
         };
         let empty = loop {
             head.spaced |= self.skip_space();
@@ -186,8 +260,8 @@ impl<'r> Reader<'r> {
                     return Err(self.refuse(XmlFault::TooManyAttributes));
                 }
                 _ => {
-                    let value = self.attribute()?;
-                    self.rest_of_attribute(&mut head, &value)?;
+                    let part = Part::begin(self.at, self.tape, self.limits);
+                    head = self.attribute(head, part)?;
                 }
             }
         };
@@ -212,10 +286,9 @@ impl<'r> Reader<'r> {
         self.progress.bindings = self.scope.len();
     }
 
-    /// Reads the name of the tag.
-    fn head(&mut self) -> Result<Head, Stop> {
-        let (name, colon) = self.name()?;
-        let name = self.tape.push_name(name, colon);
+    /// Reads the name of the tag on.
+    fn head(&mut self, part: Part) -> Result<Head, Stop> {
+        let (name, _) = self.name(part, Place::Name)?;
         if !matches!(self.peek()?, b'/' | b'>' | b' ' | b'\t' | b'\r' | b'\n') {
             return Err(self.refuse(XmlFault::MalformedName));
         }
@@ -227,56 +300,69 @@ impl<'r> Reader<'r> {
         })
     }
 
-    /// Reads an attribute up to its value.
-    fn attribute(&mut self) -> Result<Value, Stop> {
-        let start = self.at;
-        let (name, colon) = self.name()?;
+    /// Reads an attribute on from its name, and puts it on the tape, or a declaration into
+    /// scope; so do those that follow, from where it was read to.
+    fn attribute(&mut self, head: Head, part: Part) -> Result<Head, Stop> {
+        let (name, colon) = self.name(part, |part| Place::AttributeName(head, part))?;
+        let text = self.tape.str(name.whole());
         let declares = match colon {
-            None => name == "xmlns",
-            Some(at) => name.get(..at) == Some("xmlns"),
+            None => text == "xmlns",
+            Some(at) => text.get(..at) == Some("xmlns"),
         };
         if declares {
             let declared = self.scope.len().saturating_sub(self.progress.outer);
             if declared >= self.limits.declarations {
-                return Err(Stop::Fault(XmlFault::TooManyDeclarations, start));
+                return Err(Stop::Fault(XmlFault::TooManyDeclarations, part.start));
             }
             if self.scope.len() >= self.limits.bindings {
-                return Err(Stop::Fault(XmlFault::TooManyBindings, start));
+                return Err(Stop::Fault(XmlFault::TooManyBindings, part.start));
             }
         }
-        let name = self.tape.push_name(name, colon);
+        let colon = colon.is_some();
+        self.equals(
+            head,
+            Named {
+                name,
+                declares,
+                colon,
+            },
+        )
+    }
+
+    fn equals(&mut self, head: Head, named: Named) -> Result<Head, Stop> {
         self.skip_space();
-        if self.peek()? != b'=' {
+        if self.peek_in(Place::Equals(head, named))? != b'=' {
             return Err(self.refuse(XmlFault::MissingEquals));
         }
         self.at = self.at.saturating_add(1);
+        self.quote(head, named)
+    }
+
+    fn quote(&mut self, head: Head, named: Named) -> Result<Head, Stop> {
         self.skip_space();
-        let quote = self.peek()?;
+        let quote = self.peek_in(Place::Quote(head, named))?;
         if !matches!(quote, b'"' | b'\'') {
             return Err(self.refuse(XmlFault::MissingQuote));
         }
         self.at = self.at.saturating_add(1);
-        Ok(Value {
-            name,
-            declares,
-            colon: colon.is_some(),
+        let value = Value {
+            named,
             quote,
             start: self.tape.here(),
             end: self.at.saturating_add(self.limits.value_bytes),
-        })
+        };
+        self.rest_of_attribute(head, &value)
     }
 
-    /// Reads an attribute from its value on and puts it on the tape, or a declaration
-    /// into scope.
-    fn rest_of_attribute(&mut self, head: &mut Head, attribute: &Value) -> Result<(), Stop> {
-        let value = self.value(head, attribute)?;
-        let name = attribute.name;
-        if attribute.declares {
-            let prefix = if attribute.colon {
-                name.local()
-            } else {
-                Span::default()
-            };
+    fn rest_of_attribute(&mut self, mut head: Head, attribute: &Value) -> Result<Head, Stop> {
+        let value = self.value(&head, attribute)?;
+        let Named {
+            name,
+            declares,
+            colon,
+        } = attribute.named;
+        if declares {
+            let prefix = if colon { name.local() } else { Span::default() };
             let outer = self.progress.outer;
             let bound = self.scope.bind(self.tape, prefix, value, outer);
             bound.map_err(|fault| self.refuse(fault))?;
@@ -290,7 +376,7 @@ impl<'r> Reader<'r> {
         self.at = self.at.saturating_add(1);
         head.count = head.count.saturating_add(1);
         head.spaced = false;
-        Ok(())
+        Ok(head)
     }
 
     /// Reads a value up to its closing quote, normalised as section 3.3.3 has it
@@ -341,6 +427,12 @@ impl<'r> Reader<'r> {
                 .get(stop.saturating_add(1)..)
                 .unwrap_or_default();
             let (used, found) = match reference::read(after) {
+                // However it ends, that is beyond the limit.
+                Reference::Partial
+                    if self.at.saturating_add(1).saturating_add(after.len()) > end =>
+                {
+                    return Err(Stop::Fault(XmlFault::ValueTooLong, end));
+                }
                 Reference::Partial => return Err(Stop::Short),
                 Reference::Is(c, used) => (used, Ok(c)),
                 Reference::Refused(fault, used) => (used, Err(fault)),
@@ -373,46 +465,59 @@ impl<'r> Reader<'r> {
         self.tape.text.push_str(rest);
     }
 
-    /// Reads a `QName` up to the first byte that cannot be of it: the name, and
-    /// where its colon is.
-    fn name(&mut self) -> Result<(&'r str, Option<usize>), Stop> {
-        let start = self.at;
-        let end = start.saturating_add(self.limits.name_bytes);
-        let mut colon = None;
-        // At the start of the name or of the part after the colon.
-        let mut fresh = true;
+    /// Reads a `QName` on, up to the first byte that cannot be of it, and puts it on the tape:
+    /// the name, and where its colon is. `place` is that of a part of it.
+    fn name(
+        &mut self,
+        mut part: Part,
+        place: impl FnOnce(Part) -> Place,
+    ) -> Result<(Name, Option<usize>), Stop> {
+        let from = self.at;
         loop {
-            let c = self.peek_char()?;
+            let c = match self.peek_char() {
+                Ok(c) => c,
+                Err(stop) => {
+                    self.push_name_since(from);
+                    self.reached(place(part));
+                    return Err(stop);
+                }
+            };
             let goes_on = if c == ':' {
-                let valid = !fresh && colon.is_none();
-                colon = Some(self.at.saturating_sub(start));
+                let valid = !part.fresh && part.colon.is_none();
+                part.colon = Some(self.at.saturating_sub(part.start));
                 valid
-            } else if fresh {
+            } else if part.fresh {
                 chars::is_name_start(c)
             } else {
                 chars::is_name_char(c)
             };
             if !goes_on {
-                if fresh || c == ':' || !c.is_ascii() {
+                if part.fresh || c == ':' || !c.is_ascii() {
                     return Err(self.refuse(XmlFault::MalformedName));
                 }
-                let (from, to) = (
-                    start.saturating_sub(self.base),
-                    self.at.saturating_sub(self.base),
-                );
-                let name = self.text.get(from..to).unwrap_or_default();
-                return Ok((name, colon));
+                self.push_name_since(from);
+                return Ok((self.tape.name_since(part.on_tape, part.colon), part.colon));
             }
-            fresh = c == ':';
+            part.fresh = c == ':';
             self.at = self.at.saturating_add(c.len_utf8());
-            if self.at > end {
-                return Err(Stop::Fault(XmlFault::NameTooLong, end));
+            if self.at > part.end {
+                return Err(Stop::Fault(XmlFault::NameTooLong, part.end));
             }
         }
     }
 
-    /// Gives the attributes their namespaces and finds duplicates. Every pair is
-    /// compared, which the limit on attributes keeps cheap.
+    fn push_name_since(&mut self, from: usize) {
+        let (from, to) = (
+            from.saturating_sub(self.base),
+            self.at.saturating_sub(self.base),
+        );
+        let run = self.text.get(from..to).unwrap_or_default();
+        self.tape.text.push_str(run);
+    }
+
+    /// Gives the attributes their namespaces and finds duplicates. Every pair is compared,
+    /// which the limit on attributes keeps cheap: namespaces by their place, since equal ones
+    /// have one (`Scope::bind`), and then names, each of which is in this tag.
     fn resolve_attributes(&mut self, first: usize) -> Result<(), Stop> {
         for i in first..self.tape.attrs.len() {
             let Some(attr) = self.tape.attrs.get(i).copied() else {
@@ -423,9 +528,9 @@ impl<'r> Reader<'r> {
             if let Some(attr) = self.tape.attrs.get_mut(i) {
                 attr.ns = ns;
             }
-            let (ns, local) = (self.tape.str(ns), self.tape.str(attr.name.local()));
+            let same = |a: &Attr| a.ns == ns && self.tape.same(a.name.local(), attr.name.local());
             let mut before = self.tape.attrs.get(first..i).unwrap_or_default().iter();
-            if before.any(|a| self.tape.str(a.name.local()) == local && self.tape.str(a.ns) == ns) {
+            if before.any(same) {
                 return Err(self.refuse(XmlFault::DuplicateAttribute));
             }
         }
@@ -442,6 +547,15 @@ impl<'r> Reader<'r> {
         let bytes = self.text.as_bytes();
         let byte = bytes.get(self.at.saturating_sub(self.base));
         byte.copied().ok_or(Stop::Short)
+    }
+
+    /// The next byte; without one, reading goes on in that place.
+    fn peek_in(&mut self, place: Place) -> Result<u8, Stop> {
+        let byte = self.peek();
+        if byte.is_err() {
+            self.reached(place);
+        }
+        byte
     }
 
     fn peek_char(&self) -> Result<char, Stop> {

@@ -6,6 +6,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+#[cfg(test)]
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A range of the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +90,9 @@ pub(super) struct Tape {
     pub(super) text: String,
     pub(super) nodes: Vec<Node>,
     pub(super) attrs: Vec<Attr>,
+    /// How many bytes were compared, for tests of what that costs.
+    #[cfg(test)]
+    pub(super) compared: AtomicUsize,
 }
 
 /// An index or offset as the tape keeps it. The framer caps a stanza at 1 GiB,
@@ -103,6 +108,17 @@ impl Tape {
             .unwrap_or_default()
     }
 
+    /// Whether two ranges hold the same: where their lengths differ, no byte is looked at.
+    pub(super) fn same(&self, one: Span, other: Span) -> bool {
+        let (one, other) = (self.str(one), self.str(other));
+        if one.len() != other.len() {
+            return false;
+        }
+        #[cfg(test)]
+        self.compared.fetch_add(one.len(), Ordering::Relaxed);
+        one == other
+    }
+
     pub(super) fn here(&self) -> u32 {
         index(self.text.len())
     }
@@ -115,10 +131,9 @@ impl Tape {
         }
     }
 
-    /// Appends a name; `colon` is the offset of the colon within, if there is one.
-    pub(super) fn push_name(&mut self, name: &str, colon: Option<usize>) -> Name {
-        let start = self.here();
-        self.text.push_str(name);
+    /// The name that was appended since `start`; `colon` is the offset of the colon within,
+    /// if there is one.
+    pub(super) fn name_since(&self, start: u32, colon: Option<usize>) -> Name {
         let local = colon.map_or(start, |at| {
             start.saturating_add(index(at.saturating_add(1)))
         });

@@ -173,13 +173,58 @@ fn defines(code: &str, item: &str) -> bool {
             ) && pair[1] == name
         })
     };
-    // An enum may be written by a macro, whose words are its own.
     let named = |name: &str| defined(name) || words.contains(&name);
     match item.split_once("::") {
         None => defined(item),
-        Some((of, name)) if name.starts_with(char::is_uppercase) => named(of) && named(name),
+        Some((of, name)) if name.starts_with(char::is_uppercase) => has_variant(code, of, name),
         Some((of, name)) => named(of) && defined(name),
     }
+}
+
+/// Whether a source has an enum of that name with that variant, each on a line of its own: in
+/// its braces, or in those of the macro that makes it of what it is given.
+fn has_variant(code: &str, of: &str, variant: &str) -> bool {
+    let lines: Vec<_> = code.lines().collect();
+    // What is in the braces that a line opens, to the one that is as far in as the line is.
+    let within = |at: usize| {
+        let margin = lines[at].len() - lines[at].trim_start().len();
+        let closes = move |line: &&&str| {
+            line.trim() == "}" && line.len() - line.trim_start().len() == margin
+        };
+        lines[at + 1..].iter().take_while(move |line| !closes(line))
+    };
+    let begins = |line: &str, word: &str, ends: &[char]| {
+        let rest = line.trim().strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(ends))
+    };
+    let declares = |line: &str, name: &str| {
+        let name = format!("enum {name} {{");
+        line.trim_end().ends_with(&name)
+    };
+    let is_variant = |line: &&str| begins(line, variant, &[',', '(', ' ', ':']);
+    (0..lines.len()).any(|at| {
+        let (literal, made) = (declares(lines[at], of), declares(lines[at], "$name"));
+        if !literal && !made {
+            return false;
+        }
+        if literal && within(at).any(is_variant) {
+            return true;
+        }
+        // Of the macro around it, each use that is of this name.
+        let rule = lines[..at]
+            .iter()
+            .rposition(|line| line.starts_with("macro_rules! "));
+        let Some(name) = rule.filter(|rule| within(*rule).count() > at - rule) else {
+            return false;
+        };
+        let name = lines[name]["macro_rules! ".len()..].trim_end_matches([' ', '{']);
+        let uses = format!("{name}! {{");
+        (0..lines.len()).any(|at| {
+            lines[at] == uses
+                && (literal || within(at).any(|line| begins(line, of, &[','])))
+                && within(at).any(is_variant)
+        })
+    })
 }
 
 /// Whether a source has a test of that name: a function that is marked as one, or stands
@@ -410,8 +455,23 @@ fn the_test_sees_what_it_looks_for() {
         let bad = good.replace(from, to);
         assert!(parse(&bad).is_err(), "{bad}");
     }
-    let code = "impl Thing { const fn act() {} }\nconditions! { Kind: Odd = 1, }\nstruct Thing;";
-    for item in ["act", "Thing::act", "Kind::Odd", "Thing"] {
+    let code = "impl Thing { const fn act() {} }\nstruct Thing;\n\
+                pub enum Kind {\n    Odd,\n    Strange(u8),\n    Last\n}\n\
+                fn f() { Kind::Even; Foreign::Odd; }\n\
+                macro_rules! made {\n    (x) => {\n        enum Made {\n            $($v,)*\n        \
+                }\n        enum $name {\n            $($v,)*\n        }\n    }\n}\n\
+                made! {\n    Sort, Rest:\n    One: \"1\",\n    Two = 2,\n}\n\
+                enum Next {\n    Three,\n}\n";
+    for item in [
+        "act",
+        "Thing::act",
+        "Thing",
+        "Kind::Odd",
+        "Kind::Strange",
+        "Kind::Last",
+        "Made::One",
+        "Sort::Two",
+    ] {
         assert!(defines(code, item), "{item}");
     }
     for item in [
@@ -420,7 +480,13 @@ fn the_test_sees_what_it_looks_for() {
         "Thing::other",
         "Other::act",
         "Kind::Even",
-        "Kind",
+        "Kind::Od",
+        "Kind::Three",
+        "Foreign::Odd",
+        "Thing::Odd",
+        "Made::Three",
+        "Next::One",
+        "Sorts::Two",
     ] {
         assert!(!defines(code, item), "{item}");
     }

@@ -657,6 +657,8 @@ fn m18_who_copies_our_ids_commits_nothing() {
     peer.say(&says("ada", &id, &(occupant("other") + &copied)));
     let evil = says("ada", &id, &copied);
     peer.say(&evil.replace(ROOM, "evil@muc.parley.local"));
+    // Nor without any id, where the room gives one to each.
+    peer.say(&evil);
     assert_eq!(peer.events(), []);
     peer.say(&says(
         "ada",
@@ -664,6 +666,49 @@ fn m18_who_copies_our_ids_commits_nothing() {
         &(occupant("me") + &origin(&id) + &stanza_id("a3")),
     ));
     assert!(matches!(outcome(&mut peer), PostOutcome::Committed { .. }));
+}
+
+/// An archive that does not keep the ids of occupants: what it shows is there, and is not to be
+/// sent again.
+#[test]
+fn m18_of_an_archive_no_id_is_demanded() {
+    for (occupant, found) in [("", true), ("me", true), ("other", false)] {
+        let (mut peer, _) = joining(ada());
+        let sent = peer.heard();
+        let own = "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='me'/></presence>";
+        peer.say(&presence("ada", OWN).replace("</presence>", own));
+        let features = format!("{ROOM_FEATURES}{OCCUPANT_IDS}");
+        peer.say(&disco(&request_of(&sent, "disco#info"), &features));
+        let room = peer.events().iter().find_map(|event| match event {
+            Event::Room { room, .. } => Some(*room),
+            _ => None,
+        });
+        let room = room.unwrap();
+        let (_, id) = posted(&mut peer, room);
+        peer.engine
+            .fetch(peer.now, room, Fetch::newest(10))
+            .unwrap();
+        let asked = peer.heard();
+        let asked = &asked[asked.find("<iq ").unwrap()..];
+        let occupant = match occupant {
+            "" => String::new(),
+            id => format!("<occupant-id xmlns='urn:xmpp:occupant-id:0' id='{id}'/>"),
+        };
+        let said = archived(attribute(asked, "queryid"), "a1", "x").replace("/bob", "/ada");
+        let ids = occupant + &origin(&id) + "</message></forwarded>";
+        peer.say(&said.replace("</message></forwarded>", &ids));
+        peer.say(&fin(attribute(asked, "id"), true, &["a1"]));
+        let committed = peer.events().iter().any(|event| {
+            matches!(
+                event,
+                Event::Post {
+                    outcome: PostOutcome::Committed { .. },
+                    ..
+                }
+            )
+        });
+        assert_eq!(committed, found, "{ids}");
+    }
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
 use parley_xmpp::{AuthFailure, Config, ConfigError, OfflineCause, Retry, SaslCondition, Timer};
 
 use crate::peer::{BIND, HEADER, attribute};
@@ -131,7 +135,7 @@ fn parts() -> (String, String, String) {
 }
 
 #[test]
-fn a01_no_weaker_mechanism_than_the_floor_and_never_a_weaker_one_than_before() {
+fn a01_no_weaker_mechanism_than_the_floor_and_no_plain_after_scram_in_one_engine() {
     for offered in [
         &[][..],
         &["PLAIN"],
@@ -249,6 +253,71 @@ fn a06_unknown_attributes_are_signed_and_the_hash_of_the_offer_is_checked() {
     peer.say(&challenge(&format!("{first},h={wrong}")));
     work(&mut peer);
     assert_eq!(failed(&mut peer), AuthFailure::Downgraded);
+}
+
+/// XEP-0474 hashes all that was offered, however much that is: the server's hash is right.
+#[test]
+fn a06_the_hash_is_of_the_whole_of_a_long_offer() {
+    let names: Vec<_> = (0..60).map(|n| format!("X-MECHANISM-{n:02}")).collect();
+    let mut mechanisms: Vec<_> = names.iter().map(String::as_str).collect();
+    mechanisms.push(MECHANISM);
+    let types: Vec<_> = (0..20).map(|n| format!("x-type-{n:02}")).collect();
+    let bindings = types
+        .iter()
+        .map(|kind| format!("<channel-binding type='{kind}'/>"));
+    let bindings: String = bindings.collect();
+    let bindings = format!(
+        "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{bindings}</sasl-channel-binding>"
+    );
+    // Both are in the order of their bytes, but for the one that counts.
+    let hash = |mechanisms: &[&str], types: &[String]| {
+        let mut mechanisms = mechanisms.to_vec();
+        mechanisms.sort_unstable();
+        let text = [mechanisms.join("\u{1e}"), types.join("\u{1e}")].join("\u{1f}");
+        STANDARD.encode(Sha256::digest(text))
+    };
+    for (claimed, right) in [
+        (hash(&mechanisms, &types), true),
+        (hash(&mechanisms[1..], &types), false),
+        (hash(&mechanisms, &types[1..]), false),
+        // As if only so many had been looked at.
+        (hash(&mechanisms[..32], &types[..8]), false),
+    ] {
+        let features = offer(&mechanisms, &bindings);
+        let mut peer = offering(strict(), ChannelBinding::default(), &features);
+        let mut server = Scram::new(MECHANISM, "secret");
+        let first = server.first(text_of(&peer.heard(), "auth"));
+        let first = format!("{first},h={claimed}");
+        server.replace_first(&first);
+        peer.say(&challenge(&first));
+        if !right {
+            assert_eq!(failed(&mut peer), AuthFailure::Downgraded);
+            continue;
+        }
+        work(&mut peer);
+        let last = server.last(text_of(&peer.heard(), "response"), b"");
+        peer.say(&success(&last.expect("the right proof")));
+        assert!(peer.heard().contains("<stream:stream"));
+        peer.say(HEADER);
+        peer.heard();
+        peer.say(BIND);
+        let id = attribute(&peer.heard(), "id").to_owned();
+        peer.say(&format!(
+            "<iq type='result' id='{id}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+             <jid>alice@parley.local/here</jid></bind></iq>"
+        ));
+        let events = peer.events();
+        let login = events.iter().find_map(|event| match event {
+            Event::Online { login, .. } => Some(login),
+            _ => None,
+        });
+        // What is told of it is bounded.
+        let login = login.expect("a login");
+        assert_eq!(
+            (login.offered.len(), login.announced_bindings.len()),
+            (32, 8)
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::*;
 use parley_xmpp::{Engine, NotSent, SavedSession, Seed};
+use proptest::prelude::*;
 
 /// The process ends, and another begins with what the first one wrote down.
 fn another(peer: &mut Peer) -> (SavedSession, Vec<Event>) {
@@ -277,5 +278,30 @@ fn a_session_that_lacks_more_than_its_text_holds_is_closed() {
         } else {
             assert!(peer.heard().ends_with("</stream:stream>"));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever was said, what is written down of it can be read.
+    #[test]
+    fn what_an_engine_saves_can_be_read(
+        bodies in proptest::collection::vec("[\\n\\t -~\u{a0}-\u{d7ff}\u{e000}-\u{fffd}😀]{1,40}", 1..8),
+        taken in 0..4_usize,
+        broken in any::<bool>(),
+    ) {
+        let (mut peer, room) = in_room();
+        for (n, body) in bodies.iter().enumerate() {
+            peer.engine.post(peer.now, room, Post::new(body)).unwrap();
+            if n < taken {
+                peer.heard();
+            }
+        }
+        if broken {
+            cut(&mut peer);
+        }
+        let saved = peer.engine.suspend(peer.now).expect("a session");
+        prop_assert_eq!(SavedSession::parse(&saved.to_string()), Ok(saved));
     }
 }

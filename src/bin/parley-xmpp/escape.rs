@@ -118,8 +118,14 @@ mod tests {
             }
         }
         // A line without end is as long as it is, and no longer.
-        let long = "x".repeat(1_000_000);
+        let long = "x".repeat(10_000_000);
         assert_eq!(Line(&long).to_string().len(), long.len());
+        // Nor does what is escaped in it grow beyond what each character takes.
+        let long = "\u{202e}".repeat(10_000_000 / 3);
+        assert_eq!(
+            Line(&long).to_string().len(),
+            "\\u{202e}".len() * (10_000_000 / 3)
+        );
     }
 
     #[test]

@@ -379,3 +379,43 @@ impl From<QueryError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parley_xmpp::{AuthFailure, StreamCondition};
+
+    /// RFC 6120 section 4.9.2: the text of an error "MUST NOT be used as the error message
+    /// presented to a human user, but MAY be shown in addition to the error message associated
+    /// with the defined condition element".
+    #[test]
+    fn the_words_of_an_error_are_shown_beside_the_message_and_escaped() {
+        const WORDS: &str = "all is well\nerror: \u{1b}[2J\u{202e}";
+        let stream = |text| {
+            ConnectError::Stream(OfflineCause::StreamError {
+                condition: StreamCondition::Conflict,
+                text,
+            })
+        };
+        let login = |text| {
+            ConnectError::Auth(AuthFailure::Rejected {
+                condition: SaslCondition::AccountDisabled,
+                text,
+            })
+        };
+        for error in [stream as fn(Option<String>) -> ConnectError, login] {
+            let render = |text| Failure::from(Problem::from(error(text))).render(false);
+            let [alone, beside] = [None, Some(WORDS.to_owned())].map(render);
+            let (message, remedy) = alone.split_once('\n').unwrap();
+            // The same message, and the words after it, on its line.
+            let words = beside.strip_prefix(message).expect("the same message");
+            let words = words.strip_suffix(remedy).expect("the same remedy");
+            assert!(
+                words.starts_with(" (all is well") && words.ends_with(")\n"),
+                "{words:?}"
+            );
+            assert!(!words.contains(['\u{1b}', '\u{202e}']), "{words:?}");
+            assert_eq!(words.matches('\n').count(), 1, "{words:?}");
+        }
+    }
+}

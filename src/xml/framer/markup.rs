@@ -37,8 +37,8 @@ impl Framer {
         }
         self.in_text = false;
         self.carry.clear();
-        self.looked = 0;
-        self.reading = Progress::begin(&self.tape, &self.scope);
+        self.reading = Progress::begin(&self.tape, &self.scope, &self.limits);
+        self.next_look = FIRST_LOOK.min(self.reading.due(0, &self.limits));
         // That byte is the first of the tag.
         self.go(0, State::Tag(ElementParser::default()))
     }
@@ -51,11 +51,9 @@ impl Framer {
         let began = self.offset.saturating_sub(self.carry.len() as u64);
         if !whole {
             self.carry.extend_from_slice(bytes);
-            let reach = 1_usize << self.carry.len().ilog2();
-            if reach >= FIRST_LOOK && reach > self.looked {
-                self.looked = reach;
+            if self.carry.len() >= self.next_look {
                 // Faults are counted from the start of the tag, `offset` is not there yet.
-                self.look_at_tag(began, reach)?;
+                self.look_at_tag(began)?;
             }
             return self.go(bytes.len(), State::Tag(parser));
         }
@@ -74,15 +72,25 @@ impl Framer {
     }
 
     /// Reads the first bytes of a tag whose end has not come, in search of faults.
-    pub(super) fn look(&mut self, reach: usize) -> Result<(), Refused> {
-        self.look_at_tag(self.offset.saturating_sub(self.carry.len() as u64), reach)
+    pub(super) fn look(&mut self) -> Result<(), Refused> {
+        self.look_at_tag(self.offset.saturating_sub(self.carry.len() as u64))
     }
 
-    fn look_at_tag(&mut self, began: u64, reach: usize) -> Result<(), Refused> {
-        let bytes = self.carry.get(..reach).unwrap_or(&self.carry);
+    /// The next look is when the tag is twice as long, or with the byte that may be the first
+    /// beyond a limit, which is then refused and not only what comes later. In a tag that has
+    /// all the attributes it may have, that can be each byte. Still the work is linear, since
+    /// a look goes on where the last one stopped ([`Progress`]): it costs the new bytes and a
+    /// constant, and there is one in a call at most.
+    fn look_at_tag(&mut self, began: u64) -> Result<(), Refused> {
+        let bytes = &self.carry;
         let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
         match tag::read(bytes, false, reading, tape, scope, &self.limits) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let len = bytes.len();
+                let twice = len.saturating_mul(2).max(FIRST_LOOK);
+                self.next_look = twice.min(self.reading.due(len, &self.limits));
+                Ok(())
+            }
             Err((fault, at)) => Err(Refused::new(fault, began.saturating_add(at as u64))),
         }
     }

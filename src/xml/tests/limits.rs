@@ -107,8 +107,9 @@ fn x26_limits_fire_before_the_tag_ends() {
     let mut fed = 0;
     while framer.push(b"n").1.is_none() {
         fed += 1;
-        assert!(fed < 2 * 256 + 8, "a name must not go on");
+        assert!(fed <= 256, "a name must not go on");
     }
+    assert_eq!(fed, 256);
     let mut framer = Framer::new(XmlLimits::default());
     framer.push(HEAD.as_bytes());
     framer.push(b"<a \"");
@@ -232,5 +233,148 @@ fn x27_nodes_are_bounded() {
             (F::TooManyNodes, HEAD.len() + at),
             "{inner}"
         );
+    }
+}
+
+/// Of whatever a tag is made, byte by byte: what is too much is refused with its first byte, of
+/// declarations with the one after the name.
+mod x26_each_limit_of_a_tag_fires_at_its_byte {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PIECES: &[&str] = &[
+        " ",
+        "\n",
+        " a='",
+        " b=\"",
+        " c",
+        "d",
+        "=",
+        "'",
+        "\"",
+        "v",
+        "vvvvv",
+        "&lt;",
+        "&#",
+        "&#x41;",
+        " xmlns='u'",
+        " xmlns:p",
+        " xmlns:q='u'",
+        " xmlns:r = 'u",
+        " e='' f=''",
+        " p:g='v'",
+        "\u{e9}",
+        "\u{20ac}",
+        "\u{1f600}",
+        "nnnnnnn",
+        ":",
+    ];
+
+    fn fed_until(framer: &mut Framer, bytes: &[u8]) -> Option<(XmlError, usize)> {
+        for (i, byte) in bytes.iter().enumerate() {
+            if let Some(Err(error)) = framer.push(core::slice::from_ref(byte)).1 {
+                return Some((error, i));
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn whatever_it_is_made_of(
+            pieces in prop::collection::vec(prop::sample::select(PIECES), 1..24),
+            name in 1..12_usize, value in 0..12_usize, attributes in 0..5_usize,
+            declarations in 0..3_usize, bindings in 2..5_usize,
+        ) {
+            let limits = XmlLimits {
+                name_bytes: name, value_bytes: value, attributes, declarations, bindings,
+                ..XmlLimits::default()
+            };
+            let head = "<s:s xmlns:s='http://etherx.jabber.org/streams'>";
+            let head = head.replace("s:s ", "s:stream ");
+            let opened = || {
+                let mut framer = Framer::new(XmlLimits { bindings, ..XmlLimits::default() });
+                assert!(matches!(framer.push(head.as_bytes()).1, Some(Ok(Frame::Open(_)))));
+                framer.limit(limits.clone());
+                framer
+            };
+            let tag = format!("<n{}", pieces.concat());
+            // All at once, and enough behind it that it is looked at.
+            let long = format!("{tag}{}", " ".repeat(1000));
+            let Some(Err(error)) = opened().push(long.as_bytes()).1 else {
+                return Ok(());
+            };
+            let found = fed_until(&mut opened(), tag.as_bytes());
+            let at = error.offset as usize - head.len();
+            let rest = &long.as_bytes()[at..];
+            let last = match error.fault {
+                // The byte may be in the middle of a character, which is one at its end.
+                F::NameTooLong | F::ValueTooLong | F::TooManyAttributes => {
+                    (at + 1..).find(|end| long.is_char_boundary(*end)).unwrap() - 1
+                }
+                F::TooManyDeclarations | F::TooManyBindings => {
+                    let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b':' || *b >= 0x80;
+                    at + rest.iter().take_while(|b| is_name(b)).count()
+                }
+                _ => return Ok(()),
+            };
+            // Beyond the end of the tag it is what stands behind it that is too much.
+            if last < tag.len() {
+                prop_assert_eq!(found, Some((error, last)), "{}", tag);
+            }
+        }
+    }
+}
+
+/// Namespaces are long and small children use them: they are compared when they are bound.
+#[test]
+fn namespaces_are_not_compared_for_each_attribute() {
+    let long = "u".repeat(15_000);
+    let mut framer = Framer::new(XmlLimits::default());
+    framer.push(HEAD.as_bytes());
+    let open: String = (0..14)
+        .map(|i| format!(" xmlns:p{i:02}='{long}{i:02}'"))
+        .collect();
+    assert!(framer.push(format!("<a{open}>").as_bytes()).1.is_none());
+    let bound = framer.compared_bytes();
+    // Each with those before it: what was read, times how many there are at most.
+    assert!(bound <= open.len() * 14, "{bound}");
+    let attributes: String = (0..14).map(|i| format!(" p{i:02}:a=''")).collect();
+    let child = format!("<x{attributes}/>");
+    let children = 200;
+    for _ in 0..children {
+        assert!(framer.push(child.as_bytes()).1.is_none());
+    }
+    let compared = framer.compared_bytes() - bound;
+    let read = child.len() * children;
+    assert!(compared < read * 14, "{compared} for {read}");
+    // What is equal is found all the same, whatever it is called, wherever it was bound.
+    let again = format!("<y xmlns:q='{long}07' p07:a='' q:a=''/>");
+    let fault = framer.push(again.as_bytes()).1.and_then(Result::err);
+    assert_eq!(fault.map(|error| error.fault), Some(F::DuplicateAttribute));
+}
+
+#[test]
+fn equal_namespaces_are_found_however_they_were_bound() {
+    for (tag, twice) in [
+        ("<a xmlns:p='u' xmlns:q='u' p:b='' q:b=''/>", true),
+        ("<a xmlns:p='u' xmlns:q='&#117;' p:b='' q:b=''/>", true),
+        ("<a xmlns:p='u'><b xmlns:q='u' p:b='' q:b=''/></a>", true),
+        (
+            "<a xmlns:p='jabber:client' xmlns:q='jabber:client' p:b='' q:b=''/>",
+            true,
+        ),
+        (
+            "<a xmlns:xml='http://www.w3.org/XML/1998/namespace' xml:b='' xml:b=''/>",
+            true,
+        ),
+        ("<a xmlns:p='u' xmlns:q='v' p:b='' q:b=''/>", false),
+        ("<a xmlns:p='u' xmlns='u' p:b='' b=''/>", false),
+        ("<a xmlns='' b=''><c xmlns='' b=''/></a>", false),
+    ] {
+        let fault = read(format!("{HEAD}{tag}")).error.map(|error| error.fault);
+        assert_eq!(fault, twice.then_some(F::DuplicateAttribute), "{tag}");
     }
 }
