@@ -223,7 +223,7 @@ impl Room {
 
     /// Whether no occupant-id says that somebody else said it, nor the lack of one.
     ///
-    /// XEP-0421 has in its business rules: "The <occupant-id> element MUST be attached to every
+    /// XEP-0421 has in its business rules: "The `<occupant-id>` element MUST be attached to every
     /// message and every presence sent by a MUC." So what comes live without one, from a room
     /// that announces them and gave us ours, was not said by us, and what became of the post is
     /// found out as if nothing had come. Of what an archive shows, which the same rule is
