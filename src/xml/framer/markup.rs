@@ -71,28 +71,34 @@ impl Framer {
         }
     }
 
-    /// Reads the first bytes of a tag whose end has not come, in search of faults.
+    /// Reads all that there is of a tag whose end will not come, in search of faults.
     pub(super) fn look(&mut self) -> Result<(), Refused> {
-        self.look_at_tag(self.offset.saturating_sub(self.carry.len() as u64))
+        let began = self.offset.saturating_sub(self.carry.len() as u64);
+        self.read_first(self.carry.len(), began)
     }
 
     /// The next look is when the tag is twice as long, or with the byte that may be the first
     /// beyond a limit, which is then refused and not only what comes later. In a tag that has
     /// all the attributes it may have, that can be each byte. Still the work is linear, since
     /// a look goes on where the last one stopped ([`Progress`]): it costs the new bytes and a
-    /// constant, and there is one in a call at most.
+    /// constant. It is at the same bytes however the tag comes, so that it tells the same.
     fn look_at_tag(&mut self, began: u64) -> Result<(), Refused> {
-        let bytes = &self.carry;
-        let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
-        match tag::read(bytes, false, reading, tape, scope, &self.limits) {
-            Ok(_) => {
-                let len = bytes.len();
-                let twice = len.saturating_mul(2).max(FIRST_LOOK);
-                self.next_look = twice.min(self.reading.due(len, &self.limits));
-                Ok(())
-            }
-            Err((fault, at)) => Err(Refused::new(fault, began.saturating_add(at as u64))),
+        while self.carry.len() >= self.next_look {
+            let len = self.next_look;
+            self.read_first(len, began)?;
+            let twice = len.saturating_mul(2).max(FIRST_LOOK);
+            self.next_look = twice.min(self.reading.due(len, &self.limits));
         }
+        Ok(())
+    }
+
+    /// Reads the first `len` bytes of a tag whose end has not come.
+    fn read_first(&mut self, len: usize, began: u64) -> Result<(), Refused> {
+        let bytes = self.carry.get(..len).unwrap_or_default();
+        let (reading, tape, scope) = (&mut self.reading, &mut self.tape, &mut self.scope);
+        let read = tag::read(bytes, false, reading, tape, scope, &self.limits);
+        read.map(drop)
+            .map_err(|(fault, at)| Refused::new(fault, began.saturating_add(at as u64)))
     }
 
     /// A start tag of which `n` bytes are in this step, the `>` being the last.

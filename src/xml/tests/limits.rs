@@ -378,3 +378,29 @@ fn equal_namespaces_are_found_however_they_were_bound() {
         assert_eq!(fault, twice.then_some(F::DuplicateAttribute), "{tag}");
     }
 }
+
+/// Found by fuzzing: what is wrong with a tag whose end has not come was noticed with other
+/// bytes, the more of it came at a time.
+#[test]
+fn an_unfinished_tag_is_looked_at_with_the_same_bytes_however_it_comes() {
+    let limits = XmlLimits {
+        stanza_bytes: 600,
+        attributes: 5,
+        declarations: 2,
+        bindings: 5,
+        name_bytes: 20,
+        ..XmlLimits::default()
+    };
+    let document =
+        b"<stanza-id by='room@muc.parleyrn:xm<a><a><a> b='' c='' d='' e='' f='' xmlns:a='";
+    for len in 1..document.len() {
+        let document = &document[..len];
+        let mut whole = Framer::new(limits.clone());
+        let whole = whole.push(document).1.map(|found| found.map(drop));
+        let mut bytes = Framer::new(limits.clone());
+        let bytes = document
+            .chunks(1)
+            .find_map(|byte| bytes.push(byte).1.map(|found| found.map(drop)));
+        assert_eq!(whole, bytes, "{len}");
+    }
+}
