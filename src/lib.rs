@@ -91,6 +91,10 @@
 //!   lost, and that somebody else made anew before we were back, looks like any other.
 //!   What was missed comes with the return, or with the next comparison of what was
 //!   delivered with the archive ([`Timing::audit`]).
+//! - That comparison goes no further back than half of [`Limits::remembered_ids`]: where
+//!   more is said between two, what the room dropped before that is not found, and no gap is
+//!   told. Where as much comes late, or was told from a [`Bookmark`] by two processes in a
+//!   row, some of it may be told twice.
 //! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
 //!   where else to go is for the host to decide.
 //! - A cursor is believed only while the archive shows the message that it names, since

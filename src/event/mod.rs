@@ -504,7 +504,8 @@ pub enum Entry {
         /// but for what was delivered already, and the place is told.
         at: Option<Cursor>,
     },
-    /// All up to there was delivered, and compared with the archive twice: nothing is
+    /// All up to there was delivered, and compared with the archive twice, as far as that is
+    /// remembered ([`Limits::remembered_ids`](crate::Limits::remembered_ids)): nothing is
     /// expected to come late before it any more. From time to time, after
     /// [`Timing::audit`](crate::Timing::audit); never while the archive says that
     /// what it shows may still change (`stable='false'`). What to do with it is for

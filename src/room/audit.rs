@@ -34,6 +34,9 @@
 //!
 //! If more was told late otherwise than is remembered, a gap is told ([`GapReason::Unsettled`]).
 //!
+//! What lies before the middle from which a busy room is compared is not compared at all,
+//! though it is told as confirmed with the rest.
+//!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
