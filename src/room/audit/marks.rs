@@ -267,6 +267,11 @@ impl Audit {
         Some(from.at.clone())
     }
 
+    /// Something else is read: what a comparison that waits came by is no longer known.
+    pub(in crate::room) const fn breaks_off(&mut self) {
+        self.pass.waits = false;
+    }
+
     /// Whether so much was told that some of it has to be forgotten.
     pub(in crate::room) const fn overflows(&self) -> bool {
         self.pass.told > self.most()

@@ -59,6 +59,7 @@ impl Log {
         if !self.fell_back {
             self.told.begin_reading();
         }
+        self.audit.breaks_off();
         self.pager = self.pager_after(&cursor, cx.limits.page);
         self.ask(cx, at);
     }
