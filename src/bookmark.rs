@@ -205,7 +205,7 @@ impl Bookmark {
         if let Cursor::After(id) = &at {
             match self.beyond.iter().position(|beyond| beyond.id == *id) {
                 // What was given after it lies after it, gap or not.
-                Some(reached) => drop(self.beyond.drain(..=reached)),
+                Some(reached) => self.leave_behind(reached),
                 // What was given before the gap may lie before it or behind it.
                 None if lost == Lost::Behind => self.beyond.clear(),
                 // It may lie before some of what was given, and behind the rest.
@@ -216,6 +216,20 @@ impl Bookmark {
             }
         }
         self.cursor = Some(at);
+    }
+
+    /// The message of that number is done with, and what was given in its turn before. What was
+    /// late and given among these stays until the next time: where the archive did not show the
+    /// place that the reader stood on, it may lie further on.
+    fn leave_behind(&mut self, reached: usize) {
+        let first = self.beyond.iter().position(|beyond| !beyond.late);
+        let first = first.unwrap_or(reached);
+        let mut number = 0_usize;
+        self.beyond.retain(|beyond| {
+            let stays = number > reached || beyond.late && number > first && number < reached;
+            number = number.saturating_add(1);
+            stays
+        });
     }
 
     fn push(&mut self, id: &ArchiveId, late: bool) {
@@ -465,7 +479,10 @@ mod tests {
         assert_eq!(shown(&bookmark), "t|d c1");
         bookmark.take(&said("e"));
         bookmark.take(&Entry::Confirmed { at: after("e") });
-        assert_eq!(shown(&bookmark), "e|");
+        assert_eq!(shown(&bookmark), "e|c1", "late among what is done with");
+        bookmark.take(&said("f"));
+        bookmark.take(&Entry::Confirmed { at: after("f") });
+        assert_eq!(shown(&bookmark), "f|");
     }
 
     #[test]

@@ -215,6 +215,9 @@ impl Log {
         };
         let catching_up = self.phase == Phase::Comparing;
         let pressed = catching_up || self.audit.is_pressed();
+        if self.audit.beyond {
+            return self.ended_in_vain(cx, at, None);
+        }
         // A comparison that may be contradicted has to be made again, from the same place; but
         // where there is no memory to do so, it has to do.
         let confirmed = if catching_up {
@@ -239,6 +242,19 @@ impl Log {
             self.phase = Phase::Comparing;
         }
         self.go_on(cx, at);
+    }
+
+    /// The archive does not show where the reader stands, and more than can be remembered behind
+    /// that: it stands there from now on.
+    fn step_over(&mut self, cx: &mut Cx<'_>) {
+        let Some(place) = self.audit.pass.place.clone() else {
+            return;
+        };
+        self.audit.beyond = false;
+        self.audit.ahead = true;
+        self.gap(cx, GapReason::Unsettled);
+        self.cursor = Some(place.clone());
+        self.settle_at(cx, place, None);
     }
 
     /// What was heard could not be compared, so that it has to be remembered further on.
@@ -272,7 +288,9 @@ impl Log {
 
     /// Nobody can tell any more what was told since the last comparison, and what was not.
     fn give_up_comparing(&mut self, cx: &mut Cx<'_>, at: &str, error: Option<RequestError>) {
-        if let Some(cursor) = self.cursor.clone() {
+        if self.audit.beyond && error.is_none() {
+            self.step_over(cx);
+        } else if let Some(cursor) = self.cursor.clone() {
             let after = self.audit.give_up(&cursor);
             let reason = error.map_or(GapReason::Unsettled, GapReason::ArchiveFailed);
             self.tell(cx, Entry::Gap { after, reason });
@@ -326,7 +344,10 @@ impl Log {
 
     /// The comparison comes by an item that is no message.
     fn come_by(&mut self, id: ArchiveId) {
-        self.audit.pass.passed |= self.stands_on(&id);
+        if self.stands_on(&id) {
+            self.audit.pass.passed = true;
+            self.audit.beyond = false;
+        }
         self.audit.pass.place = Some(Cursor::After(id));
     }
 
@@ -343,6 +364,9 @@ impl Log {
         self.audit.pass.passed |= stands_here;
         let told = self.told.come_by(&id);
         if stands_here || told.is_some() || self.removed.contains(&id) {
+            if told == Some(Turn::In) || stands_here {
+                self.audit.beyond = false;
+            }
             if told == Some(Turn::In) {
                 self.audit.pass.over = Some(id.clone());
             }
@@ -357,9 +381,9 @@ impl Log {
             self.deliver(cx, message);
             self.audit.pass.passed = true;
             self.audit.pass.over = Some(id);
-            return true;
+        } else {
+            self.deliver_late(cx, message);
         }
-        self.deliver_late(cx, message);
         if self.audit.overflows() {
             self.forget_read(cx);
         }
@@ -374,6 +398,7 @@ impl Log {
         };
         let over = self.audit.pass.over.clone();
         self.settle_at(cx, place, over);
+        self.audit.beyond = !self.audit.pass.passed;
     }
 
     pub(super) fn settle_at(&mut self, cx: &mut Cx<'_>, place: Cursor, over: Option<ArchiveId>) {

@@ -83,9 +83,7 @@ pub(crate) struct Log {
     failures: u32,
     /// Cursors that the archive did not know, since we last were at its end.
     expirations: u32,
-    /// What is read began before what was delivered last, since the archive lost that place.
-    fell_back: bool,
-    /// The gap of that was told, and nothing was read since.
+    /// It was told that it did not, and nothing was read since.
     gap_told: bool,
     /// The room was entered before, so that something may have been missed.
     entered: bool,
@@ -163,7 +161,6 @@ impl Log {
             asked_at: Instant::ZERO,
             failures: 0,
             expirations: 0,
-            fell_back: false,
             gap_told: false,
             entered: false,
             settles_until: None,
@@ -409,7 +406,7 @@ impl Log {
         self.dropped = None;
         self.unplaced_lost = false;
         self.expirations = 0;
-        (self.fell_back, self.gap_told) = (false, false);
+        self.gap_told = false;
         self.settles_until = None;
         self.looks = 0;
         self.tell(cx, Entry::CaughtUp { at });
@@ -473,7 +470,7 @@ impl Log {
             self.told.insert(id, Turn::In, read);
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.tells(!read);
-            self.audit.moved();
+            self.audit.moved(!read);
         } else if !self.archived {
             self.placeless = true;
         }

@@ -378,9 +378,17 @@ proptest! {
             // What the archive has left comes, whatever of it is not remembered.
             return Ok(());
         }
+        let restarts = steps.iter().any(|step| matches!(step, Step::Restart));
+        if restarts && shows_very_late(&steps) && remembered < 1024 {
+            // More than a bookmark takes along may have been told as late, ahead of what the
+            // archive did not show for so long.
+            return Ok(());
+        }
         prop_assert!(twice.is_empty(), "{twice:?}: {:?}", world.told);
-        // What shows up very late need not be found.
-        let found = !shows_very_late(&steps);
+        // What shows up very late need not be found, nor what shows up behind more than is
+        // remembered.
+        let hides = |step: &Step| matches!(step, Step::Said(_, false) | Step::Unheard(_, false));
+        let found = !shows_very_late(&steps) && (remembered == 1024 || !steps.iter().any(hides));
         prop_assert!(!found || has("gap") || lost.is_empty(), "{lost:?}: {:?}", world.told);
     }
 }

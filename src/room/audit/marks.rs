@@ -83,6 +83,12 @@ pub(in crate::room) struct Audit {
     counted_at: Option<Instant>,
     /// A comparison is to come soon, because much was heard.
     pub(super) hurried: bool,
+    /// The comparison under way forgot what lies behind all that it came by of what was told in
+    /// its turn: to read on from there would tell that again.
+    pub(in crate::room) beyond: bool,
+    /// Some of what was told may lie ahead of the reader, who stands at an older place since the
+    /// archive did not show the one it stood at.
+    pub(in crate::room) ahead: bool,
     /// How often one ended in vain since.
     pub(super) in_vain: u32,
     remembered: usize,
@@ -120,6 +126,8 @@ impl Audit {
             rounds: 0,
             counted_at: None,
             hurried: false,
+            beyond: false,
+            ahead: false,
             in_vain: 0,
             remembered,
         }
@@ -165,7 +173,9 @@ impl Audit {
     /// Nothing that was told so far can be compared.
     pub(in crate::room) fn forget(&mut self) {
         self.marks = None;
+        self.ahead = false;
         self.began = None;
+        self.beyond = false;
         self.pass = Pass::default();
     }
 
@@ -177,6 +187,7 @@ impl Audit {
         };
         self.marks = Some([mark.clone(), mark.clone(), mark]);
         self.began = None;
+        self.beyond = false;
         self.pass = Pass {
             told,
             ..Pass::default()
@@ -199,9 +210,13 @@ impl Audit {
         self.pass.told = self.pass.told.saturating_add(1);
     }
 
-    /// The reader stands further on now than the comparison has come.
-    pub(in crate::room) const fn moved(&mut self) {
+    /// The reader stands further on now than the comparison has come, and if that was `heard`
+    /// behind all that was told.
+    pub(in crate::room) const fn moved(&mut self, heard: bool) {
         self.pass.passed = false;
+        if heard {
+            self.ahead = false;
+        }
     }
 
     /// Whether what was heard is to be compared soon.
@@ -215,7 +230,7 @@ impl Audit {
     pub(in crate::room) fn is_full(&self) -> bool {
         let most = (self.remembered / 2).saturating_add(self.remembered / 8);
         let is_full = |[stand, ..]: &[Mark; 3]| stand.heard > 0 && stand.told >= most;
-        self.marks.as_ref().is_some_and(is_full)
+        self.beyond || self.marks.as_ref().is_some_and(is_full)
     }
 
     /// Whether what was heard has to be compared before a page of so many is told.
@@ -235,23 +250,23 @@ impl Audit {
             .is_some_and(|[stand, ..]| stand.told > half)
     }
 
-    /// A page was read, up to `cursor`: what was read and not heard lies there whole.
+    /// A page was read, up to `cursor`: what was read and not heard lies there whole, but for
+    /// what the archive was late to show of the last of it.
     pub(in crate::room) fn read_to(&mut self, cursor: &Cursor, told: &Told) {
-        let half = self.remembered / 2;
         let Some(marks) = &mut self.marks else { return };
         let [stand, second, last] = marks;
-        if stand.heard > 0 || stand.told <= half {
+        let moves = stand.told > self.remembered / 2;
+        if stand.heard > 0 || !moves && last.told < self.remembered / 4 {
             return;
         }
-        core::mem::swap(stand, second);
-        core::mem::swap(second, last);
-        *last = Mark {
+        if moves {
+            stand.clone_from(second);
+        }
+        let now = Mark {
             over: told.newest_in_turn().cloned(),
             ..Mark::new(cursor.clone())
         };
-        if stand.told > half {
-            (*stand, *second) = (last.clone(), last.clone());
-        }
+        *second = core::mem::replace(last, now);
     }
 
     /// A comparison begins, from where the last one ended if it is `early`.
@@ -272,9 +287,18 @@ impl Audit {
         self.pass.waits = false;
     }
 
-    /// Whether so much was told that some of it has to be forgotten.
-    pub(in crate::room) const fn overflows(&self) -> bool {
-        self.pass.told > self.most()
+    /// Whether so much was told that some of what the reading under way came by has to be
+    /// forgotten.
+    pub(in crate::room) fn overflows(&mut self) -> bool {
+        let most = self.most();
+        if let Some([stand, second, last]) = &mut self.marks
+            && self.pass.early
+            && stand.told > most
+        {
+            // All before the place where this one began was compared once.
+            (*stand, *second) = (last.clone(), last.clone());
+        }
+        self.pass.told > most
     }
 
     /// The reading under way came to `place`, and what it came by is forgotten: nothing
@@ -333,7 +357,7 @@ impl Audit {
     /// what was told later.
     fn ended_at(&self, cursor: &Cursor, told: &Told) -> Option<Mark> {
         let [stand, _, last] = self.marks.as_ref()?;
-        if self.pass.passed {
+        if self.pass.passed && !self.ahead {
             return Some(Mark {
                 over: told.newest_in_turn().cloned(),
                 ..Mark::new(cursor.clone())

@@ -56,7 +56,7 @@ impl Log {
         self.audit.anchor(&cursor);
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
-        if !self.fell_back {
+        if !self.audit.ahead {
             self.told.begin_reading();
         }
         self.audit.breaks_off();
@@ -84,7 +84,7 @@ impl Log {
             return;
         }
         let page = self.credit.min(cx.limits.page);
-        if !self.fell_back && self.audit.is_due_before(page) {
+        if !self.audit.ahead && (self.audit.is_due_before(page) || self.audit.beyond) {
             return self.compare_first(cx, at);
         }
         self.phase = Phase::Paging;
@@ -156,7 +156,13 @@ impl Log {
             self.deliver_late(cx, Box::new(message));
         }
         for message in page.messages {
+            let id = message.id.clone();
             self.deliver(cx, Box::new(message));
+            if let Some(id) = id.filter(|_| self.audit.ahead && self.audit.overflows()) {
+                // Some of what was delivered before may lie further on: that stays.
+                let over = Some(id.clone()).filter(|id| self.told.is_in_turn(id));
+                self.settle_at(cx, Cursor::After(id), over);
+            }
         }
         for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
@@ -167,7 +173,9 @@ impl Log {
             self.gap_told = false;
             self.cursor = Some(Cursor::After(newest));
         }
-        self.remember_what_was_read(cx);
+        if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.audit.ahead) {
+            self.audit.read_to(cursor, &self.told);
+        }
         if !complete && planted(Bug::GapInsteadOfPaging) {
             self.gap(cx, GapReason::ArchiveFailed(RequestError::TimedOut));
             let place = self.cursor.clone();
@@ -188,24 +196,6 @@ impl Log {
         let removed = page.removed.iter().map(|(_, id)| id);
         let mut ids = said.chain(removed);
         ids.any(|id| !self.told.contains(id) && !self.removed.contains(id))
-    }
-
-    /// What was read lies before the reader, and need not be remembered for ever.
-    fn remember_what_was_read(&mut self, cx: &mut Cx<'_>) {
-        let Some(cursor) = self.cursor.clone() else {
-            return;
-        };
-        if !self.fell_back {
-            return self.audit.read_to(&cursor, &self.told);
-        }
-        // Some of what was delivered before may lie further on: that stays.
-        if self.audit.overflows() {
-            let over = match &cursor {
-                Cursor::After(id) => Some(id.clone()).filter(|id| self.told.is_in_turn(id)),
-                Cursor::Beginning => None,
-            };
-            self.settle_at(cx, cursor, over);
-        }
     }
 
     /// The first message that is held back and has a place.
@@ -351,13 +341,13 @@ impl Log {
         // What was delivered after the stand is gone with it.
         let behind = stand.as_ref().map_or(0, |(_, told)| *told);
         let oldest = oldest.filter(|(_, told)| !stood_there || *told > behind);
-        let (place, told) = [stand.filter(|_| !self.fell_back), oldest]
+        let (place, told) = [stand.filter(|_| !self.audit.ahead), oldest]
             .into_iter()
             .flatten()
             .filter(|_| !last)
             .find(is_older)
             .unwrap_or((Cursor::Beginning, len));
-        if !core::mem::replace(&mut self.fell_back, true) {
+        if !core::mem::replace(&mut self.audit.ahead, true) {
             self.told.begin_reading();
         }
         self.audit.stand_at(place.clone(), told.min(len));
