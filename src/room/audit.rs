@@ -254,7 +254,7 @@ impl Log {
         self.audit.ahead = true;
         self.gap(cx, GapReason::Unsettled);
         self.cursor = Some(place.clone());
-        self.settle_at(cx, place, None);
+        self.settle_at(place, None);
     }
 
     /// What was heard could not be compared, so that it has to be remembered further on.
@@ -291,7 +291,7 @@ impl Log {
         if self.audit.beyond && error.is_none() {
             self.step_over(cx);
         } else if let Some(cursor) = self.cursor.clone() {
-            let after = self.audit.give_up(&cursor);
+            let after = self.audit.give_up(&cursor, &self.told);
             let reason = error.map_or(GapReason::Unsettled, GapReason::ArchiveFailed);
             self.tell(cx, Entry::Gap { after, reason });
         }
@@ -397,17 +397,18 @@ impl Log {
             return;
         };
         let over = self.audit.pass.over.clone();
-        self.settle_at(cx, place, over);
+        if let Some(at) = self.settle_at(place, over) {
+            self.tell(cx, Entry::Confirmed { at });
+        }
         self.audit.beyond = !self.audit.pass.passed;
     }
 
-    pub(super) fn settle_at(&mut self, cx: &mut Cx<'_>, place: Cursor, over: Option<ArchiveId>) {
+    /// What the reading under way came by is forgotten, and nothing before `place` compared
+    /// again. Returns what is confirmed by that.
+    pub(super) fn settle_at(&mut self, place: Cursor, over: Option<ArchiveId>) -> Option<Cursor> {
         let held = &self.held;
         let keeps = |id: &ArchiveId| held.iter().any(|held| held.id.as_ref() == Some(id));
-        let confirmed = self.audit.settle_at(place, over, &mut self.told, keeps);
-        if let Some(at) = confirmed {
-            self.tell(cx, Entry::Confirmed { at });
-        }
+        self.audit.settle_at(place, over, &mut self.told, keeps)
     }
 
     /// Delivers a message that lies behind where the reader stands, unless it was.

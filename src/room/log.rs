@@ -132,7 +132,7 @@ impl Log {
         };
         // The rest is for what is delivered until these are compared.
         bookmark.shrink(remembered.saturating_sub(remembered / 8));
-        let mut told = Told::new(remembered);
+        let mut told = Told::new(Audit::capacity(remembered));
         for (id, late) in bookmark.told() {
             told.insert(id, if late { Turn::Out } else { Turn::In }, false);
         }

@@ -58,7 +58,9 @@ pub struct Report {
 pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Report {
     let mut limits = Limits::default();
     habitual(&mut limits, plan.habits);
-    let oracle = Oracle::new().holding(limits.held_messages);
+    let oracle = Oracle::new()
+        .holding(limits.held_messages)
+        .remembering(limits.remembered_ids);
     let oracle = Rc::new(RefCell::new(oracle));
     let mut world = build(plan, pulling, &oracle, watchers);
     for (number, account) in plan.hosts.iter().enumerate() {

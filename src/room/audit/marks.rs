@@ -45,6 +45,8 @@ pub(super) struct Pass {
     pub(super) from: Option<Cursor>,
     /// How much was told since the reader stood there.
     told: usize,
+    /// How much of that was left when some of it was forgotten last.
+    left: usize,
     /// The last item that was compared.
     pub(super) place: Option<Cursor>,
     /// The last that it came by of what was told in its turn.
@@ -150,6 +152,12 @@ impl Audit {
     /// So much may be told behind the stand: a page has place after it.
     const fn most(&self) -> usize {
         self.remembered.saturating_sub(self.remembered / 8)
+    }
+
+    /// More than that is forgotten, whatever it is. Where nearly all that is remembered may lie
+    /// ahead of what is read, there is place for some of that too.
+    pub(in crate::room) const fn capacity(remembered: usize) -> usize {
+        remembered.saturating_add(remembered / 4)
     }
 
     /// Whether there is anything to compare with.
@@ -298,7 +306,7 @@ impl Audit {
             // All before the place where this one began was compared once.
             (*stand, *second) = (last.clone(), last.clone());
         }
-        self.pass.told > most
+        self.pass.told > most.max(self.pass.left.saturating_add(self.remembered / 8))
     }
 
     /// The reading under way came to `place`, and what it came by is forgotten: nothing
@@ -311,7 +319,7 @@ impl Audit {
         keeps: impl Fn(&ArchiveId) -> bool,
     ) -> Option<Cursor> {
         let left = told.forget_read(self.pass.told, self.remembered / 8, keeps);
-        self.pass.told = left;
+        (self.pass.told, self.pass.left) = (left, left);
         let mark = Mark {
             at: place,
             over,
@@ -384,9 +392,12 @@ impl Audit {
     }
 
     /// Nobody can tell any more what was told behind the stand: that becomes `cursor`.
-    pub(super) fn give_up(&mut self, cursor: &Cursor) -> Option<Cursor> {
+    /// What was told late since the reader came there may lie ahead.
+    pub(super) fn give_up(&mut self, cursor: &Cursor, told: &Told) -> Option<Cursor> {
         let before = self.stand().map(|(at, _)| at.clone());
-        self.stand_at(cursor.clone(), 0);
+        let newest = told.newest_in_turn();
+        let late = newest.and_then(|newest| told.after(newest));
+        self.stand_at(cursor.clone(), late.unwrap_or(0));
         self.confirmed = Some(cursor.clone());
         before
     }

@@ -161,7 +161,7 @@ impl Log {
             if let Some(id) = id.filter(|_| self.audit.ahead && self.audit.overflows()) {
                 // Some of what was delivered before may lie further on: that stays.
                 let over = Some(id.clone()).filter(|id| self.told.is_in_turn(id));
-                self.settle_at(cx, Cursor::After(id), over);
+                self.settle_at(Cursor::After(id), over);
             }
         }
         for (_, id) in page.removed {
