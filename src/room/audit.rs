@@ -49,7 +49,7 @@ use super::told::Turn;
 use crate::cx::{Cx, Purpose};
 use crate::event::{Entry, GapReason, Message, RequestError, Source};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::mam::{self, Fin};
+use crate::mam::{self, Fin, WholePage};
 use crate::stanza::iq::Kind;
 use crate::time::{Timer, part};
 pub(super) use marks::Audit;
@@ -61,6 +61,17 @@ const SECOND: Duration = Duration::from_secs(25);
 /// How often a comparison that is to come soon may end in vain, before what was told since
 /// the last is given up.
 const IN_VAIN: u32 = 4;
+
+/// What became of a message of the archive.
+enum Compared {
+    /// It was delivered, now or before.
+    Done,
+    /// It was heard, and waits for all that the reader was told before to be compared: so it
+    /// lies behind where the reader stands.
+    HeldBack,
+    /// The reader can take no more.
+    NoCredit,
+}
 
 impl Log {
     /// The end of the archive was reached: what lags behind it is looked for.
@@ -171,6 +182,7 @@ impl Log {
             return self.ask_audit(cx, at);
         }
         let stood_at = self.cursor.clone();
+        let sure = self.surely_before(&page);
         let mut removed = page.removed.into_iter().peekable();
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
@@ -180,8 +192,13 @@ impl Log {
             if self.phase == Phase::Comparing && self.audit.pass.passed {
                 break;
             }
-            if !self.compare(cx, Box::new(message)) {
-                return self.wait_for_reader(cx);
+            if number >= sure && !self.audit.pass.passed && !self.is_told(&message) {
+                return self.end_pass(cx, at, true);
+            }
+            match self.compare(cx, Box::new(message)) {
+                Compared::Done => {}
+                Compared::HeldBack => return self.end_pass(cx, at, true),
+                Compared::NoCredit => return self.wait_for_reader(cx),
             }
         }
         if self.phase == Phase::Comparing && self.audit.pass.passed {
@@ -342,6 +359,35 @@ impl Log {
         self.next_audit(cx);
     }
 
+    /// How many messages of a page lie before the reader, or can be told from what is held back
+    /// or was dropped: at the end of an archive that does not show the reader's place yet,
+    /// nobody can say which of them the reader was late for, and which are yet to come.
+    fn surely_before(&self, page: &WholePage) -> usize {
+        let waits = self.dropped.is_some() || !self.held.is_empty();
+        if !waits || !page.complete {
+            return page.messages.len();
+        }
+        let is_before = |message: &Message| {
+            let id = message.id.as_ref();
+            id.is_some_and(|id| self.stands_on(id) || self.told.is_in_turn(id))
+        };
+        let last = page.messages.iter().rposition(is_before);
+        let stands_on = |(_, id): &&(usize, ArchiveId)| self.stands_on(id);
+        let removed = page
+            .removed
+            .iter()
+            .find(stands_on)
+            .map(|(number, _)| *number);
+        last.map(|last| last.saturating_add(1))
+            .max(removed)
+            .unwrap_or(0)
+    }
+
+    fn is_told(&self, message: &Message) -> bool {
+        let id = message.id.as_ref();
+        id.is_some_and(|id| self.told.contains(id) || self.removed.contains(id))
+    }
+
     /// The comparison comes by an item that is no message.
     fn come_by(&mut self, id: ArchiveId) {
         if self.stands_on(&id) {
@@ -355,10 +401,10 @@ impl Log {
         matches!(&self.cursor, Some(Cursor::After(at)) if at == id)
     }
 
-    /// Delivers a message unless it was. Returns whether the reader can take more.
-    fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> bool {
+    /// Delivers a message unless it was.
+    fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> Compared {
         let Some(id) = message.id.clone() else {
-            return true;
+            return Compared::Done;
         };
         let stands_here = self.stands_on(&id);
         self.audit.pass.passed |= stands_here;
@@ -371,10 +417,13 @@ impl Log {
                 self.audit.pass.over = Some(id.clone());
             }
             self.audit.pass.place = Some(Cursor::After(id));
-            return true;
+            return Compared::Done;
+        }
+        if self.holds_back(&id) {
+            return Compared::HeldBack;
         }
         if self.credit == 0 {
-            return false;
+            return Compared::NoCredit;
         }
         self.audit.pass.place = Some(Cursor::After(id.clone()));
         if self.audit.pass.passed {
@@ -387,7 +436,12 @@ impl Log {
         if self.audit.overflows() {
             self.forget_read(cx);
         }
-        true
+        Compared::Done
+    }
+
+    /// Whether a message was heard and waits to be delivered.
+    fn holds_back(&self, id: &ArchiveId) -> bool {
+        self.held.iter().any(|held| held.id.as_ref() == Some(id))
     }
 
     /// So much was told that what lies before the place to which the reading under way has come

@@ -63,7 +63,7 @@ pub(crate) struct Log {
     pub(super) overflowed: bool,
     /// The last that was heard and dropped, until the archive shows it: one that lags
     /// has not come to its end before.
-    dropped: Option<ArchiveId>,
+    pub(super) dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
     /// What was delivered, in its turn or late.
