@@ -307,6 +307,10 @@ impl Log {
     fn give_up_comparing(&mut self, cx: &mut Cx<'_>, at: &str, error: Option<RequestError>) {
         if self.audit.beyond && error.is_none() {
             self.step_over(cx);
+        } else if self.phase == Phase::Comparing {
+            // Perhaps the archive does not know the cursor any more.
+            self.audit.in_vain = 0;
+            return self.ask_now(cx, at);
         } else if let Some(cursor) = self.cursor.clone() {
             let after = self.audit.give_up(&cursor, &self.told);
             let reason = error.map_or(GapReason::Unsettled, GapReason::ArchiveFailed);

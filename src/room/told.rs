@@ -94,6 +94,17 @@ impl Told {
         self.order.iter().rev().position(|told| told == id)
     }
 
+    /// The first that was told in its turn, and that the reading under way came by, with no more
+    /// than so many told after it; and how many were.
+    pub(super) fn come_by_before(&self, most: usize) -> Option<(&ArchiveId, usize)> {
+        let latest = self.order.iter().rev().zip(0..=most);
+        let is_place = |(id, _): &(&ArchiveId, usize)| {
+            let known = self.known.get(*id);
+            known.is_some_and(|known| known.in_turn && known.reading == self.reading)
+        };
+        latest.filter(is_place).last()
+    }
+
     /// Forgets what the reading under way came by, but for what of the last `fresh` was told in
     /// its turn, since it may be heard yet, and for what `keeps` names. Returns how much is left
     /// of the `last` so many that were told.

@@ -318,7 +318,9 @@ impl Audit {
         told: &mut Told,
         keeps: impl Fn(&ArchiveId) -> bool,
     ) -> Option<Cursor> {
-        let left = told.forget_read(self.pass.told, self.remembered / 8, keeps);
+        // What is read where the archive lost its end may be lost, and read, once more.
+        let fresh = self.remembered / if self.ahead { 4 } else { 8 };
+        let left = told.forget_read(self.pass.told, fresh, keeps);
         (self.pass.told, self.pass.left) = (left, left);
         let mark = Mark {
             at: place,
@@ -351,7 +353,7 @@ impl Audit {
             second.clone_from(last);
             self.counted_at = Some(now);
             if stand.told > half {
-                stand.clone_from(last);
+                *stand = Self::near(last, told, self.remembered);
             }
         } else {
             // Another has to come that counts.
@@ -386,9 +388,27 @@ impl Audit {
 
     /// What was heard was compared up to where the reader stands, so that more can be read.
     pub(super) fn compared_to(&mut self, cursor: &Cursor, told: &Told) -> Option<Cursor> {
-        let mark = self.ended_at(cursor, told)?;
-        self.marks = Some([mark.clone(), mark.clone(), mark]);
+        let last = self.ended_at(cursor, told)?;
+        let near = Self::near(&last, told, self.remembered);
+        self.marks = Some([near.clone(), near, last]);
         self.confirm()
+    }
+
+    /// The place to compare from next where only so much can be remembered, all before it having
+    /// been compared once: what the archive is late to show behind it is found yet.
+    fn near(last: &Mark, told: &Told, remembered: usize) -> Mark {
+        let most = (remembered / 2).saturating_sub(remembered / 8);
+        let place = told.come_by_before(most);
+        let Some((id, after)) = place.filter(|(_, after)| *after > last.told) else {
+            return last.clone();
+        };
+        Mark {
+            at: Cursor::After(id.clone()),
+            over: Some(id.clone()),
+            unsure: false,
+            told: after,
+            heard: last.heard,
+        }
     }
 
     /// Nobody can tell any more what was told behind the stand: that becomes `cursor`.

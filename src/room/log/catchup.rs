@@ -87,6 +87,11 @@ impl Log {
         if !self.audit.ahead && (self.audit.is_due_before(page) || self.audit.beyond) {
             return self.compare_first(cx, at);
         }
+        self.ask_now(cx, at);
+    }
+
+    /// The same, whatever is to be compared first: whether the archive shows the cursor.
+    pub(in crate::room) fn ask_now(&mut self, cx: &mut Cx<'_>, at: &str) {
         self.phase = Phase::Paging;
         self.request(cx, at, self.credit);
     }
@@ -129,6 +134,9 @@ impl Log {
         let anchoring = matches!(self.phase, Phase::Anchoring | Phase::Placing);
         if page.doubtful && anchoring {
             return self.request(cx, at, 1);
+        }
+        if page.doubtful && self.credit > 0 {
+            return self.ask_now(cx, at);
         }
         if page.doubtful {
             return self.ask(cx, at);

@@ -434,7 +434,7 @@ impl Follow {
                 // It reads on from the oldest that there is, or that it knows to lie
                 // before; what it left behind already is not owed again. What it does not
                 // remember comes again.
-                self.delivered.forget_all_but(found.remembered / 2);
+                self.delivered.forget_all_but(found.remembered / 4);
                 self.floor = self.floor.max(self.next.unwrap_or(0));
                 self.next = Some(0);
                 self.from_cursor = false;
