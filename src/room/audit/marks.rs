@@ -319,7 +319,10 @@ impl Audit {
         keeps: impl Fn(&ArchiveId) -> bool,
     ) -> Option<Cursor> {
         // What is read where the archive lost its end may be lost, and read, once more.
-        let fresh = self.remembered / if self.ahead { 4 } else { 8 };
+        let fresh = match self.ahead {
+            true => self.remembered / 4,
+            false => self.remembered / 8,
+        };
         let left = told.forget_read(self.pass.told, fresh, keeps);
         (self.pass.told, self.pass.left) = (left, left);
         let mark = Mark {
