@@ -46,10 +46,11 @@ const VERSION: &str = "bm1";
 ///
 /// # Bounds
 ///
-/// It names at most [`Bookmark::MOST`] messages. With more, the place moves forward to
-/// the oldest of them: what the archive shows late before that is then not found by the
-/// next process. A subscription takes at most half of
-/// [`Limits::remembered_ids`](crate::Limits::remembered_ids) of them, likewise.
+/// It names at most [`Bookmark::MOST`] messages, as many as a subscription remembers by default
+/// ([`Limits::remembered_ids`](crate::Limits::remembered_ids)) of what it may have to compare.
+/// With more, the place moves forward over the oldest of them: what the archive shows late
+/// before that is then not found by the next process. A subscription takes at most seven
+/// eighths of what it remembers of them, likewise.
 #[derive(Clone, Debug, Default)]
 pub struct Bookmark {
     /// All up to there was delivered, and compared with the archive.
@@ -57,8 +58,7 @@ pub struct Bookmark {
     /// Delivered after it, in the order of the delivery. What stands before a message
     /// that came in its turn lies before it in the archive as well.
     beyond: VecDeque<Beyond>,
-    /// The archive does not know the cursor: the next place told takes its place.
-    lost: bool,
+    lost: Lost,
     unplaced: Unplaced,
 }
 
@@ -70,6 +70,17 @@ impl PartialEq for Bookmark {
 }
 
 impl Eq for Bookmark {}
+
+/// Whether the next place told takes the place of the cursor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lost {
+    #[default]
+    No,
+    /// It lies behind all that was given.
+    Behind,
+    /// The archive does not know the cursor, and is read from an older place.
+    Anywhere,
+}
 
 /// Whether messages were told whose places nobody knew, in a room that had not said
 /// whether it has an archive. They cannot be named. Once all that the archive holds was told
@@ -98,9 +109,9 @@ struct Beyond {
 
 impl Bookmark {
     /// No bookmark names more messages after its cursor.
-    pub const MOST: usize = 512;
+    pub const MOST: usize = 1024;
     /// No text of a bookmark is longer.
-    pub const MAX_BYTES: usize = 1024 * 1024;
+    pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 
     /// The bookmark of a reader who has dealt with all up to `cursor`.
     #[must_use]
@@ -108,7 +119,7 @@ impl Bookmark {
         Self {
             cursor: Some(cursor),
             beyond: VecDeque::new(),
-            lost: false,
+            lost: Lost::No,
             unplaced: Unplaced::No,
         }
     }
@@ -125,6 +136,18 @@ impl Bookmark {
         self.beyond.iter().map(|beyond| &beyond.id)
     }
 
+    /// The same, with whether it was late.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&ArchiveId, bool)> {
+        self.beyond.iter().map(|beyond| (&beyond.id, beyond.late))
+    }
+
+    /// Where the reader stands: behind the last that was delivered in its turn.
+    pub(crate) fn reached(&self) -> Option<Cursor> {
+        let last = self.beyond.iter().rev().find(|beyond| !beyond.late);
+        let last = last.map(|beyond| Cursor::After(beyond.id.clone()));
+        last.or_else(|| self.cursor.clone())
+    }
+
     /// The host has dealt with this entry of the subscription; says whether that changed
     /// the bookmark.
     ///
@@ -137,7 +160,7 @@ impl Bookmark {
         self.unplaced = unplaced.after(entry);
         match entry {
             Entry::Message(message) => message.id.as_ref().is_some_and(|id| {
-                if self.cursor.is_none() || self.lost {
+                if self.cursor.is_none() || self.lost != Lost::No {
                     self.stand(Cursor::After(id.clone()));
                 } else {
                     self.push(id, false);
@@ -149,8 +172,10 @@ impl Bookmark {
                 true
             }),
             Entry::CaughtUp { at: Some(at) } => {
-                self.lost |= unplaced == Unplaced::Told;
-                let stands = self.cursor.is_none() || self.lost;
+                if unplaced == Unplaced::Told {
+                    self.lost = Lost::Behind;
+                }
+                let stands = self.cursor.is_none() || self.lost != Lost::No;
                 if stands {
                     self.stand(at.clone());
                 }
@@ -163,7 +188,11 @@ impl Bookmark {
             }
             Entry::Gap { reason, .. } => {
                 // What is read after these begins at another place, which is not known yet.
-                self.lost |= matches!(reason, GapReason::CursorExpired | GapReason::NeverAnchored);
+                match reason {
+                    GapReason::CursorExpired => self.lost = Lost::Anywhere,
+                    GapReason::NeverAnchored => self.lost = Lost::Behind,
+                    _ => {}
+                }
                 false
             }
             Entry::CaughtUp { at: None } | Entry::Ended => false,
@@ -176,13 +205,31 @@ impl Bookmark {
         if let Cursor::After(id) = &at {
             match self.beyond.iter().position(|beyond| beyond.id == *id) {
                 // What was given after it lies after it, gap or not.
-                Some(reached) => drop(self.beyond.drain(..=reached)),
-                // What was given before the gap lies before it, wherever that was.
-                None if lost => self.beyond.clear(),
+                Some(reached) => self.leave_behind(reached),
+                // What was given before the gap may lie before it or behind it.
+                None if lost == Lost::Behind => self.beyond.clear(),
+                // It may lie before some of what was given, and behind the rest.
+                None if lost == Lost::Anywhere => {
+                    self.beyond.iter_mut().for_each(|beyond| beyond.late = true)
+                }
                 None => {}
             }
         }
         self.cursor = Some(at);
+    }
+
+    /// The message of that number is done with, and what was given in its turn before. What was
+    /// late and given among these stays until the next time: where the archive did not show the
+    /// place that the reader stood on, it may lie further on.
+    fn leave_behind(&mut self, reached: usize) {
+        let first = self.beyond.iter().position(|beyond| !beyond.late);
+        let first = first.unwrap_or(reached);
+        let mut number = 0_usize;
+        self.beyond.retain(|beyond| {
+            let stays = number > reached || beyond.late && number > first && number < reached;
+            number = number.saturating_add(1);
+            stays
+        });
     }
 
     fn push(&mut self, id: &ArchiveId, late: bool) {
@@ -193,15 +240,21 @@ impl Bookmark {
 
     /// Names at most so many messages: the cursor moves forward over the oldest.
     pub(crate) fn shrink(&mut self, most: usize) {
-        while self.beyond.len() > most
+        let mut is_place = true;
+        while (self.beyond.len() > most || !is_place && self.names_places())
             && let Some(oldest) = self.beyond.pop_front()
         {
             // A late one lies before the next that is none, wherever that is.
-            if !oldest.late {
+            is_place = !oldest.late;
+            if is_place {
                 self.cursor = Some(Cursor::After(oldest.id));
-                self.lost = false;
+                self.lost = Lost::No;
             }
         }
+    }
+
+    fn names_places(&self) -> bool {
+        self.beyond.iter().any(|beyond| !beyond.late)
     }
 
     /// Reads what [`Display`](fmt::Display) wrote.
@@ -248,7 +301,7 @@ impl Bookmark {
         Some(Self {
             cursor,
             beyond,
-            lost: false,
+            lost: Lost::No,
             unplaced: Unplaced::No,
         })
     }
@@ -426,7 +479,10 @@ mod tests {
         assert_eq!(shown(&bookmark), "t|d c1");
         bookmark.take(&said("e"));
         bookmark.take(&Entry::Confirmed { at: after("e") });
-        assert_eq!(shown(&bookmark), "e|");
+        assert_eq!(shown(&bookmark), "e|c1", "late among what is done with");
+        bookmark.take(&said("f"));
+        bookmark.take(&Entry::Confirmed { at: after("f") });
+        assert_eq!(shown(&bookmark), "f|");
     }
 
     #[test]
@@ -449,14 +505,18 @@ mod tests {
         // A process that ends here meets the same gap again, and loses nothing.
         assert_eq!(shown(&bookmark), "a|b");
         bookmark.take(&said("m"));
-        // What was given before the gap is no place to come back to.
-        assert_eq!(shown(&bookmark), "m|");
+        // What was given before the gap is no place to come back to, and may lie behind it.
+        assert_eq!(shown(&bookmark), "m|b");
+        assert_eq!(bookmark.reached(), Some(after("m")));
         bookmark.take(&said("n"));
-        assert_eq!(shown(&bookmark), "m|n");
+        assert_eq!(shown(&bookmark), "m|b n");
+        assert_eq!(bookmark.reached(), Some(after("n")));
+        bookmark.take(&Entry::Confirmed { at: after("n") });
+        assert_eq!(shown(&bookmark), "n|");
     }
 
-    /// However it learns where the reader goes on: what was given before the gap is named
-    /// no more, and so moves the place back over it neither when there are too many names.
+    /// However it learns where the reader goes on: what was given before the gap is no place
+    /// to go on from, and moves the place back over it neither when there are too many names.
     #[test]
     fn what_was_given_before_a_gap_moves_no_place_back_over_it() {
         let gap = Entry::Gap {
@@ -474,8 +534,8 @@ mod tests {
             bookmark.take(&goes_on);
             bookmark.take(&said("n"));
             bookmark.take(&said("o"));
-            assert_eq!(shown(&bookmark), "m|n o", "{goes_on:?}");
-            bookmark.shrink(1);
+            assert_eq!(shown(&bookmark), "m|b n o", "{goes_on:?}");
+            bookmark.shrink(2);
             assert_eq!(shown(&bookmark), "n|o", "{goes_on:?}");
         }
     }
@@ -517,16 +577,16 @@ mod tests {
         assert_eq!(bookmark.cursor(), Some(&Cursor::Beginning));
         bookmark.take(&late("late"));
         assert_eq!(bookmark.cursor(), Some(&after("m0")));
-        bookmark.take(&Entry::Confirmed { at: after("m511") });
-        assert_eq!(shown(&bookmark), "m511|late");
+        bookmark.take(&Entry::Confirmed { at: after("m1023") });
+        assert_eq!(shown(&bookmark), "m1023|late");
         for n in 0..Bookmark::MOST {
             bookmark.take(&said(&alloc::format!("n{n}")));
         }
-        // The late one lies before it, and is no place to go back to.
-        assert_eq!(bookmark.cursor(), Some(&after("m511")));
-        assert_eq!(bookmark.beyond().count(), Bookmark::MOST);
+        // The late one is no place to go back to, and may lie behind all but the next.
+        assert_eq!(bookmark.cursor(), Some(&after("n0")));
+        assert_eq!(bookmark.beyond().count(), Bookmark::MOST - 1);
         bookmark.shrink(2);
-        assert_eq!(shown(&bookmark), "n509|n510 n511");
+        assert_eq!(shown(&bookmark), "n1021|n1022 n1023");
     }
 
     #[test]

@@ -91,10 +91,13 @@
 //!   lost, and that somebody else made anew before we were back, looks like any other.
 //!   What was missed comes with the return, or with the next comparison of what was
 //!   delivered with the archive ([`Timing::audit`]).
-//! - That comparison goes no further back than half of [`Limits::remembered_ids`]: where
-//!   more is said between two, what the room dropped before that is not found, and no gap is
-//!   told. Where as much comes late, or was told from a [`Bookmark`] by two processes in a
-//!   row, some of it may be told twice.
+//! - What was told is remembered by [`Limits::remembered_ids`] until it was compared. In a
+//!   busy room that comes early, and once instead of twice; what an archive is late to show by
+//!   more than a quarter of that is not found. Where the archive shows for a while nothing of
+//!   what the room says, live messages are held back, and then a gap is told
+//!   ([`GapReason::Unsettled`]); what comes live behind such a gap may be told before what
+//!   belongs before it. Where an archive lost its end, and more lies before that than is
+//!   remembered, it is told again ([`GapReason::CursorExpired`]).
 //! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
 //!   where else to go is for the host to decide.
 //! - A cursor is believed only while the archive shows the message that it names, since

@@ -65,7 +65,10 @@ pub struct Limits {
     pub attempts_per_hour: u32,
     /// Messages asked for in one page of an archive. Default 100. Servers may send fewer.
     pub page: u32,
-    /// Archive ids remembered for each room to recognise repetition. Default 1024.
+    /// Archive ids remembered for each room to recognise repetition. Default 1024. At least
+    /// 32, four [pages](Self::page), and what is [held back](Self::held_messages) with one. In a
+    /// room that is so busy that a quarter of them, or 256 messages, are heard between two
+    /// comparisons with the archive, it is compared earlier.
     pub remembered_ids: usize,
 }
 
@@ -111,11 +114,14 @@ impl Limits {
         self.unacked_bytes = self.unacked_bytes.max(1);
         self.scram_iterations_per_call = self.scram_iterations_per_call.max(1);
         self.page = self.page.max(1);
-        // What is held back and what a page brings have to be told apart.
+        // What is held back and what a page brings have to be told apart; and a comparison
+        // needs place for some pages.
         let page = usize::try_from(self.page).unwrap_or(usize::MAX);
         self.remembered_ids = self
             .remembered_ids
-            .max(self.held_messages.saturating_add(page));
+            .max(self.held_messages.saturating_add(page))
+            .max(page.saturating_mul(4))
+            .max(32);
     }
 
     /// An upper bound on the bytes that peers can make an engine keep.
@@ -142,8 +148,8 @@ impl Limits {
             .saturating_add(u64::from(self.page).saturating_mul(4096))
             // Hints at what lies next to what: 32 pairs of ids.
             .saturating_add(32 * 2304);
-        // Two pages: one that is delivered, one that is compared; and what was told in its
-        // turn, what was told late, what a bookmark names, and what is no message.
+        // Two pages: one that is delivered, one that is compared; and what was told, what is
+        // no message, and whose echoes would be repeats, by two names each.
         let subscription = page
             .saturating_mul(2)
             .saturating_add(held)

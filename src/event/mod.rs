@@ -504,12 +504,14 @@ pub enum Entry {
         /// but for what was delivered already, and the place is told.
         at: Option<Cursor>,
     },
-    /// All up to there was delivered, and compared with the archive twice, as far as that is
-    /// remembered ([`Limits::remembered_ids`](crate::Limits::remembered_ids)): nothing is
+    /// All up to there was delivered, and compared with the archive twice, or once where more
+    /// is said meanwhile than is remembered
+    /// ([`Limits::remembered_ids`](crate::Limits::remembered_ids)): nothing is
     /// expected to come late before it any more. From time to time, after
-    /// [`Timing::audit`](crate::Timing::audit); never while the archive says that
-    /// what it shows may still change (`stable='false'`). What to do with it is for
-    /// [`Bookmark::take`](crate::Bookmark::take) to know.
+    /// [`Timing::audit`](crate::Timing::audit), and in a busy room more often; never while the
+    /// archive says that what it shows may still change (`stable='false'`), unless no more can
+    /// be remembered. What to do with it is for [`Bookmark::take`](crate::Bookmark::take) to
+    /// know.
     Confirmed {
         /// A place that the reader has passed.
         at: Cursor,
@@ -530,8 +532,11 @@ pub enum Entry {
 #[non_exhaustive]
 pub enum GapReason {
     /// The archive no longer shows the position to go on from, so that nobody can tell
-    /// what came after it. What it has left follows, from the oldest, or from the oldest
-    /// known to have been delivered.
+    /// what came after it. What it has left follows: from the last place that was compared, if
+    /// it still shows that, else from the oldest that is known to have been delivered, else from
+    /// the oldest that it has. What was delivered is not delivered again as far as it is
+    /// remembered, which holds for a quarter of
+    /// [`Limits::remembered_ids`](crate::Limits::remembered_ids) at least.
     CursorExpired,
     /// The room has no archive, or one whose ids it does not put on live
     /// messages (XEP-0359), or does not let us read it, or did not say in time what it
@@ -555,6 +560,7 @@ pub enum GapReason {
     /// The archive did not show in time what the room said: what was said before
     /// it and is not in the archive yet may come as [`Entry::Late`], or not at all. Or it
     /// let go of the place from which it was to be looked through for what it was late to
-    /// show.
+    /// show. Or it shows nothing of what was delivered, which is more than can be remembered:
+    /// what was said up to there is compared no more.
     Unsettled,
 }

@@ -11,331 +11,66 @@
 //! which the server says that they may still change (`stable='false'`) delivers what they
 //! show, and counts for nothing else.
 //!
-//! Where the archive let go of the place to compare from, nothing tells what it was late to
-//! show after that: a gap is told ([`GapReason::Unsettled`]).
-//!
 //! # What is remembered
 //!
-//! Nothing is told twice, because of this: *what was told and lies after the place to which a
-//! comparison has come is remembered*, the place where it begins being the first of these.
-//! Each [`Mark`] to begin at was a place where the reader stood, so that what had been told by
-//! then lies before it; it counts what was told since, in its turn and late, each of which
-//! has a memory of its own of [`Limits::remembered_ids`](crate::Limits::remembered_ids). So:
+//! Nothing is told twice, because of this: *what was told and may lie behind the place from
+//! which is compared is remembered*. Each such place ([`marks`]) is one where a reading of the
+//! archive stood, with how much was told since. The memory
+//! ([`Limits::remembered_ids`](crate::Limits::remembered_ids)) bounds all of that:
 //!
-//! - A comparison begins at such a place only if half a memory at most was delivered in its
-//!   turn since, else at the middle of that; and it is given up if as much is delivered while
-//!   it is under way ([`Audit::is_overtaken`]).
-//! - What a comparison tells late lies before the place to which it has come. It is forgotten
-//!   as soon as half a memory was told late: that place becomes the one to begin at
-//!   ([`Audit::settle_for`]), and what lies before is not compared again.
+//! - In a busy room it is compared early, after a quarter of a memory was heard, or 256
+//!   messages, from where the last comparison ended. Where more than half a memory lies behind
+//!   the stand, that moves on to what was compared once.
+//! - Where five eighths do, because the archive does not answer or does not show what was
+//!   heard, what is said is held back until it does. If it never does, a gap is told
+//!   ([`GapReason::Unsettled`]).
+//! - A catch-up that would fill it compares what was heard before, and then reads on. What was
+//!   read, and not heard, lies there whole: the stand follows it.
+//! - What a comparison tells late lies before the place to which it has come. If it fills the
+//!   memory, that place becomes the stand, and what lies before is forgotten.
 //! - A comparison that waits for the reader goes on from the place it had come to.
-//! - What a bookmark names is kept apart until more was delivered than a comparison from there
-//!   may find. What is no message needs no place in these memories.
 //!
-//! If more was told late otherwise than is remembered, a gap is told ([`GapReason::Unsettled`]).
-//!
-//! What lies before the middle from which a busy room is compared is not compared at all,
-//! though it is told as confirmed with the rest.
+//! A reader who goes on from a bookmark stands as the one before it did: the bookmark's cursor
+//! is the stand, and what it names was told since.
 //!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
+//! Where the archive let go of the place to compare from, and of those after it, nothing tells
+//! what it was late to show since: a gap is told ([`GapReason::Unsettled`]).
+
+mod marks;
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::log::Log;
-use super::recent::Recent;
+use super::log::{Log, Phase};
+use super::told::Turn;
 use crate::cx::{Cx, Purpose};
-use crate::event::{Entry, GapReason, Message, RequestError};
+use crate::event::{Entry, GapReason, Message, RequestError, Source};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::mam::{self, Direction, Fin, Pager};
+use crate::mam::{self, Fin, WholePage};
 use crate::stanza::iq::Kind;
 use crate::time::{Timer, part};
+pub(super) use marks::Audit;
+use marks::Next;
 
 /// When the second comparison after a catch-up comes, counted from the first.
 const SECOND: Duration = Duration::from_secs(25);
 
-#[derive(Debug)]
-pub(super) struct Audit {
-    pub(super) pager: Pager,
-    /// The request for the page being received.
-    asked: Option<u64>,
-    /// Where the last comparison but one ended, and the last one. All before the
-    /// first was compared twice.
-    compared: [Mark; 2],
-    /// Where reading to the end of the archive began when all that was delivered had been
-    /// compared: what was compared before that may be gone from the archive meanwhile, and
-    /// what it was late to show lies behind this.
-    began: Mark,
-    /// The same of the last time, whatever had been compared: the place to go on from after
-    /// a gap.
-    began_last: Mark,
-    /// The comparison under way.
-    pass: Pass,
-    /// The archive said of the comparison under way, or of one since the last that
-    /// counted, that what it showed may still change.
-    unstable: bool,
-    /// What was told as confirmed.
-    confirmed: Option<Cursor>,
-    /// So many comparisons more are not told: they begin or end before a gap.
-    untold: u8,
-    /// Told as late, or before it was known to be a place.
-    late: Recent<ArchiveId>,
-    /// Comparisons since the last catch-up.
-    rounds: u32,
-    remembered: usize,
-}
+/// How often a comparison that is to come soon may end in vain, before what was told since
+/// the last is given up.
+const IN_VAIN: u32 = 4;
 
-/// A place, and how much was told since the reader stood there. All that was told before
-/// lies before it.
-#[derive(Clone, Debug)]
-struct Mark {
-    at: Option<Cursor>,
-    /// In its turn.
-    turn: usize,
-    /// Out of its turn.
-    late: usize,
-}
-
-impl Mark {
-    const NOWHERE: Self = Self {
-        at: None,
-        turn: 0,
-        late: 0,
-    };
-
-    const fn new(at: Cursor) -> Self {
-        Self {
-            at: Some(at),
-            ..Self::NOWHERE
-        }
-    }
-}
-
-/// How far a comparison has come.
-#[derive(Debug)]
-struct Pass {
-    /// The last item that was compared.
-    place: Option<Cursor>,
-    /// The last that it came by of what was delivered in its turn.
-    over: Option<ArchiveId>,
-    /// How much was delivered in its turn since the reader stood where it began.
-    turn: usize,
-    /// How much of that since it began.
-    meanwhile: usize,
-    /// How much it told, as long as that is the last that was told late.
-    late: usize,
-    /// Whether it has come to where the reader stands.
-    passed: bool,
-    /// It waits until the reader can take more, and then goes on.
-    waits: bool,
-    /// It went on after that.
-    resumed: bool,
-    /// Some of what it told is forgotten.
-    settled: bool,
-}
-
-impl Pass {
-    /// One that begins where the reader stood so many messages ago.
-    const fn new(turn: usize) -> Self {
-        Self {
-            place: None,
-            over: None,
-            turn,
-            meanwhile: 0,
-            late: 0,
-            passed: false,
-            waits: false,
-            resumed: false,
-            settled: false,
-        }
-    }
-}
-
-/// From where is compared what is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Restart {
-    /// From a place before which all had been compared.
-    Whole,
-    /// From a place before which something may be missing.
-    AfterGap,
-    /// There is no such place.
-    Nowhere,
-}
-
-impl Audit {
-    pub(super) const fn new(remembered: usize, page: u32) -> Self {
-        Self {
-            pager: Pager::new(Direction::Forward, None, page),
-            asked: None,
-            compared: [Mark::NOWHERE; 2],
-            began: Mark::NOWHERE,
-            began_last: Mark::NOWHERE,
-            pass: Pass::new(0),
-            unstable: false,
-            confirmed: None,
-            untold: 0,
-            late: Recent::new(remembered),
-            rounds: 0,
-            remembered,
-        }
-    }
-
-    /// How many bytes it holds.
-    pub(super) fn held(&self) -> usize {
-        self.pager
-            .held()
-            .saturating_add(self.late.held(|id| id.as_str().len()))
-    }
-
-    pub(super) fn is_asked(&self, serial: u64) -> bool {
-        self.asked == Some(serial)
-    }
-
-    /// A message was delivered of which nobody knew yet where it lies.
-    pub(super) fn told_early(&mut self, id: ArchiveId) {
-        self.told_late(id);
-    }
-
-    /// A message is delivered out of its turn. Returns whether it was not before.
-    fn told_late(&mut self, id: ArchiveId) -> bool {
-        let is_new = self.late.insert(id);
-        if is_new {
-            for mark in self.marks() {
-                mark.late = mark.late.saturating_add(1);
-            }
-            self.pass.late = 0;
-        }
-        is_new
-    }
-
-    fn marks(&mut self) -> impl Iterator<Item = &mut Mark> {
-        let others = [&mut self.began, &mut self.began_last];
-        self.compared.iter_mut().chain(others)
-    }
-
-    /// So many ids are remembered.
-    pub(super) const fn remembers(&self) -> usize {
-        self.remembered
-    }
-
-    /// Whether a message was delivered out of its turn.
-    pub(super) fn has_told(&self, id: &ArchiveId) -> bool {
-        self.late.contains(id)
-    }
-
-    /// A message was delivered in its turn.
-    pub(super) fn delivered(&mut self) {
-        for mark in self.marks() {
-            mark.turn = mark.turn.saturating_add(1);
-        }
-        let pass = &mut self.pass;
-        pass.turn = pass.turn.saturating_add(1);
-        pass.meanwhile = pass.meanwhile.saturating_add(1);
-        // The reader stands further on now than the comparison has come.
-        pass.passed = false;
-    }
-
-    /// Where a subscription begins to read: nothing before it is compared.
-    pub(super) fn anchor(&mut self, cursor: &Cursor) {
-        for compared in &mut self.compared {
-            compared.at.get_or_insert_with(|| cursor.clone());
-        }
-        self.confirmed.get_or_insert_with(|| cursor.clone());
-    }
-
-    /// Reading to the end of the archive begins there.
-    pub(super) fn begins(&mut self, cursor: &Cursor) {
-        self.began_last = Mark::new(cursor.clone());
-        let [_, last] = &self.compared;
-        if last.turn > 0 || last.late > 0 {
-            // What the archive was late to show may lie before this place.
-            return;
-        }
-        self.began = Mark::new(cursor.clone());
-    }
-
-    /// Nothing that was delivered so far can be compared.
-    pub(super) fn forget(&mut self) {
-        (self.began, self.began_last) = (Mark::NOWHERE, Mark::NOWHERE);
-        self.compared = [Mark::NOWHERE; 2];
-        self.pass = Pass::new(0);
-    }
-
-    /// The archive no longer knows where to compare from: it is compared from where it was
-    /// read last, which it knew then; else nothing before the reader's place is.
-    fn restart(&mut self, cursor: &Cursor) -> Restart {
-        let [from, _] = &self.compared;
-        let from = from.at.clone();
-        let other = |mark: &mut Mark| {
-            let mark = core::mem::replace(mark, Mark::NOWHERE);
-            Some(mark).filter(|mark| mark.at.is_some() && mark.at != from)
-        };
-        let (mark, restart) = if let Some(began) = other(&mut self.began) {
-            (began, Restart::Whole)
-        } else if let Some(began) = other(&mut self.began_last) {
-            (began, Restart::AfterGap)
-        } else {
-            (Mark::new(cursor.clone()), Restart::Nowhere)
-        };
-        self.compared = [mark.clone(), mark];
-        restart
-    }
-
-    /// The comparison under way told much: what it told is forgotten, since it is not
-    /// compared again. Nothing before the place to which it came is.
-    fn settle_for(&mut self, turn: usize) {
-        let [from, _] = &self.compared;
-        let told = core::mem::take(&mut self.pass.late);
-        self.late.forget_last(told);
-        let mark = Mark {
-            at: self.pass.place.clone(),
-            turn,
-            late: from.late.saturating_sub(told),
-        };
-        self.compared = [mark.clone(), mark];
-        self.pass.settled = true;
-        (self.began, self.began_last) = (Mark::NOWHERE, Mark::NOWHERE);
-        // It was compared once.
-        self.untold = self.untold.max(1);
-    }
-
-    /// What was compared twice is done with.
-    /// Returns up to where that is so, if that is news.
-    fn shift(&mut self, reached: Cursor) -> Option<Cursor> {
-        let [first, last] = &mut self.compared;
-        let mut mark = Mark::new(reached);
-        if !self.pass.passed && self.pass.settled {
-            // The archive does not show the reader's place: it may come to lie before what
-            // was told late and is forgotten.
-            mark = first.clone();
-            mark.at = self.pass.place.clone().or(mark.at);
-            mark.turn = self.pass.turn;
-            self.untold = 2;
-        }
-        self.pass.settled &= !self.pass.passed;
-        core::mem::swap(first, last);
-        *last = mark;
-        let twice = &first.at;
-        if *twice == self.confirmed {
-            return None;
-        }
-        self.confirmed.clone_from(twice);
-        let told = self.untold == 0;
-        self.untold = self.untold.saturating_sub(1);
-        twice.clone().filter(|_| told)
-    }
-
-    /// Whether so much was said since the comparison began that what it shows is forgotten.
-    const fn is_overtaken(&self) -> bool {
-        self.pass.meanwhile >= self.remembered / 2
-    }
-
-    /// The reader begins at another place: where it stood before is none to go on from.
-    pub(super) const fn displaced(&mut self) {
-        self.untold = 2;
-    }
+/// What became of a message of the archive.
+enum Compared {
+    /// It was delivered, now or before.
+    Done,
+    /// It was heard, and waits for all that the reader was told before to be compared: so it
+    /// lies behind where the reader stands.
+    HeldBack,
+    /// The reader can take no more.
+    NoCredit,
 }
 
 impl Log {
@@ -345,77 +80,79 @@ impl Log {
             return;
         }
         self.audit.rounds = 0;
+        self.audit.hurried = false;
         cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+        self.hurry_audit(cx);
     }
 
     /// The stream was resumed, which is no proof that the room told us everything.
     pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
         // What was given in a room without an archive cannot be told from what is read.
-        let begun = self.audit.compared.iter().all(|mark| mark.at.is_some());
-        if self.archived && begun && self.is_idle() {
+        if self.archived && self.audit.has_begun() && self.is_idle() {
             self.stop_audit(cx);
             self.plan_audits(cx);
         }
     }
 
+    /// Compares soon, if so much was heard that it has to be.
+    pub(super) fn hurry_audit(&mut self, cx: &mut Cx<'_>) {
+        if self.phase != Phase::Live
+            || !self.archived
+            || self.audit.hurried
+            || self.audit.asked.is_some()
+            || !self.audit.is_due()
+        {
+            return;
+        }
+        self.audit.hurried = true;
+        cx.arm(Timer::LogAudit, self.id.0, Duration::ZERO);
+    }
+
     /// Compares, if nothing else is under way.
     pub(super) fn begin_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
-        let [Mark { at: Some(_), .. }, _] = &self.audit.compared else {
+        if !self.audit.has_begun() {
             return;
-        };
-        if !self.is_idle() || self.credit == 0 {
+        }
+        if self.credit == 0 {
+            // What is held back waits for the reader too.
+            self.audit.hurried = false;
             cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
             return;
         }
-        let waited = core::mem::take(&mut self.audit.pass.waits);
-        self.audit.pass.resumed = waited && !self.audit.is_overtaken();
+        self.audit.pass.resumed = core::mem::take(&mut self.audit.pass.waits);
         let place = self.audit.pass.place.clone();
         if let Some(place) = place.filter(|_| self.audit.pass.resumed) {
             self.audit.pager = self.pager_after(&place, cx.limits.page);
             return self.ask_audit(cx, at);
         }
-        let Some((from, turn)) = self.compares_from(cx) else {
-            return self.next_audit(cx);
-        };
-        self.audit.unstable = false;
-        let settled = self.audit.pass.settled;
-        self.audit.pass = Pass::new(turn);
-        self.audit.pass.settled = settled;
-        self.audit.pass.passed =
-            self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
-        self.audit.pager = self.pager_after(&from, cx.limits.page);
-        self.ask_audit(cx, at);
+        let early = self.audit.hurried && !self.audit.is_pressed();
+        self.begin_pass(cx, at, early);
     }
 
-    /// From where to compare, and how much was delivered in its turn since the reader stood
-    /// there.
-    fn compares_from(&mut self, cx: &mut Cx<'_>) -> Option<(Cursor, usize)> {
-        let [from, _] = self.audit.compared.clone();
-        let remembered = self.audit.remembered;
-        let place = from.at?;
-        if from.late > remembered {
-            // Nobody knows any more what was told since, and what was not.
-            let cursor = self.cursor.clone()?;
-            let (after, reason) = (Some(place), GapReason::Unsettled);
-            self.tell(cx, Entry::Gap { after, reason });
-            let mark = Mark::new(cursor.clone());
-            self.audit.compared = [mark.clone(), mark];
-            return Some((cursor, 0));
-        }
-        // What is forgotten would be told again; and what is said while the archive
-        // answers makes us forget as much.
-        if from.turn < remembered / 2 {
-            return Some((place, from.turn));
-        }
-        let middle = self.delivered.middle().cloned();
-        let after_middle = self.delivered.len().div_ceil(2).saturating_sub(1);
-        Some(middle.map_or((place, from.turn), |id| (Cursor::After(id), after_middle)))
+    /// Compares what was heard before more is read, since more cannot be remembered.
+    pub(super) fn compare_first(&mut self, cx: &mut Cx<'_>, at: &str) {
+        self.phase = Phase::Comparing;
+        self.begin_pass(cx, at, false);
+    }
+
+    fn begin_pass(&mut self, cx: &mut Cx<'_>, at: &str, early: bool) {
+        let Some(from) = self.audit.begin_pass(early) else {
+            return;
+        };
+        self.told.begin_reading();
+        self.audit.unstable = false;
+        self.audit.pass.passed =
+            self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
+        self.audit.pass.place = Some(from.clone());
+        self.audit.pager = self.pager_after(&from, cx.limits.page);
+        self.ask_audit(cx, at);
     }
 
     fn ask_audit(&mut self, cx: &mut Cx<'_>, at: &str) {
         let query_id = cx.ids.token(Label::QueryId);
         let (page, max) = self.audit.pager.open(query_id.clone(), cx.limits.page);
         let purpose = Purpose::LogPage(self.id);
+        self.asked_at = cx.now;
         self.audit.asked = Some(cx.request(Kind::Set, Some(at), purpose, |w| {
             mam::write_query(w, &query_id, &page, max);
         }));
@@ -432,76 +169,235 @@ impl Log {
         // XEP-0313 v1.1.3, section 4.2: results of which the server says stable='false'
         // may change, so that nothing is concluded from what they do not show.
         self.audit.unstable |= answer.as_ref().is_ok_and(|fin| !fin.stable);
-        let page = match self.audit.pager.close(answer) {
+        let page = self.audit.pager.close(answer);
+        if !matches!(self.phase, Phase::Live | Phase::Comparing) {
+            // What is read now comes first; comparing begins anew after it.
+            return;
+        }
+        let page = match page {
             Ok(page) => page,
-            Err(error) => {
-                if error.is_expired() && core::mem::take(&mut self.audit.pass.resumed) {
-                    // It is only the place to which this one had come.
-                    return self.begin_audit(cx, at);
-                }
-                // The next catch-up or comparison tells; this one only looks.
-                if let (true, Some(cursor)) = (error.is_expired(), self.cursor.clone()) {
-                    let [Mark { at: from, .. }, _] = self.audit.compared.clone();
-                    let restart = self.audit.restart(&cursor);
-                    let [Mark { at: now_from, .. }, _] = &self.audit.compared;
-                    if from != *now_from && restart != Restart::Whole {
-                        // What it was late to show since is not to be found any more.
-                        let reason = GapReason::Unsettled;
-                        let after = from;
-                        self.tell(cx, Entry::Gap { after, reason });
-                    }
-                    if restart != Restart::Nowhere {
-                        return self.begin_audit(cx, at);
-                    }
-                }
-                return self.next_audit(cx);
-            }
+            Err(error) => return self.audit_failed(cx, at, error),
         };
         if page.doubtful {
             return self.ask_audit(cx, at);
         }
-        if self.audit.is_overtaken() {
-            return self.next_audit(cx);
-        }
         let stood_at = self.cursor.clone();
+        let sure = self.surely_before(&page);
         let mut removed = page.removed.into_iter().peekable();
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
             while let Some((_, id)) = removed.next_if(|(before, _)| *before <= number) {
                 self.come_by(id);
             }
-            if !self.compare(cx, Box::new(message)) {
-                if self.audit.pass.passed {
-                    self.starve();
-                } else {
-                    self.audit.pass.waits = true;
-                    cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
-                }
-                return;
+            if self.phase == Phase::Comparing && self.audit.pass.passed {
+                break;
             }
+            if number >= sure && !self.audit.pass.passed && !self.is_told(&message) {
+                return self.end_pass(cx, at, true);
+            }
+            match self.compare(cx, Box::new(message)) {
+                Compared::Done => {}
+                Compared::HeldBack => return self.end_pass(cx, at, true),
+                Compared::NoCredit => return self.wait_for_reader(cx),
+            }
+        }
+        if self.phase == Phase::Comparing && self.audit.pass.passed {
+            return self.end_pass(cx, at, false);
         }
         removed.for_each(|(_, id)| self.come_by(id));
-        if !page.complete {
-            if self.cursor != stood_at {
-                // There is more behind where the reader stood: what comes live waits for it.
-                self.audit.pager.abandon();
-                return self.read_on(cx, at);
-            }
-            return self.ask_audit(cx, at);
+        if page.complete {
+            return self.end_pass(cx, at, true);
         }
-        self.bookmarked = false;
-        // The comparison has to be made again, from the same place.
-        if let Some(reached) = self.cursor.clone().filter(|_| !self.audit.unstable)
-            && let Some(at) = self.audit.shift(reached)
-        {
+        if self.cursor != stood_at {
+            // There is more behind where the reader stood: what comes live waits for it.
+            return self.end_pass(cx, at, false);
+        }
+        self.ask_audit(cx, at);
+    }
+
+    /// The reader can take no more of what the archive shows.
+    fn wait_for_reader(&mut self, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Comparing || self.audit.pass.passed {
+            self.phase = Phase::Starved;
+        } else {
+            self.audit.pass.waits = true;
+            cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
+        }
+    }
+
+    /// The reader's place is reached, and `complete`: the end of the archive.
+    fn end_pass(&mut self, cx: &mut Cx<'_>, at: &str, complete: bool) {
+        let Some(cursor) = self.cursor.clone() else {
+            return;
+        };
+        let catching_up = self.phase == Phase::Comparing;
+        let pressed = catching_up || self.audit.is_pressed();
+        if self.audit.beyond {
+            return self.ended_in_vain(cx, at, None);
+        }
+        // A comparison that may be contradicted has to be made again, from the same place; but
+        // where there is no memory to do so, it has to do.
+        let confirmed = if catching_up {
+            self.audit.compared_to(&cursor, &self.told)
+        } else if self.audit.unstable && !pressed {
+            None
+        } else {
+            let soon = |counted| cx.now.since(counted) < SECOND;
+            self.audit.compared(&cursor, &self.told, cx.now, soon)
+        };
+        if let Some(at) = confirmed {
             self.tell(cx, Entry::Confirmed { at });
         }
+        let held_up = match catching_up {
+            true => self.audit.is_due_before(cx.limits.page),
+            false => self.audit.is_pressed() || self.audit.is_due(),
+        };
+        if held_up {
+            return self.ended_in_vain(cx, at, None);
+        }
+        if !complete {
+            self.phase = Phase::Comparing;
+        }
+        self.go_on(cx, at);
+    }
+
+    /// The archive does not show where the reader stands, and more than can be remembered behind
+    /// that: it stands there from now on.
+    fn step_over(&mut self, cx: &mut Cx<'_>) {
+        let Some(place) = self.audit.pass.place.clone() else {
+            return;
+        };
+        self.audit.beyond = false;
+        self.audit.ahead = true;
+        self.gap(cx, GapReason::Unsettled);
+        self.cursor = Some(place.clone());
+        self.settle_at(place, None);
+    }
+
+    /// What was heard could not be compared, so that it has to be remembered further on.
+    fn ended_in_vain(&mut self, cx: &mut Cx<'_>, at: &str, error: Option<RequestError>) {
+        let catching_up = self.phase == Phase::Comparing;
+        if !catching_up && !self.audit.is_full() {
+            // There is place for more.
+            self.audit.hurried = true;
+            cx.arm(Timer::LogAudit, self.id.0, SECOND);
+            return self.flush(cx);
+        }
+        self.audit.in_vain = self.audit.in_vain.saturating_add(1);
+        if self.audit.in_vain > IN_VAIN {
+            return self.give_up_comparing(cx, at, error);
+        }
+        let pause = match error {
+            Some(_) => cx
+                .timing
+                .backoff_min
+                .saturating_mul(1 << self.audit.in_vain.min(6)),
+            None => part(cx.timing.settle, IN_VAIN),
+        };
+        if catching_up {
+            self.phase = Phase::Settling;
+            return cx.arm(Timer::LogSettle, self.id.0, pause);
+        }
+        self.audit.hurried = true;
+        cx.arm(Timer::LogAudit, self.id.0, pause);
+        self.flush(cx);
+    }
+
+    /// Nobody can tell any more what was told since the last comparison, and what was not.
+    fn give_up_comparing(&mut self, cx: &mut Cx<'_>, at: &str, error: Option<RequestError>) {
+        if self.audit.beyond && error.is_none() {
+            self.step_over(cx);
+        } else if self.phase == Phase::Comparing {
+            // Perhaps the archive does not know the cursor any more.
+            self.audit.in_vain = 0;
+            return self.ask_now(cx, at);
+        } else if let Some(cursor) = self.cursor.clone() {
+            let after = self.audit.give_up(&cursor, &self.told);
+            let reason = error.map_or(GapReason::Unsettled, GapReason::ArchiveFailed);
+            self.tell(cx, Entry::Gap { after, reason });
+        }
+        self.go_on(cx, at);
+    }
+
+    /// There is nothing to compare for now.
+    fn go_on(&mut self, cx: &mut Cx<'_>, at: &str) {
+        self.audit.in_vain = 0;
+        self.audit.hurried = false;
+        if self.phase == Phase::Comparing || self.overflowed {
+            return self.restart(cx, at);
+        }
         self.next_audit(cx);
+        self.flush(cx);
+    }
+
+    fn audit_failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
+        let Some(cursor) = self.cursor.clone() else {
+            return;
+        };
+        if error.is_expired() && core::mem::take(&mut self.audit.pass.resumed) {
+            // It is only the place to which this one had come.
+            return self.begin_audit(cx, at);
+        }
+        if error.is_expired() {
+            let from = self.audit.pass.from.clone();
+            let from = from.unwrap_or_else(|| cursor.clone());
+            let next = self.audit.displace(&from, &cursor);
+            if next == Next::Holes || next == Next::Nowhere && from != cursor {
+                // What it was late to show since is not to be found any more.
+                let (after, reason) = (Some(from), GapReason::Unsettled);
+                self.tell(cx, Entry::Gap { after, reason });
+            }
+            if next != Next::Nowhere {
+                return self.begin_pass(cx, at, false);
+            }
+            return self.go_on(cx, at);
+        }
+        if self.phase == Phase::Comparing {
+            return self.failed(cx, at, error);
+        }
+        // The next catch-up or comparison tells; this one only looks.
+        if self.audit.is_full() {
+            return self.ended_in_vain(cx, at, Some(error));
+        }
+        self.audit.hurried = self.audit.is_due();
+        self.next_audit(cx);
+    }
+
+    /// How many messages of a page lie before the reader, or can be told from what is held back
+    /// or was dropped: at the end of an archive that does not show the reader's place yet,
+    /// nobody can say which of them the reader was late for, and which are yet to come.
+    fn surely_before(&self, page: &WholePage) -> usize {
+        let waits = self.dropped.is_some() || !self.held.is_empty();
+        if !waits || !page.complete {
+            return page.messages.len();
+        }
+        let is_before = |message: &Message| {
+            let id = message.id.as_ref();
+            id.is_some_and(|id| self.stands_on(id) || self.told.is_in_turn(id))
+        };
+        let last = page.messages.iter().rposition(is_before);
+        let stands_on = |(_, id): &&(usize, ArchiveId)| self.stands_on(id);
+        let removed = page
+            .removed
+            .iter()
+            .find(stands_on)
+            .map(|(number, _)| *number);
+        last.map(|last| last.saturating_add(1))
+            .max(removed)
+            .unwrap_or(0)
+    }
+
+    fn is_told(&self, message: &Message) -> bool {
+        let id = message.id.as_ref();
+        id.is_some_and(|id| self.told.contains(id) || self.removed.contains(id))
     }
 
     /// The comparison comes by an item that is no message.
     fn come_by(&mut self, id: ArchiveId) {
-        self.audit.pass.passed |= self.stands_on(&id);
+        if self.stands_on(&id) {
+            self.audit.pass.passed = true;
+            self.audit.beyond = false;
+        }
         self.audit.pass.place = Some(Cursor::After(id));
     }
 
@@ -509,56 +405,81 @@ impl Log {
         matches!(&self.cursor, Some(Cursor::After(at)) if at == id)
     }
 
-    /// Delivers a message unless it was. Returns whether the reader can take more.
-    fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> bool {
+    /// Delivers a message unless it was.
+    fn compare(&mut self, cx: &mut Cx<'_>, message: Box<Message>) -> Compared {
         let Some(id) = message.id.clone() else {
-            return true;
+            return Compared::Done;
         };
         let stands_here = self.stands_on(&id);
         self.audit.pass.passed |= stands_here;
-        let in_turn = self.delivered.contains(&id);
-        if stands_here || in_turn || self.knows(&id) || self.audit.has_told(&id) {
-            self.audit.pass.place = Some(Cursor::After(id.clone()));
-            self.audit.pass.over = Some(id).filter(|_| in_turn).or(self.audit.pass.over.take());
-            return true;
+        let told = self.told.come_by(&id);
+        if stands_here || told.is_some() || self.removed.contains(&id) {
+            if told == Some(Turn::In) || stands_here {
+                self.audit.beyond = false;
+            }
+            if told == Some(Turn::In) {
+                self.audit.pass.over = Some(id.clone());
+            }
+            self.audit.pass.place = Some(Cursor::After(id));
+            return Compared::Done;
         }
-        if self.credit == 0 || !self.is_idle() {
-            return false;
+        if self.holds_back(&id) {
+            return Compared::HeldBack;
         }
-        self.audit.pass.place = Some(Cursor::After(id));
+        if self.credit == 0 {
+            return Compared::NoCredit;
+        }
+        self.audit.pass.place = Some(Cursor::After(id.clone()));
         if self.audit.pass.passed {
             self.deliver(cx, message);
             self.audit.pass.passed = true;
-            return true;
+            self.audit.pass.over = Some(id);
+        } else {
+            self.deliver_late(cx, message);
         }
-        let told = self.audit.pass.late.saturating_add(1);
-        self.deliver_late(cx, message);
-        self.audit.pass.late = told;
-        let [from, _] = &self.audit.compared;
-        if from.late >= self.audit.remembered / 2 {
-            if let Some(over) = self.audit.pass.over.take() {
-                self.delivered.forget_through(&over);
-                self.audit.pass.turn = self.delivered.len();
-            }
-            self.audit.settle_for(self.audit.pass.turn);
+        if self.audit.overflows() {
+            self.forget_read(cx);
         }
-        true
+        Compared::Done
+    }
+
+    /// Whether a message was heard and waits to be delivered.
+    fn holds_back(&self, id: &ArchiveId) -> bool {
+        self.held.iter().any(|held| held.id.as_ref() == Some(id))
+    }
+
+    /// So much was told that what lies before the place to which the reading under way has come
+    /// is forgotten.
+    fn forget_read(&mut self, cx: &mut Cx<'_>) {
+        let Some(place) = self.audit.pass.place.clone() else {
+            return;
+        };
+        let over = self.audit.pass.over.clone();
+        if let Some(at) = self.settle_at(place, over) {
+            self.tell(cx, Entry::Confirmed { at });
+        }
+        self.audit.beyond = !self.audit.pass.passed;
+    }
+
+    /// What the reading under way came by is forgotten, and nothing before `place` compared
+    /// again. Returns what is confirmed by that.
+    pub(super) fn settle_at(&mut self, place: Cursor, over: Option<ArchiveId>) -> Option<Cursor> {
+        let held = &self.held;
+        let keeps = |id: &ArchiveId| held.iter().any(|held| held.id.as_ref() == Some(id));
+        self.audit.settle_at(place, over, &mut self.told, keeps)
     }
 
     /// Delivers a message that lies behind where the reader stands, unless it was.
     pub(super) fn deliver_late(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
-        let Some(id) = message.id.clone() else {
-            // The archive failed to take it: nowhere else will it be found.
-            if !self.echoes.repeats(&message) {
-                self.credit = self.credit.saturating_sub(1);
-                self.tell(cx, Entry::Late(message));
+        if let Some(id) = &message.id {
+            let read = message.source == Source::Archive;
+            if self.removed.contains(id) || !self.told.insert(id, Turn::Out, read) {
+                return;
             }
-            return;
-        };
-        if self.knows(&id) || !self.audit.told_late(id) {
-            return;
+            self.audit.tells(false);
         }
-        // Its author may have sent it again, and the reader have the other copy.
+        // Else the archive failed to take it: nowhere else will it be found. Its author may
+        // have sent it again, and the reader have the other copy.
         if !self.echoes.repeats(&message) {
             self.credit = self.credit.saturating_sub(1);
             self.tell(cx, Entry::Late(message));
@@ -568,6 +489,7 @@ impl Log {
     fn next_audit(&mut self, cx: &mut Cx<'_>) {
         let pause = match self.audit.rounds {
             0 => SECOND,
+            _ if self.audit.hurried => SECOND,
             _ => cx
                 .timing
                 .audit
@@ -581,5 +503,6 @@ impl Log {
         cx.disarm(Timer::LogAudit, self.id.0);
         cx.forget(self.audit.asked.take());
         self.audit.pager.abandon();
+        self.audit.hurried = false;
     }
 }

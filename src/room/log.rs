@@ -27,10 +27,11 @@ use super::early::Early;
 use super::echo::Echoes;
 use super::reading::Places;
 use super::recent::Recent;
+use super::told::{Told, Turn};
 use crate::bookmark::Bookmark;
 use crate::command::Start;
 use crate::cx::Cx;
-use crate::event::{Entry, Event, GapReason, Message};
+use crate::event::{Entry, Event, GapReason, Message, Source};
 use crate::ids::{ArchiveId, Cursor, SubscriptionId};
 use crate::mam::{Direction, Pager};
 use crate::planted::{Bug, planted};
@@ -41,7 +42,7 @@ pub(crate) struct Log {
     pub(super) id: SubscriptionId,
     /// Where the reader stands; `None` until the "now" of [`Start::Now`] has a place.
     pub(super) cursor: Option<Cursor>,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// The room has an archive whose ids are on its live messages.
     pub(super) archived: bool,
     /// The room has not said yet whether it has one: what its ids are worth.
@@ -56,26 +57,20 @@ pub(crate) struct Log {
     /// Something was delivered whose place is not known, since the cursor was.
     placeless: bool,
     pager: Pager,
-    held: VecDeque<Box<Message>>,
+    pub(super) held: VecDeque<Box<Message>>,
     held_bytes: usize,
     /// Held messages were dropped: the archive has to be read once more.
-    overflowed: bool,
+    pub(super) overflowed: bool,
     /// The last that was heard and dropped, until the archive shows it: one that lags
     /// has not come to its end before.
-    dropped: Option<ArchiveId>,
+    pub(super) dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
-    /// What was delivered in its turn.
-    pub(super) delivered: Recent<ArchiveId>,
-    /// What another subscription delivered after the place that this one began with. None
-    /// of it is forgotten before as much was delivered as is remembered.
-    given: Recent<ArchiveId>,
+    /// What was delivered, in its turn or late.
+    pub(super) told: Told,
     /// Items of the archive that are no messages. They have a memory of their own: what
     /// is forgotten of them is not told again.
-    removed: Recent<ArchiveId>,
-    /// Some of that was delivered by another subscription, and the archive was not read
-    /// to its end since.
-    pub(super) bookmarked: bool,
+    pub(super) removed: Recent<ArchiveId>,
     pub(super) echoes: Echoes,
     pub(super) credit: u32,
     /// The end of the archive, while what lies before the first that is held back is asked.
@@ -83,11 +78,13 @@ pub(crate) struct Log {
     /// The request for the page being received.
     asked: Option<u64>,
     /// When it was made.
-    asked_at: Instant,
+    pub(super) asked_at: Instant,
     /// Failures in a row, since the archive last gave something.
     failures: u32,
     /// Cursors that the archive did not know, since we last were at its end.
     expirations: u32,
+    /// It was told that it did not, and nothing was read since.
+    gap_told: bool,
     /// The room was entered before, so that something may have been missed.
     entered: bool,
     /// Until when the archive may lag behind what is held back.
@@ -98,7 +95,7 @@ pub(crate) struct Log {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Not in the room.
     Away,
     /// Asking where "now" is.
@@ -107,6 +104,8 @@ enum Phase {
     Placing,
     /// Reading the archive.
     Paging,
+    /// Comparing what was heard before more of the archive is read.
+    Comparing,
     /// Reading the archive failed for now; a timer runs.
     Pausing,
     /// The archive does not show yet what the room said; a timer runs.
@@ -131,15 +130,15 @@ impl Log {
             Start::Cursor(cursor) => cursor.into(),
             Start::Bookmark(bookmark) => bookmark,
         };
-        // Half is for what is delivered until these are compared.
-        bookmark.shrink(remembered / 2);
-        let mut given = Recent::new(remembered);
-        for id in bookmark.beyond() {
-            given.insert(id.clone());
+        // The rest is for what is delivered until these are compared.
+        bookmark.shrink(remembered.saturating_sub(remembered / 8));
+        let mut told = Told::new(Audit::capacity(remembered));
+        for (id, late) in bookmark.told() {
+            told.insert(id, if late { Turn::Out } else { Turn::In }, false);
         }
         Self {
             id,
-            cursor: bookmark.cursor().cloned(),
+            cursor: bookmark.reached(),
             phase: Phase::Away,
             archived: false,
             unsaid: false,
@@ -153,9 +152,7 @@ impl Log {
             overflowed: false,
             dropped: None,
             unplaced_lost: false,
-            bookmarked: bookmark.beyond().next().is_some(),
-            delivered: Recent::new(remembered),
-            given,
+            told,
             removed: Recent::new(remembered),
             echoes: Echoes::new(remembered, drop_repeats),
             credit,
@@ -164,10 +161,11 @@ impl Log {
             asked_at: Instant::ZERO,
             failures: 0,
             expirations: 0,
+            gap_told: false,
             entered: false,
             settles_until: None,
             looks: 0,
-            audit: Audit::new(remembered, page),
+            audit: Audit::new(remembered, page, &bookmark),
         }
     }
 
@@ -262,8 +260,7 @@ impl Log {
             self.held_bytes,
             self.pager.held(),
             self.audit.held(),
-            self.delivered.held(|id| id.as_str().len()),
-            self.given.held(|id| id.as_str().len()),
+            self.told.held(),
             self.removed.held(|id| id.as_str().len()),
             self.echoes.held(),
         ]
@@ -306,6 +303,7 @@ impl Log {
             | Phase::Anchoring
             | Phase::Placing
             | Phase::Paging
+            | Phase::Comparing
             | Phase::Pausing
             | Phase::Settling => {}
         }
@@ -313,22 +311,12 @@ impl Log {
 
     /// Whether the reader has passed this in its turn, or another before it.
     pub(super) fn knows(&self, id: &ArchiveId) -> bool {
-        [&self.delivered, &self.given, &self.removed]
-            .into_iter()
-            .any(|known| known.contains(id))
+        self.told.is_in_turn(id) || self.removed.contains(id)
     }
 
     /// Whether nothing stands between what the room says and the reader.
     pub(super) fn is_idle(&self) -> bool {
         self.phase == Phase::Live && self.held.is_empty()
-    }
-
-    /// The archive shows more than the reader can take: what comes live lies behind that,
-    /// and has to wait until it was read.
-    pub(super) fn starve(&mut self) {
-        if self.phase == Phase::Live {
-            self.phase = Phase::Starved;
-        }
     }
 
     /// The room said this before it could be told what its ids are worth.
@@ -365,9 +353,10 @@ impl Log {
             }
             return;
         }
-        if self.phase == Phase::Live && self.held.is_empty() && self.credit > 0 {
+        let flows = self.credit > 0 && !self.is_full();
+        if self.phase == Phase::Live && self.held.is_empty() && flows {
             self.deliver(cx, Box::new(message.clone()));
-            return;
+            return self.hurry_audit(cx);
         }
         if self.phase == Phase::Paging && planted(Bug::LiveBeforeArchive) {
             return self.deliver(cx, Box::new(message.clone()));
@@ -387,7 +376,7 @@ impl Log {
                 Phase::Live if !self.archived || self.cursor.is_none() => {
                     self.gap(cx, GapReason::Overflow);
                 }
-                Phase::Live => {
+                Phase::Live if self.credit == 0 => {
                     self.overflowed = true;
                     self.phase = Phase::Starved;
                 }
@@ -417,6 +406,7 @@ impl Log {
         self.dropped = None;
         self.unplaced_lost = false;
         self.expirations = 0;
+        self.gap_told = false;
         self.settles_until = None;
         self.looks = 0;
         self.tell(cx, Entry::CaughtUp { at });
@@ -426,8 +416,14 @@ impl Log {
         }
     }
 
-    /// Gives out what was held back, as far as the reader can take it.
-    fn flush(&mut self, cx: &mut Cx<'_>) {
+    /// Whether what was heard has to be compared before more is given out.
+    fn is_full(&self) -> bool {
+        self.archived && self.audit.is_full()
+    }
+
+    /// Gives out what was held back, as far as the reader can take it, and what it was given
+    /// can be remembered.
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
         // What the archive was read past without showing it lies behind the reader.
         let mut behind = self
             .held
@@ -438,6 +434,7 @@ impl Log {
             })
             .unwrap_or(0);
         while self.credit > 0
+            && !self.is_full()
             && let Some(message) = self.held.pop_front()
         {
             self.held_bytes = self.held_bytes.saturating_sub(message.weight());
@@ -448,6 +445,7 @@ impl Log {
             }
             behind = behind.saturating_sub(1);
         }
+        self.hurry_audit(cx);
     }
 
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, mut message: Box<Message>) {
@@ -456,19 +454,23 @@ impl Log {
             // Nobody is told of it as a place; if it is one, it is not to be told again.
             self.told_early = self.told_early.saturating_add(1);
             self.placeless |= self.told_early > self.audit.remembers() / 2;
-            self.audit.told_early(id.clone());
+            if self.told.insert(&id, Turn::Out, false) {
+                self.audit.tells(true);
+            }
             self.unvouched = Some(id);
         } else if let Some(id) = &message.id {
-            let told = self.knows(id) || self.audit.has_told(id);
-            if told && !planted(Bug::NoDedupe) {
+            let read = message.source == Source::Archive;
+            let is_told = match read {
+                true => self.told.come_by(id).is_some(),
+                false => self.told.contains(id),
+            };
+            if (is_told || self.removed.contains(id)) && !planted(Bug::NoDedupe) {
                 return;
             }
-            self.delivered.insert(id.clone());
-            if self.delivered.is_full() && !self.bookmarked {
-                self.given.clear();
-            }
+            self.told.insert(id, Turn::In, read);
             self.cursor = Some(Cursor::After(id.clone()));
-            self.audit.delivered();
+            self.audit.tells(!read);
+            self.audit.moved(!read);
         } else if !self.archived {
             self.placeless = true;
         }

@@ -19,6 +19,7 @@ mod reading;
 pub(crate) mod recent;
 pub(crate) mod search;
 mod selfping;
+mod told;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;

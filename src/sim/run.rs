@@ -16,7 +16,7 @@ use crate::sim::oracle::Oracle;
 use crate::sim::plan::{Habits, Plan, What};
 use crate::sim::server::ServerSetup;
 use crate::sim::world::{Pulling, World};
-use crate::{Config, Instant};
+use crate::{Config, Instant, Limits};
 
 /// The domain of all plans.
 const DOMAIN: &str = "parley.local";
@@ -56,10 +56,11 @@ pub struct Report {
 /// Runs a plan from its beginning to its end, with a [`Member`] on each host.
 #[must_use]
 pub fn run(plan: &Plan, pulling: Pulling, watchers: Vec<Box<dyn Watch>>) -> Report {
-    let oracle = match plan.habits.held {
-        Some(held) => Oracle::new().holding(usize::try_from(held).unwrap_or(usize::MAX)),
-        None => Oracle::new(),
-    };
+    let mut limits = Limits::default();
+    habitual(&mut limits, plan.habits);
+    let oracle = Oracle::new()
+        .holding(limits.held_messages)
+        .remembering(limits.remembered_ids);
     let oracle = Rc::new(RefCell::new(oracle));
     let mut world = build(plan, pulling, &oracle, watchers);
     for (number, account) in plan.hosts.iter().enumerate() {
@@ -149,10 +150,21 @@ fn config(account: &str, number: usize, habits: Habits) -> Option<Config> {
     config.limits.scram_iterations.0 = ROUNDS;
     // Five minutes by default: longer than a plan gives its clients to recover.
     config.timing.self_ping = SELF_PING;
-    if let Some(held) = habits.held {
-        config.limits.held_messages = usize::try_from(held).unwrap_or(usize::MAX);
-    }
+    habitual(&mut config.limits, habits);
     Some(config)
+}
+
+/// The limits of a host with these habits.
+fn habitual(limits: &mut Limits, habits: Habits) {
+    if let Some(remembered) = habits.remembered {
+        limits.page = remembered / 4;
+        let remembered = usize::try_from(remembered).unwrap_or(usize::MAX);
+        limits.remembered_ids = remembered;
+        limits.held_messages = remembered.saturating_sub(remembered / 4);
+    }
+    if let Some(held) = habits.held {
+        limits.held_messages = usize::try_from(held).unwrap_or(usize::MAX);
+    }
 }
 
 /// The oracle, and behind it those who want to know what it finds.

@@ -160,6 +160,7 @@ impl Search<'_> {
         self.try_changed(|plan| plan.page_cap = 50);
         self.try_changed(|plan| plan.habits.tick = None);
         self.try_changed(|plan| plan.habits.insist = false);
+        self.try_changed(|plan| plan.habits.remembered = None);
     }
 
     /// Texts become numbers.

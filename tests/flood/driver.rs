@@ -112,7 +112,7 @@ fn follower() {
                         read += 1;
                         most = most.max(ALLOCATOR.allocated());
                     }
-                    Some(Entry::CaughtUp { .. }) => {}
+                    Some(Entry::CaughtUp { .. } | Entry::Confirmed { .. }) => {}
                     other => panic!("{other:?}"),
                 }
             }

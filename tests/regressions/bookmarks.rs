@@ -71,23 +71,30 @@ fn a_new_process_is_told_what_the_old_one_was_not_and_nothing_else() {
     let kept = bookmark.to_string();
     let mut bookmark = Bookmark::parse(&kept).unwrap();
     let (mut new, asked) = following(Start::Bookmark(bookmark.clone()));
-    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    // After what may lie before a5, to see that the archive still shows that.
+    assert!(asked.contains("<after>a3</after>"), "{asked}");
     let all = ["a1", "a2", "a3", "a4", "a5", "a6"];
-    answer(&mut new, &asked, &all, true);
+    answer(&mut new, &asked, &all[3..], true);
     assert_eq!(
         told(&mut new, &mut bookmark),
-        ["late a2", "late a4", "a6", "caught up a6"]
+        ["late a4", "a6", "caught up a6"]
     );
+    let asked = next_question(&mut new);
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    answer(&mut new, &asked, &all, true);
+    assert_eq!(told(&mut new, &mut bookmark), ["late a2"]);
     // The archive repeats itself, and so does the room.
     new.say(&message("bob", "a4", "a4"));
     new.say(&message("bob", "a5", "a5"));
-    for round in 0..3 {
+    for from in [0, 6] {
         let asked = next_question(&mut new);
-        let from = if round < 2 { 0 } else { 6 };
         answer(&mut new, &asked, &all[from..], true);
     }
     assert_eq!(told(&mut new, &mut bookmark), ["sure up to a6"]);
-    assert_eq!(bookmark, Bookmark::at(Cursor::parse("a6").unwrap()));
+    // Of what was late among the rest, nobody knows where it lies who only knows what was told.
+    assert_eq!(bookmark.cursor(), Cursor::parse("a6").as_ref());
+    let names: Vec<_> = bookmark.beyond().map(|id| id.as_str()).collect();
+    assert_eq!(names, ["a4", "a2"]);
 }
 
 /// XEP-0313, section 4.2.
@@ -127,8 +134,9 @@ fn a_bookmark_of_more_than_is_remembered_names_what_is() {
     }
     let start = Start::Bookmark(bookmark);
     peer.engine.subscribe(peer.now, room, start, 9).unwrap();
+    // There is no place for a page more: what is named is compared first.
     let asked = query(&mut peer);
-    let oldest = 500 - remembered / 2;
+    let oldest = 500 - (remembered - remembered / 8);
     assert!(
         asked.contains(&format!("<after>a{oldest}</after>")),
         "{asked}"

@@ -117,59 +117,59 @@ fn m16_what_the_room_did_not_tell_us_is_read_in_its_order() {
     assert_eq!(told(&mut peer), ["a3"]);
 }
 
-#[test]
-fn what_is_compared_is_bounded_by_what_is_remembered() {
+/// A room that says more than is remembered, to a reader who remembers little.
+fn small() -> parley_xmpp::Config {
     let mut config = config();
-    config.limits.remembered_ids = 16;
-    let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
-    let start = Start::Cursor(Cursor::parse("a0").unwrap());
-    peer.engine.subscribe(peer.now, room, start, 9999).unwrap();
-    let asked = query(&mut peer);
-    answer(&mut peer, &asked, &[]);
-    let remembered = peer.engine.config().limits.remembered_ids;
-    let said = remembered + 50;
-    for n in 1..=said {
-        peer.say(&message("bob", &format!("a{n}"), "x"));
-        told(&mut peer);
-    }
-    let asked = next_question(&mut peer);
-    let middle = 51 + remembered / 2;
-    assert!(
-        asked.contains(&format!("<after>a{}</after>", middle - 1)),
-        "{asked}"
-    );
-    let ids: Vec<_> = (middle..=said).map(|n| format!("a{n}")).collect();
-    let ids: Vec<_> = ids.iter().take(100).map(String::as_str).collect();
-    answer(&mut peer, &asked, &ids);
-    assert_eq!(told(&mut peer), [""; 0]);
+    config.limits.remembered_ids = 64;
+    config.limits.held_messages = 16;
+    config.limits.page = 8;
+    config
 }
 
-/// Found by the demo: what is said while the archive answers makes the reader forget
-/// what the answer then shows.
 #[test]
-fn a_comparison_that_a_flood_overtakes_is_given_up() {
-    let (mut peer, room) = in_room();
-    let start = Start::Cursor(Cursor::parse("a0").unwrap());
-    peer.engine.subscribe(peer.now, room, start, 9999).unwrap();
-    let asked = query(&mut peer);
-    answer(&mut peer, &asked, &[]);
-    let remembered = peer.engine.config().limits.remembered_ids;
-    let mut said = 0;
-    let mut flood = |peer: &mut Peer| {
-        for _ in 0..remembered {
-            said += 1;
-            peer.say(&message("bob", &format!("a{said}"), "x"));
-            told(peer);
+fn what_a_busy_room_drops_is_found_however_much_it_says() {
+    let mut world = World::new(small());
+    world.read(100_000);
+    for n in 0..2000 {
+        world.say(true);
+        if n % 7 == 0 {
+            world.store(true, true);
         }
-    };
-    flood(&mut peer);
-    let asked = next_question(&mut peer);
-    flood(&mut peer);
-    let first = remembered / 2 + 2;
-    let ids: Vec<_> = (first..first + 100).map(|n| format!("a{n}")).collect();
-    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-    answer(&mut peer, &asked, &ids);
-    assert_eq!(told(&mut peer), [""; 0]);
+        world.pass(Duration::ZERO);
+    }
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
+    assert!(world.told.iter().all(|told| !told.starts_with("gap")));
+    // Each message is read twice or so, in pages of eight.
+    assert!(world.asked < 2000, "{}", world.asked);
+}
+
+#[test]
+fn what_cannot_be_compared_yet_is_held_back_before_more_is_told_than_is_remembered() {
+    let mut world = World::new(small());
+    world.read(100_000);
+    // The archive does not answer in no time: no timer runs before all is said.
+    (0..50).for_each(|_| world.say(true));
+    let heard = world.told.len() - 1;
+    assert_eq!((heard, &*world.told[heard]), (64 * 5 / 8, "m40"));
+    world.pass(Duration::ZERO);
+    assert_eq!(world.not_once(), []);
+}
+
+#[test]
+fn an_archive_that_does_not_show_what_is_heard_holds_it_up_for_a_while_and_a_gap_is_told() {
+    let mut world = World::new(small());
+    world.read(100_000);
+    for _ in 0..50 {
+        world.say(false);
+    }
+    world.pass(secs(60));
+    let gap = world.told.iter().position(|told| told == "gap Unsettled");
+    assert_eq!(world.told[gap.unwrap() - 1], "m40");
+    assert!(world.told.contains(&"m50".into()));
+    world.show();
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), []);
 }
 
 /// Found by the simulation: what is held back may be let go of meanwhile.

@@ -12,16 +12,17 @@ use core::time::Duration;
 use super::{Log, Phase};
 use crate::cx::{Cx, Purpose};
 use crate::error::ErrorType;
-use crate::event::{GapReason, Message, RequestError};
+use crate::event::{GapReason, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::mam::{self, Direction, Fin, Pager, WholePage};
 use crate::planted::{Bug, planted};
+use crate::room::told::Turn;
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer};
 
 /// How often the archive may not know the cursor, before the end is reached: once
 /// is retention, again and again is an archive that forgets what it says.
-const EXPIRATIONS: u32 = 2;
+const EXPIRATIONS: u32 = 3;
 
 /// How long to wait before a lagging archive is looked at again; twice as long each
 /// time, up to eight times.
@@ -50,20 +51,17 @@ impl Log {
     }
 
     /// Begins to read the archive after the cursor.
-    pub(super) fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
+    pub(in crate::room) fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
         let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
         self.audit.anchor(&cursor);
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
+        if !self.audit.ahead {
+            self.told.begin_reading();
+        }
+        self.audit.breaks_off();
         self.pager = self.pager_after(&cursor, cx.limits.page);
         self.ask(cx, at);
-    }
-
-    /// Reads the archive from where the reader stands, which was taken for its end.
-    pub(in crate::room) fn read_on(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.phase == Phase::Live {
-            self.restart(cx, at);
-        }
     }
 
     /// A pager over what lies after a cursor, with what is known to lie before it.
@@ -74,7 +72,7 @@ impl Log {
                 .pager
                 .before(id)
                 .or_else(|| self.audit.pager.before(id))
-                .or_else(|| self.delivered.before(id).cloned().map(Cursor::After)),
+                .or_else(|| self.told.before(id).cloned().map(Cursor::After)),
         };
         Pager::after(cursor, hint, page)
     }
@@ -85,6 +83,15 @@ impl Log {
             self.phase = Phase::Starved;
             return;
         }
+        let page = self.credit.min(cx.limits.page);
+        if !self.audit.ahead && (self.audit.is_due_before(page) || self.audit.beyond) {
+            return self.compare_first(cx, at);
+        }
+        self.ask_now(cx, at);
+    }
+
+    /// The same, whatever is to be compared first: whether the archive shows the cursor.
+    pub(in crate::room) fn ask_now(&mut self, cx: &mut Cx<'_>, at: &str) {
         self.phase = Phase::Paging;
         self.request(cx, at, self.credit);
     }
@@ -128,6 +135,9 @@ impl Log {
         if page.doubtful && anchoring {
             return self.request(cx, at, 1);
         }
+        if page.doubtful && self.credit > 0 {
+            return self.ask_now(cx, at);
+        }
         if page.doubtful {
             return self.ask(cx, at);
         }
@@ -153,12 +163,13 @@ impl Log {
         for message in page.late {
             self.deliver_late(cx, Box::new(message));
         }
-        let behind = self.behind(&page.messages);
-        for (at, message) in page.messages.into_iter().enumerate() {
-            if at < behind {
-                self.deliver_late(cx, Box::new(message));
-            } else {
-                self.deliver(cx, Box::new(message));
+        for message in page.messages {
+            let id = message.id.clone();
+            self.deliver(cx, Box::new(message));
+            if let Some(id) = id.filter(|_| self.audit.ahead && self.audit.overflows()) {
+                // Some of what was delivered before may lie further on: that stays.
+                let over = Some(id.clone()).filter(|id| self.told.is_in_turn(id));
+                self.settle_at(Cursor::After(id), over);
             }
         }
         for (_, id) in page.removed {
@@ -167,7 +178,11 @@ impl Log {
             self.removed.insert(id);
         }
         if let Some(newest) = page.newest {
+            self.gap_told = false;
             self.cursor = Some(Cursor::After(newest));
+        }
+        if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.audit.ahead) {
+            self.audit.read_to(cursor, &self.told);
         }
         if !complete && planted(Bug::GapInsteadOfPaging) {
             self.gap(cx, GapReason::ArchiveFailed(RequestError::TimedOut));
@@ -188,19 +203,7 @@ impl Log {
         let said = said.filter_map(|message| message.id.as_ref());
         let removed = page.removed.iter().map(|(_, id)| id);
         let mut ids = said.chain(removed);
-        ids.any(|id| !self.knows(id) && !self.audit.has_told(id))
-    }
-
-    /// How many messages of a page lie before one that an earlier reader was given. What
-    /// this one was given itself says nothing: where it begins anew behind a gap, that may
-    /// well lie ahead.
-    fn behind(&self, page: &[Message]) -> usize {
-        let given = |message: &Message| {
-            let id = message.id.as_ref();
-            id.is_some_and(|id| self.given.contains(id))
-        };
-        let last = page.iter().rposition(given);
-        last.filter(|_| self.bookmarked).unwrap_or(0)
+        ids.any(|id| !self.told.contains(id) && !self.removed.contains(id))
     }
 
     /// The first message that is held back and has a place.
@@ -217,10 +220,9 @@ impl Log {
             self.gap(cx, GapReason::Overflow);
         }
         // What was given before that lies before it, with what was not given between them.
-        self.delivered.clear();
-        self.given.clear();
+        self.told.clear();
         if let Some(newest) = &newest {
-            self.delivered.insert(newest.clone());
+            self.told.insert(newest, Turn::In, true);
         }
         let now = newest.map_or(Cursor::Beginning, Cursor::After);
         self.audit.anchor(&now);
@@ -235,7 +237,6 @@ impl Log {
 
     /// The end of the archive is reached.
     fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
-        self.bookmarked = false;
         if self.overflowed {
             return self.restart(cx, at);
         }
@@ -295,7 +296,7 @@ impl Log {
         cx.arm(Timer::LogSettle, self.id.0, pause.min(until.since(cx.now)));
     }
 
-    fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
+    pub(in crate::room) fn failed(&mut self, cx: &mut Cx<'_>, at: &str, error: RequestError) {
         self.stop(cx);
         let expired = self.phase == Phase::Paging
             && matches!(self.cursor, Some(Cursor::After(_)))
@@ -308,18 +309,7 @@ impl Log {
             self.expirations = self.expirations.saturating_add(1);
             self.settles_until = None;
             self.looks = 0;
-            self.gap(cx, GapReason::CursorExpired);
-            self.audit.displaced();
-            // An archive that lost its end still knows what came before it; one that
-            // lets go of what is old does not. Behind a gap nothing is passed by.
-            let older = self.given.oldest().or_else(|| self.delivered.oldest());
-            let older = older.filter(|_| self.expirations < EXPIRATIONS && !self.bookmarked);
-            let older = older.cloned().map_or(Cursor::Beginning, Cursor::After);
-            self.cursor = Some(if self.cursor.as_ref() == Some(&older) {
-                Cursor::Beginning
-            } else {
-                older
-            });
+            self.fall_back(cx);
             return self.begin_at_cursor(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
@@ -336,6 +326,40 @@ impl Log {
             .backoff_min
             .saturating_mul(1 << self.failures.min(6));
         cx.arm(Timer::LogRetry, self.id.0, pause);
+    }
+
+    /// The archive does not know the cursor: what is read begins at an older place. An archive
+    /// that lost its end still knows what came before it; one that lets go of what is old does
+    /// not. What was delivered since is not delivered again as far as it is remembered.
+    fn fall_back(&mut self, cx: &mut Cx<'_>) {
+        if !core::mem::replace(&mut self.gap_told, true) {
+            self.gap(cx, GapReason::CursorExpired);
+        }
+        let stand = self.audit.stand().map(|(at, told)| (at.clone(), told));
+        let len = self.told.len();
+        let oldest = self.told.oldest_in_turn().cloned().and_then(|id| {
+            let told = self.told.after(&id)?;
+            Some((Cursor::After(id), told))
+        });
+        let is_older = |(at, _): &(Cursor, usize)| {
+            *at != Cursor::Beginning && self.cursor.as_ref() != Some(at)
+        };
+        let last = self.expirations >= EXPIRATIONS;
+        let stood_there = stand.as_ref().is_some_and(|stand| !is_older(stand));
+        // What was delivered after the stand is gone with it.
+        let behind = stand.as_ref().map_or(0, |(_, told)| *told);
+        let oldest = oldest.filter(|(_, told)| !stood_there || *told > behind);
+        let (place, told) = [stand.filter(|_| !self.audit.ahead), oldest]
+            .into_iter()
+            .flatten()
+            .filter(|_| !last)
+            .find(is_older)
+            .unwrap_or((Cursor::Beginning, len));
+        if !core::mem::replace(&mut self.audit.ahead, true) {
+            self.told.begin_reading();
+        }
+        self.audit.stand_at(place.clone(), told.min(len));
+        self.cursor = Some(place);
     }
 
     /// Gives up the page being received.

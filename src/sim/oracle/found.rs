@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub(super) now: Instant,
     /// So many messages are held back by each host for those who read a room.
     pub(super) held: usize,
+    /// So many archive ids are remembered by each host.
+    pub(super) remembered: usize,
     pub(super) violations: Vec<(Instant, Violation)>,
     /// How many of them were shown to others.
     pub(super) shown: usize,

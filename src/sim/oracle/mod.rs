@@ -33,7 +33,8 @@
 //!
 //! What may pass and what stays (L1, L5) is the oracle's own table, in `verdicts`; a
 //! room that is over by it is judged no further. It takes limits and times to be those by
-//! default, but for [what is held back](Oracle::holding).
+//! default, but for [what is held back](Oracle::holding) and
+//! [remembered](Oracle::remembering).
 //!
 //! What befalls a host excuses what it does late only while it lasts. A freeze, or a bot
 //! that ignores its engine, puts off what was due then (L4, L9, S11) to its end; a timer
@@ -53,6 +54,7 @@
 //!
 //! Texts tell posts apart: post no text twice to a room unless you mean two messages.
 
+mod delivered;
 mod evidence;
 mod fetching;
 mod found;
@@ -147,6 +149,7 @@ impl Oracle {
             healed: None,
             found: Found {
                 held: Limits::default().held_messages,
+                remembered: Limits::default().remembered_ids,
                 ..Found::default()
             },
         }
@@ -166,6 +169,14 @@ impl Oracle {
     #[must_use]
     pub const fn holding(mut self, messages: usize) -> Self {
         self.found.held = messages;
+        self
+    }
+
+    /// An oracle of hosts that [remember](Limits::remembered_ids) so many archive ids,
+    /// where that is not as it is by default.
+    #[must_use]
+    pub const fn remembering(mut self, ids: usize) -> Self {
+        self.found.remembered = ids;
         self
     }
 

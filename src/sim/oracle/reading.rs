@@ -3,9 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::delivered::{Bits, Delivered};
 use super::earlier;
 use super::evidence::Witness;
 use super::found::Found;
@@ -40,11 +40,9 @@ pub(super) struct Follow {
     pub(super) owed: BTreeMap<usize, Instant>,
     /// Since when it stands at the end, undisturbed.
     calm: Option<Instant>,
-    delivered: Bits,
+    delivered: Delivered,
     /// Owed when a gap was told: it may come yet, or not at all.
     excused: Bits,
-    /// The place behind all that another subscription had given, by its bookmark.
-    given_before: usize,
     /// When a gap was told after which nothing was delivered yet.
     pub(super) gap: Option<Instant>,
     /// A gap was told after which nothing was delivered that the archive still has.
@@ -76,26 +74,23 @@ impl Follow {
                 expired = truth.named(cursor).is_some_and(|item| item.unplaced);
                 place_after(truth, cursor, found)
             }
-            Start::Bookmark(bookmark) => bookmark.cursor().and_then(|cursor| {
-                expired = truth.named(cursor).is_some_and(|item| item.unplaced);
-                place_after(truth, cursor, found)
+            // It stands where the reader before it stood.
+            Start::Bookmark(bookmark) => bookmark.reached().and_then(|cursor| {
+                expired = truth.named(&cursor).is_some_and(|item| item.unplaced);
+                place_after(truth, &cursor, found)
             }),
         };
         // What the bookmark says was dealt with is not to be told again.
-        let mut delivered = Bits::default();
-        let mut given_before = 0;
+        let mut delivered = Delivered::default();
         if let Start::Bookmark(bookmark) = start {
             for id in bookmark.beyond() {
                 match truth.place(id.as_str()) {
-                    Some(place) => {
-                        delivered.insert(place);
-                        given_before = given_before.max(place.saturating_add(1));
-                    }
+                    Some(place) => delivered.insert(place),
                     None => found.violate("S5", format!("a bookmark names what is none: {id}")),
                 }
             }
         }
-        Self {
+        let mut follow = Self {
             room,
             next,
             began: (truth.items.len(), found.now),
@@ -104,7 +99,6 @@ impl Follow {
             calm: None,
             delivered,
             excused: Bits::default(),
-            given_before,
             gap: None,
             unsure: false,
             from_cursor: next.is_some(),
@@ -116,7 +110,17 @@ impl Follow {
             interrupted: false,
             placeless: false,
             deaths: 0,
+        };
+        if let (Start::Bookmark(bookmark), Some(next)) = (start, next) {
+            // What it was to be told late, it is still.
+            let stand = bookmark.cursor().and_then(|cursor| truth.after(cursor));
+            for place in stand.unwrap_or(next)..next {
+                if follow.misses(truth, place) {
+                    follow.owed.insert(place, found.now);
+                }
+            }
         }
+        follow
     }
 
     /// Whether it stands at the end, undisturbed so far.
@@ -227,7 +231,7 @@ impl Follow {
         // What it stands on may be gone, so that nobody can tell what lies behind it.
         let stands = self.next.and_then(|next| next.checked_sub(1));
         let stands = stands.and_then(|place| truth.items.get(place));
-        let next = self.next.map(|next| next.max(self.given_before));
+        let next = self.next;
         let told = self.gap.is_some() || self.unsure;
         if !told && stands.is_some_and(Item::is_kept) && next.is_some_and(|next| place >= next) {
             let body = &message.body;
@@ -299,7 +303,8 @@ impl Follow {
         let (Some(next), Some(place)) = (self.next, truth.after(at)) else {
             return found.violate("S5", format!("a place is confirmed that is none: {at}"));
         };
-        if place > next {
+        // What it comes by after a gap was told before, and moves nothing.
+        if (next..place).any(|at| self.misses(truth, at)) {
             found.violate("S5", format!("a place is confirmed before its turn: {at}"));
         }
     }
@@ -427,7 +432,9 @@ impl Follow {
             GapReason::CursorExpired => {
                 found.count("gap: cursor expired");
                 // It reads on from the oldest that there is, or that it knows to lie
-                // before; what it left behind already is not owed again.
+                // before; what it left behind already is not owed again. What it does not
+                // remember comes again.
+                self.delivered.forget_all_but(found.remembered / 4);
                 self.floor = self.floor.max(self.next.unwrap_or(0));
                 self.next = Some(0);
                 self.from_cursor = false;
@@ -461,26 +468,4 @@ fn place_after(truth: &Room, cursor: &Cursor, found: &mut Found) -> Option<usize
         );
     }
     next
-}
-
-/// A set of small numbers.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn has(&self, bit: usize) -> bool {
-        self.0
-            .get(bit / 64)
-            .is_some_and(|word| word & (1 << (bit % 64)) != 0)
-    }
-
-    fn insert(&mut self, bit: usize) {
-        let word = bit / 64;
-        if self.0.len() <= word {
-            self.0.resize(word.saturating_add(1), 0);
-        }
-        if let Some(word) = self.0.get_mut(word) {
-            *word |= 1 << (bit % 64);
-        }
-    }
 }

@@ -110,6 +110,7 @@ impl Plan {
         let mut habits = habits(&mut Random::stream(seed, "plan.habits"), &mut hosts);
         habits.tick = rare.one_in(8).then_some(TICK);
         habits.insist = rare.one_in(12);
+        habits.remembered = remembered(&mut Random::stream(seed, "plan.memory"));
         let known = profile.rooms.clamp(1, ROOMS.len());
         let rooms = random.between(1, u64::try_from(known).unwrap_or(1));
         let rooms: Vec<String> = ROOMS
@@ -182,6 +183,7 @@ fn habits(random: &mut Random, hosts: &mut [String]) -> Habits {
         insist: false,
         tick: None,
         held: None,
+        remembered: None,
     };
     if let (true, [first, second, ..]) = (random.one_in(8), hosts) {
         second.clone_from(first);
@@ -191,6 +193,12 @@ fn habits(random: &mut Random, hosts: &mut [String]) -> Habits {
         habits.held = u32::try_from(random.between(1, 3)).ok();
     }
     habits
+}
+
+/// In one plan of four hosts remember so little that what rooms say fills it now and then.
+fn remembered(random: &mut Random) -> Option<u32> {
+    let remembered = random.pick(&[32, 48, 64, 96]).copied();
+    remembered.filter(|_| random.one_in(4))
 }
 
 /// A plan that is being drawn.
@@ -414,6 +422,7 @@ mod tests {
         }
         assert!(plans.iter().any(|plan| plan.page_cap == 1));
         assert!(plans.iter().any(|plan| plan.habits.tick.is_some()));
+        assert!(plans.iter().any(|plan| plan.habits.remembered == Some(32)));
         let waits = |plan: &Plan| plan.habits.insist && plan.habits.one_nick;
         assert!(plans.iter().any(waits));
     }

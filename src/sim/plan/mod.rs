@@ -80,6 +80,11 @@ pub struct Habits {
     /// So many messages are held back at most
     /// ([`Limits::held_messages`](crate::Limits::held_messages)).
     pub held: Option<u32>,
+    /// So many archive ids are remembered
+    /// ([`Limits::remembered_ids`](crate::Limits::remembered_ids)), with pages of a quarter of
+    /// that, and unless [`Self::held`] says otherwise as much held back as leaves place for a
+    /// page.
+    pub remembered: Option<u32>,
 }
 
 /// How the network behaves when it does nothing worse.

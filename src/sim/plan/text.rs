@@ -233,6 +233,11 @@ fn habits(words: &mut Words) -> Result<Habits, Wrong> {
         } else {
             None
         },
+        remembered: if words.flag("remembered") {
+            Some(words.number("how many")?)
+        } else {
+            None
+        },
     })
 }
 

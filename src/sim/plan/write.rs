@@ -114,7 +114,11 @@ impl fmt::Display for Habits {
         if let Some(tick) = self.tick {
             write!(f, " tick {}", Secs(tick))?;
         }
-        self.held.map_or(Ok(()), |held| write!(f, " held {held}"))
+        if let Some(held) = self.held {
+            write!(f, " held {held}")?;
+        }
+        self.remembered
+            .map_or(Ok(()), |remembered| write!(f, " remembered {remembered}"))
     }
 }
 

@@ -1,0 +1,248 @@
+//! What a subscription was told, in the order of the telling, so that nothing is told twice.
+//!
+//! It is bounded: what was told first is forgotten first. How much of it has to be remembered
+//! is for the [marks](super::audit) to say.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::ids::ArchiveId;
+
+#[derive(Debug)]
+pub(super) struct Told {
+    order: VecDeque<ArchiveId>,
+    known: BTreeMap<ArchiveId, Known>,
+    /// The reading of the archive under way, or the last one.
+    reading: u32,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// It came in its turn: what was told before it lies before it in the archive too.
+    in_turn: bool,
+    /// The last reading of the archive that came by it.
+    reading: u32,
+}
+
+/// How a message is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Behind all that was told before.
+    In,
+    /// Late, or before it was known to be a place.
+    Out,
+}
+
+impl Told {
+    pub(super) const fn new(capacity: usize) -> Self {
+        Self {
+            order: VecDeque::new(),
+            known: BTreeMap::new(),
+            reading: 0,
+            capacity,
+        }
+    }
+
+    /// The archive is read anew: from somewhere to its end, forward.
+    pub(super) const fn begin_reading(&mut self) {
+        self.reading = self.reading.wrapping_add(1);
+        if self.reading == 0 {
+            self.reading = 1;
+        }
+    }
+
+    /// Remembers a message; says whether it was not told before. `read`: the reading under way
+    /// came by it, else it was heard.
+    pub(super) fn insert(&mut self, id: &ArchiveId, turn: Turn, read: bool) -> bool {
+        if self.known.contains_key(id) {
+            return false;
+        }
+        let known = Known {
+            in_turn: turn == Turn::In,
+            reading: if read { self.reading } else { 0 },
+        };
+        self.known.insert(id.clone(), known);
+        self.order.push_back(id.clone());
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+
+    /// The reading under way comes by an item. Says whether it was told, and how.
+    pub(super) fn come_by(&mut self, id: &ArchiveId) -> Option<Turn> {
+        let known = self.known.get_mut(id)?;
+        known.reading = self.reading;
+        Some(if known.in_turn { Turn::In } else { Turn::Out })
+    }
+
+    pub(super) fn contains(&self, id: &ArchiveId) -> bool {
+        self.known.contains_key(id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How much was told after a message.
+    pub(super) fn after(&self, id: &ArchiveId) -> Option<usize> {
+        if !self.known.contains_key(id) {
+            return None;
+        }
+        self.order.iter().rev().position(|told| told == id)
+    }
+
+    /// The first that was told in its turn, and that the reading under way came by, with no more
+    /// than so many told after it; and how many were.
+    pub(super) fn come_by_before(&self, most: usize) -> Option<(&ArchiveId, usize)> {
+        let latest = self.order.iter().rev().zip(0..=most);
+        let is_place = |(id, _): &(&ArchiveId, usize)| {
+            let known = self.known.get(*id);
+            known.is_some_and(|known| known.in_turn && known.reading == self.reading)
+        };
+        latest.filter(is_place).last()
+    }
+
+    /// Forgets what the reading under way came by, but for what of the last `fresh` was told in
+    /// its turn, since it may be heard yet, and for what `keeps` names. Returns how much is left
+    /// of the `last` so many that were told.
+    pub(super) fn forget_read(
+        &mut self,
+        last: usize,
+        fresh: usize,
+        keeps: impl Fn(&ArchiveId) -> bool,
+    ) -> usize {
+        let len = self.order.len();
+        let (counts_from, fresh_from) = (len.saturating_sub(last), len.saturating_sub(fresh));
+        let (mut at, mut left) = (0_usize, 0_usize);
+        let (known, reading) = (&mut self.known, self.reading);
+        self.order.retain(|id| {
+            let is_fresh = |known: &Known| known.in_turn && at >= fresh_from;
+            let is_read = |known: &Known| known.reading == reading && !is_fresh(known);
+            let stays = !known.get(id).is_some_and(is_read) || keeps(id);
+            if !stays {
+                known.remove(id);
+            } else if at >= counts_from {
+                left = left.saturating_add(1);
+            }
+            at = at.saturating_add(1);
+            stays
+        });
+        left
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.order.clear();
+        self.known.clear();
+    }
+
+    /// The first that was told in its turn, of what is remembered.
+    pub(super) fn oldest_in_turn(&self) -> Option<&ArchiveId> {
+        self.order.iter().find(|id| self.is_in_turn(id))
+    }
+
+    /// The last that was.
+    pub(super) fn newest_in_turn(&self) -> Option<&ArchiveId> {
+        self.order.iter().rev().find(|id| self.is_in_turn(id))
+    }
+
+    pub(super) fn is_in_turn(&self, id: &ArchiveId) -> bool {
+        self.known.get(id).is_some_and(|known| known.in_turn)
+    }
+
+    /// What was told in its turn right before a message that was.
+    pub(super) fn before(&self, id: &ArchiveId) -> Option<&ArchiveId> {
+        if !self.is_in_turn(id) {
+            return None;
+        }
+        let mut back = self.order.iter().rev().skip_while(|told| *told != id);
+        back.next();
+        back.find(|id| self.is_in_turn(id))
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        let each = |id: &ArchiveId| {
+            // Each is there twice, by its time and to be found; the text once.
+            let own = size_of::<ArchiveId>().saturating_mul(2);
+            own.saturating_add(size_of::<Known>())
+                .saturating_add(id.as_str().len())
+        };
+        self.order.iter().map(each).fold(0, usize::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> ArchiveId {
+        ArchiveId::new(text).unwrap()
+    }
+
+    fn told(capacity: usize, ids: &[&str]) -> Told {
+        let mut told = Told::new(capacity);
+        for text in ids {
+            let (turn, text) = match text.strip_prefix('~') {
+                Some(text) => (Turn::Out, text),
+                None => (Turn::In, *text),
+            };
+            assert!(told.insert(&id(text), turn, false));
+        }
+        told
+    }
+
+    #[test]
+    fn forgets_what_was_told_first() {
+        let mut told = told(2, &["a", "b"]);
+        assert!(!told.insert(&id("a"), Turn::In, false));
+        assert!(told.insert(&id("c"), Turn::In, false));
+        assert!(!told.contains(&id("a")) && told.contains(&id("b")) && told.contains(&id("c")));
+        assert_eq!(told.len(), 2);
+        assert!(told.held() > 0);
+        told.clear();
+        assert_eq!((told.len(), told.held()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_told_in_its_turn_is_found_among_what_was_not() {
+        let told = told(9, &["~x", "a", "~y", "b", "~z"]);
+        assert_eq!(told.oldest_in_turn(), Some(&id("a")));
+        assert_eq!(told.newest_in_turn(), Some(&id("b")));
+        assert_eq!(told.before(&id("b")), Some(&id("a")));
+        assert_eq!(told.before(&id("a")), None);
+        assert_eq!(
+            told.before(&id("y")),
+            None,
+            "what lies before it is not known"
+        );
+        assert_eq!(told.before(&id("z")), None);
+        assert_eq!(
+            (told.after(&id("b")), told.after(&id("z"))),
+            (Some(1), Some(0))
+        );
+        assert_eq!(told.after(&id("q")), None);
+    }
+
+    #[test]
+    fn what_a_reading_came_by_can_be_forgotten() {
+        let mut told = told(9, &["a", "b", "c", "d"]);
+        told.begin_reading();
+        assert_eq!(told.come_by(&id("a")), Some(Turn::In));
+        assert_eq!(told.come_by(&id("b")), Some(Turn::In));
+        assert_eq!(told.come_by(&id("q")), None);
+        assert!(told.insert(&id("late"), Turn::Out, true));
+        assert!(told.insert(&id("new"), Turn::In, true));
+        // Of the last five, c and d were not come by, and the last is fresh.
+        assert_eq!(told.forget_read(5, 1, |kept| *kept == id("a")), 3);
+        for (text, is_known) in [("a", true), ("b", false), ("late", false), ("new", true)] {
+            assert_eq!(told.contains(&id(text)), is_known, "{text}");
+        }
+        // Another reading came by nothing yet.
+        told.begin_reading();
+        assert_eq!(told.forget_read(9, 0, |_| false), 4);
+    }
+}
