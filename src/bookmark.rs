@@ -49,8 +49,8 @@ const VERSION: &str = "bm1";
 /// It names at most [`Bookmark::MOST`] messages, as many as a subscription remembers by default
 /// ([`Limits::remembered_ids`](crate::Limits::remembered_ids)) of what it may have to compare.
 /// With more, the place moves forward over the oldest of them: what the archive shows late
-/// before that is then not found by the next process. A subscription takes at most seven
-/// eighths of what it remembers of them, likewise.
+/// before that is then not found by the next process. A subscription takes at most as
+/// many as it remembers, likewise.
 #[derive(Clone, Debug, Default)]
 pub struct Bookmark {
     /// All up to there was delivered, and compared with the archive.
@@ -146,6 +146,12 @@ impl Bookmark {
         let last = self.beyond.iter().rev().find(|beyond| !beyond.late);
         let last = last.map(|beyond| Cursor::After(beyond.id.clone()));
         last.or_else(|| self.cursor.clone())
+    }
+
+    /// What a subscription that remembers so many ids takes of it.
+    pub(crate) fn for_memory(mut self, remembered: usize) -> Self {
+        self.shrink(remembered);
+        self
     }
 
     /// The host has dealt with this entry of the subscription; says whether that changed

@@ -252,7 +252,8 @@ impl Log {
             true => self.audit.is_due_before(cx.limits.page),
             false => self.audit.is_pressed() || self.audit.is_due(),
         };
-        if held_up {
+        // What lies behind the reader's place comes before what is held back.
+        if held_up && (catching_up || complete) {
             return self.ended_in_vain(cx, at, None);
         }
         if !complete {

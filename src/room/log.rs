@@ -125,13 +125,12 @@ impl Log {
         drop_repeats: bool,
         page: u32,
     ) -> Self {
-        let mut bookmark = match start {
+        let bookmark = match start {
             Start::Now => Bookmark::default(),
             Start::Cursor(cursor) => cursor.into(),
             Start::Bookmark(bookmark) => bookmark,
         };
-        // The rest is for what is delivered until these are compared.
-        bookmark.shrink(remembered.saturating_sub(remembered / 8));
+        let bookmark = bookmark.for_memory(remembered);
         let mut told = Told::new(Audit::capacity(remembered));
         for (id, late) in bookmark.told() {
             told.insert(id, if late { Turn::Out } else { Turn::In }, false);

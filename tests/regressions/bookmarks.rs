@@ -136,7 +136,7 @@ fn a_bookmark_of_more_than_is_remembered_names_what_is() {
     peer.engine.subscribe(peer.now, room, start, 9).unwrap();
     // There is no place for a page more: what is named is compared first.
     let asked = query(&mut peer);
-    let oldest = 500 - (remembered - remembered / 8);
+    let oldest = 500 - remembered;
     assert!(
         asked.contains(&format!("<after>a{oldest}</after>")),
         "{asked}"

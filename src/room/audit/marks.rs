@@ -470,3 +470,223 @@ impl Audit {
         Some(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::told::Turn;
+    use alloc::format;
+    use core::time::Duration;
+
+    /// A reader who remembers 32, with a page of 8, after `a0`.
+    struct Reader {
+        audit: Audit,
+        told: Told,
+        count: usize,
+    }
+
+    impl Reader {
+        fn new() -> Self {
+            let bookmark = Bookmark::at(place("a0"));
+            let audit = Audit::new(32, 8, &bookmark);
+            let mut told = Told::new(Audit::capacity(32));
+            told.begin_reading();
+            Self {
+                audit,
+                told,
+                count: 0,
+            }
+        }
+
+        fn cursor(&self) -> Cursor {
+            place(&format!("a{}", self.count))
+        }
+
+        /// So many are told in their turn.
+        fn tell(&mut self, many: usize, heard: bool) {
+            for _ in 0..many {
+                self.count += 1;
+                let id = ArchiveId::new(&format!("a{}", self.count)).unwrap();
+                assert!(self.told.insert(&id, Turn::In, !heard));
+                self.audit.tells(heard);
+                self.audit.moved(heard);
+            }
+        }
+
+        /// A comparison comes by all that was told, to the end.
+        fn compare(&mut self, early: bool, at: u64) -> Option<Cursor> {
+            self.audit.begin_pass(early).unwrap();
+            self.told.begin_reading();
+            for number in 1..=self.count {
+                self.told
+                    .come_by(&ArchiveId::new(&format!("a{number}")).unwrap());
+            }
+            self.audit.pass.passed = true;
+            self.ends(at)
+        }
+
+        fn ends(&mut self, at: u64) -> Option<Cursor> {
+            let now = Instant::ZERO.plus(Duration::from_secs(at));
+            let soon = |counted| now.since(counted) < Duration::from_secs(25);
+            let cursor = self.cursor();
+            self.audit.compared(&cursor, &self.told, now, soon)
+        }
+
+        fn stand(&self) -> (Cursor, usize) {
+            let (at, told) = self.audit.stand().unwrap();
+            (at.clone(), told)
+        }
+    }
+
+    fn place(text: &str) -> Cursor {
+        Cursor::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_was_compared_twice_is_confirmed() {
+        let mut reader = Reader::new();
+        reader.tell(3, true);
+        assert_eq!(reader.compare(false, 5), None);
+        assert_eq!(reader.stand(), (place("a0"), 3));
+        reader.tell(1, true);
+        assert_eq!(reader.compare(false, 30), Some(place("a3")));
+        assert_eq!(reader.stand(), (place("a3"), 1));
+        assert_eq!(reader.compare(false, 60), Some(place("a4")));
+        assert_eq!(reader.compare(false, 90), None, "that is no news");
+    }
+
+    #[test]
+    fn what_was_heard_is_due_after_a_quarter_and_early_comparisons_do_not_count_twice() {
+        let mut reader = Reader::new();
+        reader.tell(7, true);
+        assert!(!reader.audit.is_due());
+        reader.tell(1, true);
+        assert!(reader.audit.is_due() && !reader.audit.is_full());
+        assert_eq!(reader.compare(true, 5), None);
+        assert!(!reader.audit.is_due());
+        reader.tell(2, true);
+        assert_eq!(reader.compare(true, 10), None, "it is too soon");
+        assert_eq!(reader.stand(), (place("a0"), 10));
+        assert_eq!(reader.compare(false, 12), Some(place("a8")), "that counts");
+        assert_eq!(reader.stand(), (place("a8"), 2));
+    }
+
+    #[test]
+    fn no_more_is_told_than_can_be_remembered_until_it_is_compared() {
+        let mut reader = Reader::new();
+        reader.tell(19, true);
+        assert!(!reader.audit.is_full());
+        assert!(reader.audit.is_pressed());
+        assert!(!reader.audit.is_due_before(9) && reader.audit.is_due_before(10));
+        reader.tell(1, true);
+        assert!(reader.audit.is_full() && reader.audit.is_due());
+        // Once is enough then, and the last of it is compared again.
+        assert_eq!(reader.compare(true, 5), Some(place("a8")));
+        assert_eq!(reader.stand(), (place("a8"), 12));
+        assert!(!reader.audit.is_full() && !reader.audit.is_pressed());
+    }
+
+    #[test]
+    fn what_the_archive_does_not_show_yet_stays_behind_the_place() {
+        let mut reader = Reader::new();
+        reader.tell(5, true);
+        reader.audit.begin_pass(false).unwrap();
+        reader.told.begin_reading();
+        let shown = ArchiveId::new("a3").unwrap();
+        reader.told.come_by(&shown);
+        reader.audit.pass.over = Some(shown);
+        assert_eq!(reader.ends(5), None);
+        reader.audit.begin_pass(false).unwrap();
+        assert_eq!(reader.ends(40), Some(place("a3")));
+        assert_eq!(reader.stand(), (place("a3"), 2));
+        // Where nothing of it is shown, the place stays.
+        reader.audit.begin_pass(false).unwrap();
+        assert_eq!(reader.ends(80), None);
+        assert_eq!(reader.stand(), (place("a3"), 2));
+    }
+
+    #[test]
+    fn the_stand_follows_what_is_read_and_leaves_a_part_of_it_to_be_compared() {
+        let mut reader = Reader::new();
+        for _ in 0..20 {
+            reader.tell(8, false);
+            let cursor = reader.cursor();
+            reader.audit.read_to(&cursor, &reader.told);
+            let (_, told) = reader.stand();
+            assert!((8..=24).contains(&told), "{told}");
+        }
+        assert!(!reader.audit.is_due_before(8));
+        // What was heard does not lie there whole.
+        reader.tell(9, true);
+        let before = reader.stand();
+        let cursor = reader.cursor();
+        reader.audit.read_to(&cursor, &reader.told);
+        assert_eq!(reader.stand(), before);
+    }
+
+    #[test]
+    fn what_is_no_place_to_compare_from_has_others_after_it() {
+        let mut reader = Reader::new();
+        reader.tell(2, true);
+        reader.compare(false, 5);
+        reader.tell(2, true);
+        let cursor = reader.cursor();
+        reader.audit.begins(&cursor);
+        reader.tell(1, true);
+        let cursor = reader.cursor();
+        reader.audit.begin_pass(true);
+        assert_eq!(reader.audit.displace(&place("a2"), &cursor), Next::Whole);
+        assert_eq!(reader.stand().0, place("a0"), "it began early");
+        for (from, next, stand) in [
+            ("a0", Next::Whole, "a2"),
+            ("a2", Next::Holes, "a4"),
+            ("a4", Next::Nowhere, "a5"),
+        ] {
+            reader.audit.begin_pass(false);
+            assert_eq!(reader.audit.displace(&place(from), &cursor), next);
+            assert_eq!(reader.stand().0, place(stand));
+        }
+    }
+
+    #[test]
+    fn what_was_told_late_since_the_reader_came_there_may_lie_ahead() {
+        let mut reader = Reader::new();
+        reader.tell(4, true);
+        let late = ArchiveId::new("late").unwrap();
+        reader.told.insert(&late, Turn::Out, true);
+        reader.audit.tells(false);
+        let cursor = reader.cursor();
+        assert_eq!(
+            reader.audit.give_up(&cursor, &reader.told),
+            Some(place("a0"))
+        );
+        assert_eq!(reader.stand(), (place("a4"), 1));
+        assert!(!reader.audit.is_due());
+    }
+
+    #[test]
+    fn a_flood_of_late_messages_is_forgotten_behind_the_place_it_came_to() {
+        let mut reader = Reader::new();
+        reader.tell(4, true);
+        reader.audit.begin_pass(false).unwrap();
+        reader.told.begin_reading();
+        let mut number = 0;
+        while !reader.audit.overflows() {
+            number += 1;
+            let id = ArchiveId::new(&format!("late{number}")).unwrap();
+            reader.told.insert(&id, Turn::Out, true);
+            reader.audit.tells(false);
+        }
+        assert_eq!(number, 32 - 32 / 8 + 1 - 4);
+        let keeps = |id: &ArchiveId| id.as_str() == "late1";
+        let told = &mut reader.told;
+        // Nobody who only knows what was told when can tell what lies before a late one.
+        let confirmed = reader.audit.settle_at(place("late25"), None, told, keeps);
+        assert_eq!(confirmed, None);
+        assert_eq!(reader.stand(), (place("late25"), 5));
+        assert!(!reader.audit.overflows());
+        // There has to be place for some more before it is done again.
+        reader.audit.tells(false);
+        assert!(!reader.audit.overflows());
+    }
+}

@@ -79,12 +79,8 @@ impl Log {
 
     /// Asks for the next page, of no more than the reader can take.
     fn ask(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.credit == 0 {
-            self.phase = Phase::Starved;
-            return;
-        }
         let page = self.credit.min(cx.limits.page);
-        if !self.audit.ahead && (self.audit.is_due_before(page) || self.audit.beyond) {
+        if page > 0 && !self.audit.ahead && (self.audit.is_due_before(page) || self.audit.beyond) {
             return self.compare_first(cx, at);
         }
         self.ask_now(cx, at);
@@ -92,6 +88,10 @@ impl Log {
 
     /// The same, whatever is to be compared first: whether the archive shows the cursor.
     pub(in crate::room) fn ask_now(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if self.credit == 0 {
+            self.phase = Phase::Starved;
+            return;
+        }
         self.phase = Phase::Paging;
         self.request(cx, at, self.credit);
     }
@@ -135,11 +135,8 @@ impl Log {
         if page.doubtful && anchoring {
             return self.request(cx, at, 1);
         }
-        if page.doubtful && self.credit > 0 {
-            return self.ask_now(cx, at);
-        }
         if page.doubtful {
-            return self.ask(cx, at);
+            return self.ask_now(cx, at);
         }
         if anchoring {
             let first = self.said_first().filter(|_| page.newest.is_some());

@@ -83,6 +83,7 @@ impl Follow {
         // What the bookmark says was dealt with is not to be told again.
         let mut delivered = Delivered::default();
         if let Start::Bookmark(bookmark) = start {
+            let bookmark = bookmark.clone().for_memory(found.remembered);
             for id in bookmark.beyond() {
                 match truth.place(id.as_str()) {
                     Some(place) => delivered.insert(place),
