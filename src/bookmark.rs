@@ -59,6 +59,8 @@ pub struct Bookmark {
     /// that came in its turn lies before it in the archive as well.
     beyond: VecDeque<Beyond>,
     lost: Lost,
+    /// The cursor moved forward over names, so that a place told may lie before it.
+    shrunk: bool,
     unplaced: Unplaced,
 }
 
@@ -120,6 +122,7 @@ impl Bookmark {
             cursor: Some(cursor),
             beyond: VecDeque::new(),
             lost: Lost::No,
+            shrunk: false,
             unplaced: Unplaced::No,
         }
     }
@@ -212,6 +215,8 @@ impl Bookmark {
             match self.beyond.iter().position(|beyond| beyond.id == *id) {
                 // What was given after it lies after it, gap or not.
                 Some(reached) => self.leave_behind(reached),
+                // It lies before what the cursor moved over.
+                None if self.shrunk && lost == Lost::No => return,
                 // What was given before the gap may lie before it or behind it.
                 None if lost == Lost::Behind => self.beyond.clear(),
                 // It may lie before some of what was given, and behind the rest.
@@ -228,6 +233,15 @@ impl Bookmark {
     /// late and given among these stays until the next time: where the archive did not show the
     /// place that the reader stood on, it may lie further on.
     fn leave_behind(&mut self, reached: usize) {
+        self.shrunk = false;
+        if self.beyond.get(reached).is_some_and(|beyond| beyond.late) {
+            // What was late and given right before it lies before it; of the rest, nobody knows.
+            let before = self.beyond.iter().take(reached);
+            let from = before.clone().rposition(|beyond| !beyond.late);
+            let from = from.map_or(0, |last| last.saturating_add(1));
+            self.beyond.drain(from..=reached);
+            return;
+        }
         let first = self.beyond.iter().position(|beyond| !beyond.late);
         let first = first.unwrap_or(reached);
         let mut number = 0_usize;
@@ -255,6 +269,7 @@ impl Bookmark {
             if is_place {
                 self.cursor = Some(Cursor::After(oldest.id));
                 self.lost = Lost::No;
+                self.shrunk = true;
             }
         }
     }
@@ -308,6 +323,7 @@ impl Bookmark {
             cursor,
             beyond,
             lost: Lost::No,
+            shrunk: false,
             unplaced: Unplaced::No,
         })
     }

@@ -19,6 +19,7 @@ mod regressions {
     mod archive;
     mod archive_without_manners;
     mod bookmarks;
+    mod busy_rooms;
     mod coming_and_going;
     mod fetches;
     mod lagging_archives;

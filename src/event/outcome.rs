@@ -176,6 +176,12 @@ pub enum RequestError {
 
 impl RequestError {
     /// Whether the archive does not know where to read on.
+    /// Whether to ask again would not help.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.is_expired()
+            || matches!(self, Self::Refused(error) if error.kind != crate::error::ErrorType::Wait)
+    }
+
     pub(crate) const fn is_expired(&self) -> bool {
         matches!(self, Self::CursorExpired { .. } | Self::CursorForeign)
     }

@@ -53,7 +53,7 @@ use crate::mam::{self, Fin, WholePage};
 use crate::stanza::iq::Kind;
 use crate::time::{Timer, part};
 pub(super) use marks::Audit;
-use marks::Next;
+use marks::{Hurry, Next};
 
 /// When the second comparison after a catch-up comes, counted from the first.
 const SECOND: Duration = Duration::from_secs(25);
@@ -80,7 +80,7 @@ impl Log {
             return;
         }
         self.audit.rounds = 0;
-        self.audit.hurried = false;
+        self.audit.hurry = Hurry::No;
         cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
         self.hurry_audit(cx);
     }
@@ -98,13 +98,17 @@ impl Log {
     pub(super) fn hurry_audit(&mut self, cx: &mut Cx<'_>) {
         if self.phase != Phase::Live
             || !self.archived
-            || self.audit.hurried
             || self.audit.asked.is_some()
             || !self.audit.is_due()
         {
             return;
         }
-        self.audit.hurried = true;
+        match self.audit.hurry {
+            Hurry::No => {}
+            Hurry::Later if self.audit.is_full() => {}
+            Hurry::Later | Hurry::Now => return,
+        }
+        self.audit.hurry = Hurry::Now;
         cx.arm(Timer::LogAudit, self.id.0, Duration::ZERO);
     }
 
@@ -115,7 +119,7 @@ impl Log {
         }
         if self.credit == 0 {
             // What is held back waits for the reader too.
-            self.audit.hurried = false;
+            self.audit.hurry = Hurry::No;
             cx.arm(Timer::LogAudit, self.id.0, cx.timing.settle);
             return;
         }
@@ -125,7 +129,7 @@ impl Log {
             self.audit.pager = self.pager_after(&place, cx.limits.page);
             return self.ask_audit(cx, at);
         }
-        let early = self.audit.hurried && !self.audit.is_pressed();
+        let early = self.audit.hurry != Hurry::No && !self.audit.is_pressed();
         self.begin_pass(cx, at, early);
     }
 
@@ -178,6 +182,7 @@ impl Log {
             Ok(page) => page,
             Err(error) => return self.audit_failed(cx, at, error),
         };
+        self.audit.failed = None;
         if page.doubtful {
             return self.ask_audit(cx, at);
         }
@@ -280,7 +285,7 @@ impl Log {
         let catching_up = self.phase == Phase::Comparing;
         if !catching_up && !self.audit.is_full() {
             // There is place for more.
-            self.audit.hurried = true;
+            self.audit.hurry = Hurry::Later;
             cx.arm(Timer::LogAudit, self.id.0, SECOND);
             return self.flush(cx);
         }
@@ -299,7 +304,7 @@ impl Log {
             self.phase = Phase::Settling;
             return cx.arm(Timer::LogSettle, self.id.0, pause);
         }
-        self.audit.hurried = true;
+        self.audit.hurry = Hurry::Now;
         cx.arm(Timer::LogAudit, self.id.0, pause);
         self.flush(cx);
     }
@@ -320,10 +325,30 @@ impl Log {
         self.go_on(cx, at);
     }
 
+    /// What is held back until it is compared is not, where the archive fails: a gap is told, and
+    /// what was heard is given out. Says whether that was so.
+    pub(super) fn go_on_uncompared(&mut self, cx: &mut Cx<'_>) -> bool {
+        let (true, Some(cursor)) = (self.archived && self.audit.is_full(), self.cursor.clone())
+        else {
+            return false;
+        };
+        let again = self.audit.in_vain > 1;
+        let failed = self.audit.failed.clone();
+        let Some(error) = failed.filter(|error| again || error.is_for_good()) else {
+            return false;
+        };
+        let after = self.audit.give_up(&cursor, &self.told);
+        let reason = GapReason::ArchiveFailed(error);
+        self.tell(cx, Entry::Gap { after, reason });
+        self.audit.in_vain = 0;
+        self.flush(cx);
+        true
+    }
+
     /// There is nothing to compare for now.
     fn go_on(&mut self, cx: &mut Cx<'_>, at: &str) {
         self.audit.in_vain = 0;
-        self.audit.hurried = false;
+        self.audit.hurry = Hurry::No;
         if self.phase == Phase::Comparing || self.overflowed {
             return self.restart(cx, at);
         }
@@ -357,11 +382,19 @@ impl Log {
             return self.failed(cx, at, error);
         }
         // The next catch-up or comparison tells; this one only looks.
+        let for_good = error.is_for_good();
+        self.audit.failed = Some(error.clone());
+        if for_good && self.go_on_uncompared(cx) {
+            return self.go_on(cx, at);
+        }
         if self.audit.is_full() {
             return self.ended_in_vain(cx, at, Some(error));
         }
-        self.audit.hurried = self.audit.is_due();
+        if self.audit.is_due() {
+            self.audit.hurry = Hurry::Later;
+        }
         self.next_audit(cx);
+        self.flush(cx);
     }
 
     /// How many messages of a page lie before the reader, or can be told from what is held back
@@ -458,6 +491,11 @@ impl Log {
         let over = self.audit.pass.over.clone();
         if let Some(at) = self.settle_at(place, over) {
             self.tell(cx, Entry::Confirmed { at });
+            // Whoever keeps what was told has to know both: what was told in its turn up to
+            // there, and the place.
+            if let Some(at) = self.audit.confirm() {
+                self.tell(cx, Entry::Confirmed { at });
+            }
         }
         self.audit.beyond = !self.audit.pass.passed;
     }
@@ -474,7 +512,10 @@ impl Log {
     pub(super) fn deliver_late(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         if let Some(id) = &message.id {
             let read = message.source == Source::Archive;
-            if self.removed.contains(id) || !self.told.insert(id, Turn::Out, read) {
+            if self.removed.contains(id)
+                || self.shown.contains(id)
+                || !self.told.insert(id, Turn::Out, read)
+            {
                 return;
             }
             self.audit.tells(false);
@@ -490,7 +531,7 @@ impl Log {
     fn next_audit(&mut self, cx: &mut Cx<'_>) {
         let pause = match self.audit.rounds {
             0 => SECOND,
-            _ if self.audit.hurried => SECOND,
+            _ if self.audit.hurry != Hurry::No => SECOND,
             _ => cx
                 .timing
                 .audit
@@ -504,6 +545,6 @@ impl Log {
         cx.disarm(Timer::LogAudit, self.id.0);
         cx.forget(self.audit.asked.take());
         self.audit.pager.abandon();
-        self.audit.hurried = false;
+        self.audit.hurry = Hurry::No;
     }
 }

@@ -20,7 +20,7 @@
 mod catchup;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 
 use super::audit::Audit;
 use super::early::Early;
@@ -59,6 +59,8 @@ pub(crate) struct Log {
     pager: Pager,
     pub(super) held: VecDeque<Box<Message>>,
     held_bytes: usize,
+    /// What of that the archive has shown: it may be more than is remembered until it is given out.
+    pub(super) shown: BTreeSet<ArchiveId>,
     /// Held messages were dropped: the archive has to be read once more.
     pub(super) overflowed: bool,
     /// The last that was heard and dropped, until the archive shows it: one that lags
@@ -148,6 +150,7 @@ impl Log {
             pager: Pager::new(Direction::Forward, None, page),
             held: VecDeque::new(),
             held_bytes: 0,
+            shown: BTreeSet::new(),
             overflowed: false,
             dropped: None,
             unplaced_lost: false,
@@ -239,7 +242,11 @@ impl Log {
 
     /// The ids of the room are places: finds the one to go on from.
     fn find_place(&mut self) {
-        self.told_early = 0;
+        if core::mem::take(&mut self.told_early) > 0 {
+            // What was delivered without a place lies ahead of what is read now.
+            self.audit.ahead = true;
+            self.told.begin_reading();
+        }
         let last = self.unvouched.take();
         let last = self.unvouched_before.take().or(last);
         if core::mem::take(&mut self.placeless) {
@@ -281,6 +288,7 @@ impl Log {
         self.unvouched_before = self.unvouched_before.take().or(self.unvouched.take());
         self.settles_until = None;
         self.looks = 0;
+        self.audit.in_vain = 0;
         self.stop(cx);
         self.drop_held(cx);
         self.overflowed = false;
@@ -310,7 +318,14 @@ impl Log {
 
     /// Whether the reader has passed this in its turn, or another before it.
     pub(super) fn knows(&self, id: &ArchiveId) -> bool {
-        self.told.is_in_turn(id) || self.removed.contains(id)
+        self.told.is_in_turn(id) || self.removed.contains(id) || self.shown.contains(id)
+    }
+
+    /// The archive shows this.
+    pub(super) fn comes_by(&mut self, id: &ArchiveId) {
+        if self.held.iter().any(|held| held.id.as_ref() == Some(id)) {
+            self.shown.insert(id.clone());
+        }
     }
 
     /// Whether nothing stands between what the room says and the reader.
@@ -369,6 +384,9 @@ impl Log {
         self.held_bytes = self.held_bytes.saturating_add(message.weight());
         self.held.push_back(Box::new(message.clone()));
         if self.held.len() > cx.limits.held_messages || self.held_bytes > cx.limits.held_bytes {
+            if self.phase == Phase::Live && self.credit > 0 && self.go_on_uncompared(cx) {
+                return;
+            }
             self.drop_held(cx);
             match self.phase {
                 // There is no archive to read it from, or no place to read on from.
@@ -444,6 +462,9 @@ impl Log {
             }
             behind = behind.saturating_sub(1);
         }
+        if self.held.is_empty() {
+            self.shown.clear();
+        }
         self.hurry_audit(cx);
     }
 
@@ -463,7 +484,9 @@ impl Log {
                 true => self.told.come_by(id).is_some(),
                 false => self.told.contains(id),
             };
-            if (is_told || self.removed.contains(id)) && !planted(Bug::NoDedupe) {
+            if (is_told || self.removed.contains(id) || self.shown.contains(id))
+                && !planted(Bug::NoDedupe)
+            {
                 return;
             }
             self.told.insert(id, Turn::In, read);
@@ -502,6 +525,7 @@ impl Log {
             self.lose_unplaced(cx);
         }
         self.held.clear();
+        self.shown.clear();
         self.held_bytes = 0;
     }
 

@@ -7,34 +7,34 @@ use proptest::prelude::*;
 use crate::peer::{archived, message};
 use crate::*;
 
-struct Item {
-    id: String,
+pub(super) struct Item {
+    pub(super) id: String,
     /// Whether it is a message; else a marker, a reaction or the like.
-    body: bool,
+    pub(super) body: bool,
     /// Whether the archive shows it.
-    shown: bool,
+    pub(super) shown: bool,
 }
 
 /// A room whose archive shows what it is told to, a reader in it, and what came of that.
 pub(super) struct World {
-    peer: Peer,
-    room: RoomId,
-    subscription: Option<SubscriptionId>,
-    config: parley_xmpp::Config,
-    items: Vec<Item>,
+    pub(super) peer: Peer,
+    pub(super) room: RoomId,
+    pub(super) subscription: Option<SubscriptionId>,
+    pub(super) config: parley_xmpp::Config,
+    pub(super) items: Vec<Item>,
     /// Whether the archive refuses to be read.
     pub(super) refuses: bool,
     pub(super) bookmark: Bookmark,
     /// What was told, in the words of [`words`].
     pub(super) told: Vec<String>,
     /// How much of that a process before was told.
-    before: usize,
+    pub(super) before: usize,
     /// How many questions the archive was asked.
     pub(super) asked: usize,
 }
 
 /// An entry in words: messages are their ids, late ones are marked.
-fn words(entry: Entry) -> String {
+pub(super) fn words(entry: Entry) -> String {
     match entry {
         Entry::Message(message) => message.body,
         Entry::Late(message) => format!("late {}", message.body),
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// How many messages this process was told.
-    fn told_since_restart(&self) -> usize {
+    pub(super) fn told_since_restart(&self) -> usize {
         let told = self.told.iter().skip(self.before);
         told.filter(|told| is_message(told)).count()
     }
@@ -154,7 +154,7 @@ impl World {
     }
 
     /// Answers all that is asked.
-    fn serve(&mut self) {
+    pub(super) fn serve(&mut self) {
         for turns in 0.. {
             assert!(turns < 10_000, "it is asked for ever");
             let sent = self.peer.heard();
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, sent: &str) {
+    pub(super) fn answer(&mut self, sent: &str) {
         for request in requests(sent) {
             if request.contains("urn:xmpp:mam:2") {
                 self.page(request);
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    fn page(&mut self, query: &str) {
+    pub(super) fn page(&mut self, query: &str) {
         self.asked += 1;
         if self.refuses {
             let refusal = failure(iq(query), "not-allowed", "cancel");
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// What was told since last time.
-    fn take(&mut self) {
+    pub(super) fn take(&mut self) {
         for entry in entries(self.peer.events()) {
             self.bookmark.take(&entry);
             self.told.push(words(entry));
@@ -349,7 +349,7 @@ fn shows_very_late(steps: &[Step]) -> bool {
     })
 }
 
-fn is_message(told: &str) -> bool {
+pub(super) fn is_message(told: &str) -> bool {
     told.trim_start_matches("late ").starts_with('m')
 }
 

@@ -2,6 +2,7 @@
 //! since the reader stood there: the bounds of what has to be remembered.
 
 use crate::bookmark::Bookmark;
+use crate::event::RequestError;
 use crate::ids::{ArchiveId, Cursor};
 use crate::mam::{Direction, Pager};
 use crate::room::told::Told;
@@ -17,9 +18,6 @@ pub(super) struct Mark {
     pub(super) at: Cursor,
     /// The last message at or before it that was told in its turn, if it is remembered.
     over: Option<ArchiveId>,
-    /// It may name a message that was told late, so that nobody who only knows what was told
-    /// when can tell what lies before it.
-    unsure: bool,
     /// So many of those that were told last may lie behind it.
     pub(super) told: usize,
     /// So many of these were heard, and the room may have said more between them.
@@ -31,7 +29,6 @@ impl Mark {
         Self {
             at,
             over: None,
-            unsure: false,
             told: 0,
             heard: 0,
         }
@@ -65,7 +62,7 @@ pub(super) struct Pass {
 pub(in crate::room) struct Audit {
     pub(in crate::room) pager: Pager,
     /// The request for the page being received.
-    pub(super) asked: Option<u64>,
+    pub(in crate::room) asked: Option<u64>,
     /// The stand: all before it was compared twice, or is given up; where the comparison that
     /// counts as the next ended; and the last one.
     marks: Option<[Mark; 3]>,
@@ -83,8 +80,10 @@ pub(in crate::room) struct Audit {
     pub(super) rounds: u32,
     /// When one did.
     counted_at: Option<Instant>,
-    /// A comparison is to come soon, because much was heard.
-    pub(super) hurried: bool,
+    /// Whether a comparison is to come soon, because much was heard.
+    pub(super) hurry: Hurry,
+    /// Why the last one failed.
+    pub(in crate::room) failed: Option<RequestError>,
     /// The comparison under way forgot what lies behind all that it came by of what was told in
     /// its turn: to read on from there would tell that again.
     pub(in crate::room) beyond: bool,
@@ -92,8 +91,18 @@ pub(in crate::room) struct Audit {
     /// archive did not show the one it stood at.
     pub(in crate::room) ahead: bool,
     /// How often one ended in vain since.
-    pub(super) in_vain: u32,
+    pub(in crate::room) in_vain: u32,
     remembered: usize,
+}
+
+/// Whether a comparison is to come soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hurry {
+    No,
+    /// In a while, since the last one was in vain and there is place for more.
+    Later,
+    /// As soon as can be.
+    Now,
 }
 
 /// What a comparison goes on from if the archive does not know the place.
@@ -127,7 +136,8 @@ impl Audit {
             confirmed_over: None,
             rounds: 0,
             counted_at: None,
-            hurried: false,
+            hurry: Hurry::No,
+            failed: None,
             beyond: false,
             ahead: false,
             in_vain: 0,
@@ -166,9 +176,10 @@ impl Audit {
     }
 
     /// Where a subscription begins to read: nothing before it is compared.
-    pub(in crate::room) fn anchor(&mut self, cursor: &Cursor) {
+    pub(in crate::room) fn anchor(&mut self, cursor: &Cursor, told: &Told) {
         if self.marks.is_none() {
-            self.stand_at(cursor.clone(), 0);
+            let ahead = if self.ahead { told.len() } else { 0 };
+            self.stand_at(cursor.clone(), ahead);
         }
         self.confirmed.get_or_insert_with(|| cursor.clone());
     }
@@ -328,7 +339,6 @@ impl Audit {
         let mark = Mark {
             at: place,
             over,
-            unsure: true,
             told: left,
             heard: left,
         };
@@ -383,7 +393,6 @@ impl Audit {
         Some(Mark {
             at: Cursor::After(over.clone()),
             over: Some(over.clone()),
-            unsure: false,
             told: after,
             heard: after,
         })
@@ -408,7 +417,6 @@ impl Audit {
         Mark {
             at: Cursor::After(id.clone()),
             over: Some(id.clone()),
-            unsure: false,
             told: after,
             heard: last.heard,
         }
@@ -439,6 +447,7 @@ impl Audit {
             self.marks = Some([known.clone(), known, last]);
             return Next::Whole;
         }
+        self.beyond = false;
         let began = self.began.take().filter(|began| began.at != *from);
         let (mark, next) = match began {
             Some(began) if last.heard <= began.heard => (began, Next::Whole),
@@ -451,13 +460,12 @@ impl Audit {
 
     /// The stand, if that is news: first the last message before it, so that whoever keeps
     /// what was told learns what lies there.
-    fn confirm(&mut self) -> Option<Cursor> {
+    pub(in crate::room) fn confirm(&mut self) -> Option<Cursor> {
         let [stand, ..] = self.marks.as_ref()?;
         let over = stand.over.as_ref();
         let over = over.filter(|over| self.confirmed_over.as_ref() != Some(over));
         let place = match over {
             Some(over) => Cursor::After(over.clone()),
-            None if stand.unsure => return None,
             None => stand.at.clone(),
         };
         if stand.over.is_some() {
@@ -680,9 +688,8 @@ mod tests {
         assert_eq!(number, 32 - 32 / 8 + 1 - 4);
         let keeps = |id: &ArchiveId| id.as_str() == "late1";
         let told = &mut reader.told;
-        // Nobody who only knows what was told when can tell what lies before a late one.
         let confirmed = reader.audit.settle_at(place("late25"), None, told, keeps);
-        assert_eq!(confirmed, None);
+        assert_eq!(confirmed, Some(place("late25")));
         assert_eq!(reader.stand(), (place("late25"), 5));
         assert!(!reader.audit.overflows());
         // There has to be place for some more before it is done again.

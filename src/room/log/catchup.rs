@@ -11,7 +11,6 @@ use core::time::Duration;
 
 use super::{Log, Phase};
 use crate::cx::{Cx, Purpose};
-use crate::error::ErrorType;
 use crate::event::{GapReason, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::mam::{self, Direction, Fin, Pager, WholePage};
@@ -53,13 +52,14 @@ impl Log {
     /// Begins to read the archive after the cursor.
     pub(in crate::room) fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
         let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
-        self.audit.anchor(&cursor);
+        self.audit.anchor(&cursor, &self.told);
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
         if !self.audit.ahead {
             self.told.begin_reading();
         }
         self.audit.breaks_off();
+        cx.forget(self.audit.asked.take());
         self.pager = self.pager_after(&cursor, cx.limits.page);
         self.ask(cx, at);
     }
@@ -163,6 +163,9 @@ impl Log {
         for message in page.messages {
             let id = message.id.clone();
             self.deliver(cx, Box::new(message));
+            if let Some(id) = &id {
+                self.comes_by(id);
+            }
             if let Some(id) = id.filter(|_| self.audit.ahead && self.audit.overflows()) {
                 // Some of what was delivered before may lie further on: that stays.
                 let over = Some(id.clone()).filter(|id| self.told.is_in_turn(id));
@@ -222,7 +225,7 @@ impl Log {
             self.told.insert(newest, Turn::In, true);
         }
         let now = newest.map_or(Cursor::Beginning, Cursor::After);
-        self.audit.anchor(&now);
+        self.audit.anchor(&now, &self.told);
         self.audit.begins(&now);
         self.cursor = Some(now);
         if self.held.is_empty() {
@@ -310,9 +313,7 @@ impl Log {
             return self.begin_at_cursor(cx, at);
         }
         self.failures = self.failures.saturating_add(1);
-        let for_good = error.is_expired()
-            || matches!(&error, RequestError::Refused(e) if e.kind != ErrorType::Wait);
-        if for_good || self.failures >= FAILURES {
+        if error.is_for_good() || self.failures >= FAILURES {
             self.gap(cx, GapReason::ArchiveFailed(error));
             let place = self.cursor.clone();
             return self.go_live(cx, place);

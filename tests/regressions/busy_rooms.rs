@@ -1,0 +1,176 @@
+//! Rooms that say more than is remembered, and archives that fail meanwhile: with the limits
+//! that there are by default.
+
+use super::memory::{World, is_message};
+use crate::peer::message;
+use crate::*;
+
+fn bad(world: &World) -> (usize, usize, Vec<String>) {
+    let not = world.not_once();
+    let lost = not.iter().filter(|(_, n)| *n == 0).count();
+    let twice = not.iter().filter(|(_, n)| *n > 1).count();
+    let shown = not.iter().take(12).map(|x| format!("{x:?}")).collect();
+    (lost, twice, shown)
+}
+
+fn gaps(world: &World) -> Vec<&String> {
+    world.told.iter().filter(|t| t.starts_with("gap")).collect()
+}
+
+/// More came late than is remembered, and the place it came to is gone: there was a question for
+/// each answer, for ever.
+#[test]
+fn an_archive_that_is_emptied_is_not_asked_for_ever() {
+    for hole in [1000, 2000] {
+        let mut world = World::new(config());
+        world.read(1_000_000);
+        (0..10).for_each(|_| world.say(true));
+        world.pass(secs(3));
+        (0..hole).for_each(|_| world.store(true, true));
+        world.say(false);
+        let last = world.items.len() - 1;
+        for _ in 0..60 {
+            world.pass(Duration::from_millis(100));
+            if world.told.iter().any(|told| told.starts_with("late")) {
+                break;
+            }
+        }
+        for item in &mut world.items[..=last] {
+            item.shown = false;
+        }
+        world.store(true, true);
+        let before = world.asked;
+        world.pass(secs(3600));
+        let asked = world.asked - before;
+        assert!(asked < 60, "{asked}: {:?}", gaps(&world));
+    }
+}
+
+/// What is held back to be compared was lost where that cannot be.
+#[test]
+fn a_room_whose_archive_refuses_is_heard_all_the_same() {
+    let mut world = World::new(config());
+    world.read(1_000_000);
+    world.refuses = true;
+    for _ in 0..3000 {
+        world.say(true);
+        world.pass(Duration::from_millis(20));
+    }
+    world.pass(secs(700));
+    assert_eq!(bad(&world).0, 0, "{:?}", gaps(&world));
+    let failed = gaps(&world)
+        .iter()
+        .all(|gap| gap.starts_with("gap ArchiveFailed"));
+    assert!(failed && gaps(&world).len() < 10, "{:?}", gaps(&world));
+}
+
+#[test]
+fn a_large_hole_and_a_restart_in_its_midst_lose_nothing() {
+    let mut failures = Vec::new();
+    for (hole, after) in [
+        (800, 600),
+        (1000, 950),
+        (1500, 1100),
+        (3000, 2000),
+        (3000, 1000),
+    ] {
+        let mut world = World::new(config());
+        world.read(1_000_000);
+        (0..10).for_each(|_| world.say(true));
+        world.pass(secs(3000));
+        let had = world.told.iter().filter(|t| is_message(t)).count();
+        assert_eq!(had, 10);
+        // A new process with a small window: the reader takes so much.
+        world.restart(after + 1);
+        world.pass(secs(1));
+        (0..hole).for_each(|_| world.store(true, true));
+        world.say(true);
+        world.pass(secs(3000));
+        world.restart(1_000_000);
+        world.pass(secs(6000));
+        let (lost, twice, _) = bad(&world);
+        if (lost > 0 && gaps(&world).is_empty()) || twice > 0 {
+            failures.push((hole, after, lost, twice));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+fn a_memory_larger_than_a_bookmark_moves_no_place_back() {
+    let mut failures = Vec::new();
+    for (catch_up, live) in [(0, 1500), (0, 2500), (5000, 0), (5000, 300)] {
+        let mut config = config();
+        config.limits.remembered_ids = 4096;
+        let mut world = World::new(config);
+        (0..catch_up).for_each(|_| world.store(true, true));
+        world.read(1_000_000);
+        for n in 0..live {
+            world.say(true);
+            if n % 50 == 0 {
+                world.pass(Duration::from_millis(500));
+            }
+        }
+        for wait in [0, 6, 35, 40] {
+            world.pass(secs(wait));
+            let kept = world.bookmark.clone();
+            let mut other = World::new(world.config.clone());
+            std::mem::swap(&mut other.items, &mut world.items);
+            other.told = world.told.clone();
+            other.bookmark = kept;
+            other.restart(1_000_000);
+            other.pass(secs(6000));
+            let (lost, twice, shown) = bad(&other);
+            if lost + twice > 0 {
+                failures.push((catch_up, live, wait, lost, twice, shown));
+            }
+            std::mem::swap(&mut other.items, &mut world.items);
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn what_was_told_before_the_room_described_itself_comes_once_behind_much_that_was_missed() {
+    let mut failures = Vec::new();
+    for (missed, early) in [
+        (100, 100),
+        (1000, 300),
+        (2000, 300),
+        (2000, 500),
+        (1500, 50),
+    ] {
+        let mut config = config();
+        config.timing.self_ping = Duration::MAX;
+        let mut peer = Peer::online(config.clone());
+        let room = peer.engine.join(peer.now, ada()).unwrap();
+        let question = iq(requests(&peer.heard()).last().unwrap()).to_owned();
+        let mut world = World::new(config);
+        world.peer = peer;
+        world.peer.shows = false;
+        world.room = room;
+        let start = Start::Bookmark(world.bookmark.clone());
+        let (now, room) = (world.peer.now, world.room);
+        let id = world.peer.engine.subscribe(now, room, start, 1_000_000);
+        world.subscription = Some(id.unwrap());
+        world.peer.say(&presence("ada", "<status code='110'/>"));
+        world.peer.pass(secs(30));
+        world.peer.heard();
+        world.take();
+        (0..missed).for_each(|_| world.store(true, true));
+        for _ in 0..early {
+            world.store(true, true);
+            let id = world.items.last().unwrap().id.clone();
+            world.peer.say(&message("bob", &id, &id));
+            world.take();
+        }
+        world.peer.say(&features(&question, ROOM_FEATURES));
+        world.serve();
+        world.pass(secs(3000));
+        let (lost, twice, _) = bad(&world);
+        if twice > 0 || lost > 0 {
+            failures.push((missed, early, lost, twice));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
