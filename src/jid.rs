@@ -20,7 +20,8 @@
 //! ASCII, capitals small, all is Form C, `xn--` labels are decoded. Symbols and
 //! compatibility characters are refused in localpart and domain, so is text whose
 //! directions are mixed, and what Unicode does not know yet. In a domain the likes of a
-//! dot (U+3002, U+FF0E, U+FF61) are refused rather than cut at.
+//! dot (U+3002, U+FF0E, U+FF61) are refused rather than cut at, and so is a label beyond
+//! ASCII that the DNS could not carry, longer than 63 bytes there (RFC 5890, section 2.3.1).
 //!
 //! # Without it
 //!
@@ -323,6 +324,9 @@ pub enum JidError {
     Forbidden(JidPart, char),
     /// The domain has a dot at its start, or two in a row.
     EmptyLabel,
+    /// The domain has a label beyond ASCII that is longer than 63 bytes as the DNS spells it.
+    /// Only with the feature `precis`.
+    LongLabel,
     /// The domain is in brackets and is not an IPv6 address.
     NotIpv6,
     /// The characters of the part must not stand together like that: text of both
@@ -340,6 +344,7 @@ impl fmt::Display for JidError {
             Self::TooLong(part) => write!(f, "the {part} is longer than {PART_BYTES} bytes"),
             Self::Forbidden(part, c) => write!(f, "the {part} must not contain {c:?}"),
             Self::EmptyLabel => f.write_str("the domain has nothing between two dots"),
+            Self::LongLabel => f.write_str("the domain has a label longer than the DNS has them"),
             Self::NotIpv6 => f.write_str("the domain is in brackets but no IPv6 address"),
             Self::Unsound(part) => {
                 write!(
@@ -428,7 +433,8 @@ fn push_domain(out: &mut String, domain: &str) -> Result<(), JidError> {
     let ascii = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     #[cfg(feature = "precis")]
     if !domain.is_ascii() || has_a_label(domain) {
-        push_enforced(out, domain, JidPart::Domain, precis::domainpart, ascii)?;
+        let enforce = |domain: &str| precis::domainpart(domain, PART_BYTES);
+        push_enforced(out, domain, JidPart::Domain, enforce, ascii)?;
         return whole_labels(domain);
     }
     push_lower(out, domain, JidPart::Domain, ascii)?;
@@ -490,6 +496,8 @@ fn push_enforced(
     let part = enforce(part).map_err(|why| match why {
         Refused::Char(c) => JidError::Forbidden(name, c),
         Refused::Text => JidError::Unsound(name),
+        Refused::Label => JidError::LongLabel,
+        Refused::Long => JidError::TooLong(name),
     })?;
     if part.len() > PART_BYTES {
         return Err(JidError::TooLong(name));
@@ -937,6 +945,19 @@ mod tests {
             Jid::parse(&format!("{grows}@b")),
             Err(JidError::TooLong(JidPart::Local))
         );
+        assert_eq!(
+            Jid::parse(&"\u{fc}.".repeat(342)),
+            Err(JidError::TooLong(JidPart::Domain))
+        );
+    }
+
+    #[test]
+    fn a_label_beyond_ascii_is_no_longer_than_the_dns_has_them() {
+        let long = "\u{fc}".repeat(100);
+        let with = Err(JidError::LongLabel);
+        becomes(&long, if PRECIS { with } else { Ok(&long) });
+        // What is ASCII either way is only bounded as a part.
+        becomes(&"x".repeat(100), Ok(&"x".repeat(100)));
     }
 
     #[test]

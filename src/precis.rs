@@ -24,6 +24,7 @@ use core::iter::once;
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
+use idna::punycode;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use precis_profiles::precis_core::profile::Rules;
 use precis_profiles::precis_core::stringclasses::SpecificDerivedPropertyValue;
@@ -36,6 +37,15 @@ use unicode_normalization::UnicodeNormalization as _;
 /// So many characters of a part may depend on what stands around them.
 const MOST_RULED: usize = 64;
 
+/// RFC 5890 section 2.3.1: "Like all DNS labels, its total length must not exceed 63 octets."
+const LABEL_BYTES: usize = 63;
+
+/// Form C makes one character of at most so many.
+const COMPOSED: usize = 4;
+
+/// The fewest bytes of what an A-label stands for: one character beyond ASCII.
+const U_LABEL_LEAST: usize = 2;
+
 /// Why a part cannot be prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -43,6 +53,10 @@ pub(crate) enum Refused {
     Char(char),
     /// Its characters must not stand together like that.
     Text,
+    /// A label of it is longer than the DNS has them.
+    Label,
+    /// It is longer than it may be, whatever its A-labels stand for.
+    Long,
 }
 
 /// RFC 7622 section 3.3: "The localpart of a JID is an instance of the UsernameCaseMapped
@@ -64,23 +78,39 @@ pub(crate) fn resourcepart(part: &str) -> Result<String, Refused> {
 }
 
 /// RFC 7622 section 3.2.1: "each A-label MUST be converted to a U-label". The final dot, and
-/// what ASCII may be in a domain, are for the caller.
-pub(crate) fn domainpart(part: &str) -> Result<String, Refused> {
+/// what ASCII may be in a domain, are for the caller. No more than `most` bytes come of it:
+/// what cannot is refused before `idna` takes memory for it, many times its length.
+pub(crate) fn domainpart(part: &str, most: usize) -> Result<String, Refused> {
     let mut mapped = String::with_capacity(part.len());
+    let mut least = 0_usize;
     for (at, label) in part.split('.').enumerate() {
         if at > 0 {
             mapped.push('.');
         }
-        if label.is_ascii() {
-            mapped.extend(label.chars().map(|c| c.to_ascii_lowercase()));
-            continue;
-        }
-        let label = stable(label, username)?;
+        let label = if label.is_ascii() {
+            Cow::Borrowed(label)
+        } else if label.chars().nth(LABEL_BYTES * COMPOSED).is_some() {
+            return Err(Refused::Label);
+        } else {
+            Cow::Owned(stable(label, username)?)
+        };
         // It came of mapping, and would cut a label that was none.
         if label.contains('.') {
             return Err(Refused::Text);
         }
-        mapped.push_str(&label);
+        check_label_length(&label)?;
+        let says = if is_a_label(&label) {
+            U_LABEL_LEAST
+        } else {
+            label.len()
+        };
+        least = least
+            .saturating_add(says)
+            .saturating_add(usize::from(at > 0));
+        if least > most {
+            return Err(Refused::Long);
+        }
+        mapped.extend(label.chars().map(|c| c.to_ascii_lowercase()));
     }
     let (unicode, sound) =
         Uts46::new().to_unicode(mapped.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Check);
@@ -99,6 +129,22 @@ pub(crate) fn domainpart(part: &str) -> Result<String, Refused> {
     match written.next() {
         None => Ok(unicode.into_owned()),
         Some(_) => Err(Refused::Text),
+    }
+}
+
+/// Refuses a label that is, or stands for, an A-label longer than the DNS has them: it is none,
+/// and `idna` takes the square of its length. What is ASCII either way is no affair of IDNA.
+fn check_label_length(label: &str) -> Result<(), Refused> {
+    let bytes = if !label.is_ascii() {
+        punycode::encode_str(label).map(|digits| digits.len().saturating_add("xn--".len()))
+    } else if is_a_label(label) {
+        Some(label.len())
+    } else {
+        return Ok(());
+    };
+    match bytes {
+        Some(bytes) if bytes <= LABEL_BYTES => Ok(()),
+        _ => Err(Refused::Label),
     }
 }
 
@@ -244,7 +290,7 @@ mod tests {
 
     const PROFILES: [(&str, Profile); 3] = [
         ("localpart", localpart),
-        ("domainpart", domainpart),
+        ("domainpart", |part| domainpart(part, 1023)),
         ("resourcepart", resourcepart),
     ];
 
@@ -303,5 +349,46 @@ mod tests {
         // Half-width, it is such a character only once it is mapped.
         let dots = "\u{30a2}".to_owned() + &"\u{ff65}".repeat(65);
         assert_eq!(localpart(&dots), Err(Refused::Text));
+    }
+
+    /// One of 520 bytes took 27 KB, one of 1900 took 67: found by fuzzing.
+    #[test]
+    fn a_label_that_the_dns_could_not_carry_is_refused_before_it_is_decoded() {
+        let domain = |part: &str| domainpart(part, 1023);
+        // 59 bytes after the `xn--`: one of U+FC, and what stands before it.
+        let most = "a".repeat(55);
+        let u_label = most.clone() + "\u{fc}";
+        let a_label = format!("xn--{}", punycode::encode_str(&u_label).unwrap());
+        assert_eq!(a_label.len(), 63);
+        assert_eq!(domain(&u_label).as_ref(), Ok(&u_label));
+        assert_eq!(domain(&a_label).as_ref(), Ok(&u_label));
+        assert_eq!(ascii_domain(&u_label), a_label);
+        let long = "a".to_owned() + &u_label;
+        let digits = punycode::encode_str(&long).unwrap();
+        for long in [
+            format!("xn--{digits}"),
+            format!("\u{ff58}n--{digits}"),
+            format!("b.xn--{}", "a".repeat(1900)),
+            format!("xn--nxa{}", "QY".repeat(250)),
+            "\u{fc}".repeat(253),
+            "\u{308}".repeat(1500),
+            "a".repeat(1001) + "\u{fc}",
+            long,
+        ] {
+            assert_eq!(domain(&long), Err(Refused::Label), "{long}");
+        }
+    }
+
+    /// One of 3000 bytes took 88 KB.
+    #[test]
+    fn a_domain_that_is_too_long_whatever_it_stands_for_is_not_decoded() {
+        let domain = |part: &str| domainpart(part, 1023);
+        for (label, u_label) in [("\u{fc}.", "\u{fc}."), ("xn--tda.", "\u{fc}.")] {
+            let most = label.repeat(340) + "abc";
+            assert_eq!(domain(&most), Ok(u_label.repeat(340) + "abc"));
+            // It is longer only as it stands, or only if the empty label at its end counts.
+            assert_eq!(domain(&(most.clone() + "d")), Err(Refused::Long));
+            assert_eq!(domain(&(most + ".")), Err(Refused::Long));
+        }
     }
 }
