@@ -114,6 +114,7 @@ impl Follow {
         };
         if let (Start::Bookmark(bookmark), Some(next)) = (start, next) {
             // What it was to be told late, it is still.
+            let bookmark = bookmark.clone().for_memory(found.remembered);
             let stand = bookmark.cursor().and_then(|cursor| truth.after(cursor));
             for place in stand.unwrap_or(next)..next {
                 if follow.misses(truth, place) {
