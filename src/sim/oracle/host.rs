@@ -326,6 +326,17 @@ impl Host {
         }
     }
 
+    /// Its link breaks, whether it notices or not.
+    pub(super) fn cut_off(&mut self, truth: &Truth, found: &mut Found) {
+        self.cut = true;
+        let peace = self.trouble.peace().max(truth.honest_since());
+        for follow in self.follows.values_mut() {
+            if let Some(room) = truth.rooms.get(follow.room) {
+                follow.cut_off(room, peace, self.trouble.paced(), found);
+            }
+        }
+    }
+
     /// Something holds up those subscriptions that follow a room, or all.
     pub(super) fn disturb(&mut self, room: Option<usize>, truth: &Truth, found: &mut Found) {
         let peace = self.trouble.peace().max(truth.honest_since());

@@ -481,8 +481,10 @@ impl Watch for Oracle {
                     Ending::HalfOpen => "cut: half-open",
                 });
                 let host = self.links.get(link).map(|wire| wire.host);
-                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host)) {
-                    host.cut |= host.link == Some(*link);
+                if let Some(host) = host.and_then(|host| self.hosts.get_mut(&host))
+                    && host.link == Some(*link)
+                {
+                    host.cut_off(&self.truth, &mut self.found);
                 }
             }
             Happening::Ended { link, at, .. } => {

@@ -311,6 +311,23 @@ impl Follow {
         }
     }
 
+    /// Its link broke, which it may not notice for a while: what was owed for long enough had
+    /// to come, and nothing comes until it asks over another.
+    pub(super) fn cut_off(
+        &mut self,
+        truth: &Room,
+        peace: Instant,
+        more: Duration,
+        found: &mut Found,
+    ) {
+        let calm = self.calm;
+        self.disturbed(truth, peace, more, found);
+        self.calm = calm;
+        for since in self.owed.values_mut() {
+            *since = found.now;
+        }
+    }
+
     /// What holds it up, or ends it, does so now. What was owed for long enough before
     /// that had to come: whether all is well at the end or not. Since `peace` nothing else
     /// did: before that it may have compared in vain.
