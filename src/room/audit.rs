@@ -9,7 +9,7 @@
 //!
 //! What was compared twice is told as [`Entry::Confirmed`]. A comparison over pages of
 //! which the server says that they may still change (`stable='false'`) delivers what they
-//! show, and counts for nothing else.
+//! show, and counts for nothing else, unless no more can be remembered.
 //!
 //! # What is remembered
 //!

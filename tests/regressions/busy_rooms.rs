@@ -1,5 +1,4 @@
-//! Rooms that say more than is remembered, and archives that fail meanwhile: with the limits
-//! that there are by default.
+//! Rooms that say more than is remembered, and archives that fail meanwhile.
 
 use super::memory::{World, is_message};
 use crate::peer::message;

@@ -78,7 +78,7 @@ pub(in crate::room) struct Audit {
     confirmed_over: Option<ArchiveId>,
     /// Comparisons since the last catch-up.
     pub(super) rounds: u32,
-    /// When one did.
+    /// When one counted last: what ended there once is compared once more.
     counted_at: Option<Instant>,
     /// Whether a comparison is to come soon, because much was heard.
     pub(super) hurry: Hurry,
@@ -90,7 +90,7 @@ pub(in crate::room) struct Audit {
     /// Some of what was told may lie ahead of the reader, who stands at an older place since the
     /// archive did not show the one it stood at.
     pub(in crate::room) ahead: bool,
-    /// How often one ended in vain since.
+    /// How often in a row one ended in vain while more was held back.
     pub(in crate::room) in_vain: u32,
     remembered: usize,
 }
