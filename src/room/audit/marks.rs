@@ -377,19 +377,16 @@ impl Audit {
 
     /// The place up to which the comparison under way has come: where the reader stands, or
     /// else the last that the archive shows of what was told in its turn. Behind that lies
-    /// what was told later.
+    /// what was told later. Where it shows nothing of that, the comparison does not count.
     fn ended_at(&self, cursor: &Cursor, told: &Told) -> Option<Mark> {
-        let [stand, _, last] = self.marks.as_ref()?;
         if self.pass.passed && !self.ahead {
             return Some(Mark {
                 over: told.newest_in_turn().cloned(),
                 ..Mark::new(cursor.clone())
             });
         }
-        let over = self.pass.over.as_ref();
-        let Some((over, after)) = over.and_then(|id| Some((id, told.after(id)?))) else {
-            return Some(if self.pass.early { last } else { stand }.clone());
-        };
+        let over = self.pass.over.as_ref()?;
+        let after = told.after(over)?;
         Some(Mark {
             at: Cursor::After(over.clone()),
             over: Some(over.clone()),
@@ -605,6 +602,7 @@ mod tests {
         reader.audit.pass.over = Some(shown);
         assert_eq!(reader.ends(5), None);
         reader.audit.begin_pass(false).unwrap();
+        reader.audit.pass.over = ArchiveId::new("a3");
         assert_eq!(reader.ends(40), Some(place("a3")));
         assert_eq!(reader.stand(), (place("a3"), 2));
         // Where nothing of it is shown, the place stays.
