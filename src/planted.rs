@@ -20,6 +20,8 @@
 pub enum Bug {
     /// Live messages are delivered while the archive is still read.
     LiveBeforeArchive = 1,
+    /// What comes after a resumption is taken to come in its order.
+    ResumedInOrder,
     /// A live message moves the cursor while the archive is still read.
     CursorRunsAhead,
     /// What the archive and the live stream both give is delivered twice.
@@ -137,6 +139,7 @@ mod selector {
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
+            Self::ResumedInOrder,
             Self::DedupeByNick,
             Self::ShortPageIsLast,
             Self::CursorIsFirst,

@@ -93,7 +93,7 @@ fn plan(seed: u64, bug: Option<Bug>) -> Plan {
 const fn expected(bug: Bug) -> &'static [&'static str] {
     match bug {
         Bug::NoDedupe => &["S2"],
-        Bug::CursorRunsAhead => &["S3"],
+        Bug::CursorRunsAhead | Bug::ResumedInOrder => &["S3"],
         Bug::LiveBeforeArchive
         | Bug::DedupeByNick
         | Bug::LiveAfterBreak

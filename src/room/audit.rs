@@ -24,8 +24,9 @@
 //! - Where five eighths do, because the archive does not answer or does not show what was
 //!   heard, what is said is held back until it does. If it never does, a gap is told
 //!   ([`GapReason::Unsettled`]).
-//! - A catch-up that would fill it compares what was heard before, and then reads on. What was
-//!   read, and not heard, lies there whole: the stand follows it.
+//! - A catch-up that would fill it compares what was heard before, and what an earlier one read
+//!   to the end of the archive, and then reads on. What else was read, and not heard, lies there
+//!   whole: the stand follows it.
 //! - What a comparison tells late lies before the place to which it has come. If it fills the
 //!   memory, that place becomes the stand, and what lies before is forgotten.
 //! - A comparison that waits for the reader goes on from the place it had come to.
@@ -44,6 +45,7 @@ mod marks;
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use super::log::catchup::FAILURES;
 use super::log::{Log, Phase};
 use super::told::Turn;
 use crate::cx::{Cx, Purpose};
@@ -85,10 +87,9 @@ impl Log {
         self.hurry_audit(cx);
     }
 
-    /// The stream was resumed, which is no proof that the room told us everything.
-    pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
-        // What was given in a room without an archive cannot be told from what is read.
-        if self.archived && self.audit.has_begun() && self.is_idle() {
+    /// Something may have been missed: compares soon.
+    pub(super) fn compare_anew(&mut self, cx: &mut Cx<'_>) {
+        if self.audit.has_begun() {
             self.stop_audit(cx);
             self.plan_audits(cx);
         }
@@ -143,6 +144,7 @@ impl Log {
         let Some(from) = self.audit.begin_pass(early) else {
             return;
         };
+        self.audit.orders = self.orders();
         self.told.begin_reading();
         self.audit.unstable = false;
         self.audit.pass.passed =
@@ -235,6 +237,9 @@ impl Log {
         let Some(cursor) = self.cursor.clone() else {
             return;
         };
+        if complete {
+            self.ordered();
+        }
         let catching_up = self.phase == Phase::Comparing;
         let pressed = catching_up || self.audit.is_pressed();
         if self.audit.beyond {
@@ -290,7 +295,12 @@ impl Log {
             return self.flush(cx);
         }
         self.audit.in_vain = self.audit.in_vain.saturating_add(1);
-        if self.audit.in_vain > IN_VAIN {
+        // Who is not answered has waited for long each time.
+        let most = match error {
+            Some(RequestError::TimedOut) => 1,
+            _ => IN_VAIN,
+        };
+        if self.audit.in_vain > most {
             return self.give_up_comparing(cx, at, error);
         }
         let pause = match error {
@@ -319,6 +329,10 @@ impl Log {
             return self.ask_now(cx, at);
         } else if let Some(cursor) = self.cursor.clone() {
             let after = self.audit.give_up(&cursor, &self.told);
+            if error.is_some() {
+                // What was dropped meanwhile is not waited for as long once more.
+                self.failures = FAILURES.saturating_sub(1);
+            }
             let reason = error.map_or(GapReason::Unsettled, GapReason::ArchiveFailed);
             self.tell(cx, Entry::Gap { after, reason });
         }

@@ -15,9 +15,11 @@
 //! Archives may lag behind what their rooms say: the end of the archive counts as
 //! reached only once it shows the first message that was held back, or after a while
 //! ([`settle`](crate::Timing::settle)). What shows up later still is found by
-//! [`audit`](super::audit).
+//! [`audit`](super::audit). After a resumption of the stream the order of what is heard is
+//! [not to be relied on](resumption).
 
-mod catchup;
+pub(super) mod catchup;
+mod resumption;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
@@ -36,6 +38,7 @@ use crate::ids::{ArchiveId, Cursor, SubscriptionId};
 use crate::mam::{Direction, Pager};
 use crate::planted::{Bug, planted};
 use crate::time::{Instant, Timer};
+use resumption::Order;
 
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -63,8 +66,8 @@ pub(crate) struct Log {
     pub(super) shown: BTreeSet<ArchiveId>,
     /// Held messages were dropped: the archive has to be read once more.
     pub(super) overflowed: bool,
-    /// The last that was heard and dropped, until the archive shows it: one that lags
-    /// has not come to its end before.
+    /// The last that was heard and dropped, or may be out of its order, until the archive
+    /// shows it: one that lags has not come to its end before.
     pub(super) dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
@@ -82,7 +85,7 @@ pub(crate) struct Log {
     /// When it was made.
     pub(super) asked_at: Instant,
     /// Failures in a row, since the archive last gave something.
-    failures: u32,
+    pub(super) failures: u32,
     /// Cursors that the archive did not know, since we last were at its end.
     expirations: u32,
     /// It was told that it did not, and nothing was read since.
@@ -91,8 +94,11 @@ pub(crate) struct Log {
     entered: bool,
     /// Until when the archive may lag behind what is held back.
     settles_until: Option<Instant>,
+    /// It has shown something new since that was set.
+    progressed: bool,
     /// How often it was looked at for that.
     looks: u32,
+    order: Order,
     pub(super) audit: Audit,
 }
 
@@ -166,7 +172,9 @@ impl Log {
             gap_told: false,
             entered: false,
             settles_until: None,
+            progressed: false,
             looks: 0,
+            order: Order::Kept,
             audit: Audit::new(remembered, page, &bookmark),
         }
     }
@@ -289,6 +297,7 @@ impl Log {
         self.settles_until = None;
         self.looks = 0;
         self.audit.in_vain = 0;
+        self.order = Order::Kept;
         self.stop(cx);
         self.drop_held(cx);
         self.overflowed = false;
@@ -367,6 +376,9 @@ impl Log {
             }
             return;
         }
+        if message.id.is_some() {
+            self.order_of_what_is_heard(cx);
+        }
         let flows = self.credit > 0 && !self.is_full();
         if self.phase == Phase::Live && self.held.is_empty() && flows {
             self.deliver(cx, Box::new(message.clone()));
@@ -419,6 +431,9 @@ impl Log {
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
+        if self.order != Order::Doubtful {
+            self.order = Order::Kept;
+        }
         self.overflowed = false;
         self.dropped = None;
         self.unplaced_lost = false;
@@ -455,7 +470,8 @@ impl Log {
             && let Some(message) = self.held.pop_front()
         {
             self.held_bytes = self.held_bytes.saturating_sub(message.weight());
-            if behind > 0 {
+            // What has no place in the archive is not late for it.
+            if behind > 0 && message.id.is_some() {
                 self.deliver_late(cx, message);
             } else {
                 self.deliver(cx, message);

@@ -352,6 +352,11 @@ fn sm09_what_is_sent_to_us_twice_is_told_once() {
     peer.say(&resumed(4));
     peer.say(&message("bob", "1", "said"));
     peer.say(&message("bob", "2", "more"));
+    // What comes first after a resumption is told in the order of the archive.
+    peer.pass(Duration::ZERO);
+    let sent = peer.heard();
+    peer.say(&archived(attribute(&sent, "queryid"), "2", "more"));
+    peer.say(&fin(attribute(&sent, "id"), true, &["2"]));
     assert_eq!(bodies(&peer.events()), ["more"]);
 }
 

@@ -173,3 +173,52 @@ fn what_was_told_before_the_room_described_itself_comes_once_behind_much_that_wa
     }
     assert!(failures.is_empty(), "{failures:?}");
 }
+
+/// The archive was given one time to show all that was dropped, however much was dropped meanwhile:
+/// a gap was told though it lagged by less than that all along.
+#[test]
+fn an_archive_that_lags_by_seconds_in_a_busy_room_is_no_gap() {
+    for (lag, rate) in [(3, 100), (4, 200), (4, 40)] {
+        let mut world = World::new(config());
+        world.read(1_000_000);
+        world.pass(secs(10));
+        for turn in 0..60 * rate {
+            world.say(false);
+            if let Some(shown) = (turn + 1_usize).checked_sub(lag * rate) {
+                world.items[shown].shown = true;
+            }
+            world.pass(Duration::from_millis(1000 / rate as u64));
+        }
+        world.show();
+        world.pass(secs(600));
+        let (lost, twice, which) = bad(&world);
+        assert_eq!((lost, twice), (0, 0), "{lag} {rate}: {which:?}");
+        assert_eq!(gaps(&world), [""; 0], "{lag} {rate}");
+        let late = world.told.iter().filter(|told| told.starts_with("late"));
+        assert_eq!(late.count(), 0, "{lag} {rate}");
+    }
+}
+
+/// Each of five questions waited for its time, one after the other, while a busy room was held up.
+#[test]
+fn a_busy_room_is_heard_again_soon_where_its_archive_does_not_answer() {
+    let mut world = World::new(config());
+    world.read(1_000_000);
+    world.silent = true;
+    let mut quiet = 0;
+    let mut longest = 0;
+    for _ in 0..6000 {
+        let before = world.told.len();
+        world.say(true);
+        world.pass(Duration::from_millis(100));
+        quiet = if world.told.len() > before {
+            0
+        } else {
+            quiet + 1
+        };
+        longest = longest.max(quiet);
+    }
+    assert_eq!(bad(&world).1, 0, "{:?}", gaps(&world));
+    // Tenths of a second.
+    assert!((300..1000).contains(&longest), "{longest}");
+}

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) items: Vec<Item>,
     /// Whether the archive refuses to be read.
     pub(super) refuses: bool,
+    /// Whether it does not answer.
+    pub(super) silent: bool,
     pub(super) bookmark: Bookmark,
     /// What was told, in the words of [`words`].
     pub(super) told: Vec<String>,
@@ -62,6 +64,7 @@ impl World {
             config,
             items: vec![first],
             refuses: false,
+            silent: false,
             bookmark: Bookmark::at(Cursor::parse("m0").unwrap()),
             told: Vec::new(),
             before: 0,
@@ -169,7 +172,9 @@ impl World {
 
     pub(super) fn answer(&mut self, sent: &str) {
         for request in requests(sent) {
-            if request.contains("urn:xmpp:mam:2") {
+            if request.contains("urn:xmpp:mam:2") && self.silent {
+                self.asked += 1;
+            } else if request.contains("urn:xmpp:mam:2") {
                 self.page(request);
             } else {
                 let (id, to) = (iq(request), attribute(request, "to"));

@@ -117,6 +117,11 @@ fn sm9_what_the_server_says_twice_is_given_out_once() {
     peer.say(&resumed(4));
     peer.say(&message("bob", "1", "said"));
     peer.say(&message("bob", "2", "and more"));
+    peer.pass(Duration::ZERO);
+    let asked = peer.heard();
+    let (iq, query) = (attribute(&asked, "id"), attribute(&asked, "queryid"));
+    peer.say(&archived(query, "2", "and more"));
+    peer.say(&fin(iq, true, &["2"]));
     let events = peer.events();
     let said = |event: &Event| match event {
         Event::Entry {
@@ -439,6 +444,99 @@ fn a_resumption_is_no_proof_that_a_room_is_caught_up() {
             if message.body == "a1")
     });
     assert_eq!(missed.count(), 1, "{told:?}");
+}
+
+/// Seen on ejabberd 23.01: what was under way to the broken connection comes after what the room
+/// said to the new one, without a mark. Holds that it is told in the order of the archive, that
+/// one question is asked for that, and that a gap is told where the archive does not answer.
+#[test]
+fn what_comes_out_of_its_order_after_a_resumption_is_told_in_it() {
+    for answered in [true, false] {
+        let mut config = config();
+        config.timing.keepalive = secs(1_000_000);
+        config.timing.self_ping = Duration::MAX;
+        config.timing.audit = secs(1_000_000);
+        let (mut peer, room) = in_room_of(config, ENABLED);
+        let start = Start::Cursor(Cursor::parse("a0").unwrap());
+        peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+        let questions = |sent: &str| {
+            let parts = sent.split("<iq ").map(|part| format!(" {part}"));
+            let asked = parts.filter(|part| part.contains("urn:xmpp:mam:2"));
+            asked
+                .map(|part| {
+                    (
+                        attribute(&part, "id").to_owned(),
+                        attribute(&part, "queryid").to_owned(),
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut asked = 0;
+        for _ in 0..60 {
+            for (iq, _) in questions(&peer.heard()) {
+                peer.say(&fin(&iq, true, &[]));
+                asked += 1;
+            }
+            peer.pass(secs(1));
+        }
+        peer.events();
+        cut(&mut peer);
+        assert!(return_to(&mut peer, BIND_SM).starts_with("<resume "));
+        peer.heard();
+        peer.say(&resumed(3 + asked));
+        // What the server had not handled.
+        peer.heard();
+        peer.say(&(message("bob", "a2", "second") + &message("bob", "a1", "first")));
+        peer.pass(Duration::ZERO);
+        let told = |peer: &mut Peer| {
+            let entry = |event| match event {
+                Event::Entry {
+                    entry: Entry::Message(said),
+                    ..
+                } => Some(said.body),
+                Event::Entry { entry, .. } => Some(format!("{entry:?}")),
+                _ => None,
+            };
+            peer.events()
+                .into_iter()
+                .filter_map(entry)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&mut peer),
+            [""; 0],
+            "nothing is told before it is in order"
+        );
+        let sent = questions(&peer.heard());
+        let [(iq, query)] = &sent[..] else {
+            panic!("one question is to be asked: {sent:?}");
+        };
+        if answered {
+            peer.say(&archived(query, "a1", "first"));
+            peer.say(&archived(query, "a2", "second"));
+            peer.say(&fin(iq, true, &["a1", "a2"]));
+            let all = told(&mut peer);
+            assert_eq!(all[..2], ["first", "second"]);
+            assert!(
+                matches!(&all[2..], [caught_up] if caught_up.starts_with("CaughtUp")),
+                "{all:?}"
+            );
+        } else {
+            peer.say(&format!(
+                "<iq type='error' id='{iq}' from='{ROOM}'><error type='auth'>\
+                 <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            ));
+            let all = told(&mut peer);
+            let [gap, caught_up, said @ ..] = &all[..] else {
+                panic!("a gap is to be told: {all:?}");
+            };
+            assert!(gap.starts_with("Gap") && caught_up.starts_with("CaughtUp"));
+            assert_eq!(said, ["second", "first"]);
+        }
+        // From then on it is live again.
+        peer.say(&message("bob", "a3", "third"));
+        assert_eq!(told(&mut peer), ["third"]);
+    }
 }
 
 /// Found on Prosody 0.12.3 as well: where the cut stanza was broken off in its text, what is sent

@@ -22,15 +22,23 @@ pub(super) struct Mark {
     pub(super) told: usize,
     /// So many of these were heard, and the room may have said more between them.
     heard: usize,
+    /// Others were read at what was the end of the archive then, which may be late to show more.
+    open: bool,
 }
 
 impl Mark {
+    /// Whether all that lies behind it was told, but for what the room says yet.
+    const fn is_whole(&self) -> bool {
+        self.heard == 0 && !self.open
+    }
+
     const fn new(at: Cursor) -> Self {
         Self {
             at,
             over: None,
             told: 0,
             heard: 0,
+            open: false,
         }
     }
 }
@@ -92,6 +100,8 @@ pub(in crate::room) struct Audit {
     pub(in crate::room) ahead: bool,
     /// How often in a row one ended in vain while more was held back.
     pub(in crate::room) in_vain: u32,
+    /// The comparison under way began after the stream was resumed.
+    pub(in crate::room) orders: bool,
     remembered: usize,
 }
 
@@ -141,6 +151,7 @@ impl Audit {
             beyond: false,
             ahead: false,
             in_vain: 0,
+            orders: false,
             remembered,
         }
     }
@@ -256,7 +267,7 @@ impl Audit {
     pub(in crate::room) fn is_due_before(&self, page: u32) -> bool {
         let page = usize::try_from(page).unwrap_or(usize::MAX);
         let is_due = |[stand, ..]: &[Mark; 3]| {
-            stand.heard > 0 && stand.told.saturating_add(page) > self.most()
+            !stand.is_whole() && stand.told.saturating_add(page) > self.most()
         };
         self.marks.as_ref().is_some_and(is_due)
     }
@@ -275,7 +286,7 @@ impl Audit {
         let Some(marks) = &mut self.marks else { return };
         let [stand, second, last] = marks;
         let moves = stand.told > self.remembered / 2;
-        if stand.heard > 0 || !moves && last.told < self.remembered / 4 {
+        if !stand.is_whole() || !moves && last.told < self.remembered / 4 {
             return;
         }
         if moves {
@@ -286,6 +297,23 @@ impl Audit {
             ..Mark::new(cursor.clone())
         };
         *second = core::mem::replace(last, now);
+    }
+
+    /// The archive was read to its end. What was told before and has not come by is not in it,
+    /// so that nothing lies ahead of the reader, and no comparison can wait for that.
+    pub(in crate::room) fn read_all(&mut self) {
+        if core::mem::take(&mut self.ahead) {
+            for mark in self.marks.iter_mut().flatten() {
+                mark.heard = 0;
+            }
+        }
+    }
+
+    /// What the archive showed was read to its end, of which it may be late to show more.
+    pub(in crate::room) fn came_to_an_end(&mut self) {
+        for mark in self.marks.iter_mut().flatten() {
+            mark.open |= mark.told > 0;
+        }
     }
 
     /// A comparison begins, from where the last one ended if it is `early`.
@@ -341,6 +369,7 @@ impl Audit {
             over,
             told: left,
             heard: left,
+            open: false,
         };
         self.marks = Some([mark.clone(), mark.clone(), mark]);
         self.began = None;
@@ -392,6 +421,7 @@ impl Audit {
             over: Some(over.clone()),
             told: after,
             heard: after,
+            open: false,
         })
     }
 
@@ -416,6 +446,7 @@ impl Audit {
             over: Some(id.clone()),
             told: after,
             heard: last.heard,
+            open: false,
         }
     }
 
@@ -628,6 +659,35 @@ mod tests {
         let cursor = reader.cursor();
         reader.audit.read_to(&cursor, &reader.told);
         assert_eq!(reader.stand(), before);
+    }
+
+    #[test]
+    fn what_was_read_to_an_end_of_the_archive_is_compared_before_much_more_is_read() {
+        let mut reader = Reader::new();
+        reader.tell(8, false);
+        reader.audit.came_to_an_end();
+        reader.tell(8, false);
+        let before = reader.stand();
+        reader.tell(8, false);
+        let cursor = reader.cursor();
+        reader.audit.read_to(&cursor, &reader.told);
+        assert_eq!(reader.stand().0, before.0, "it is not passed by");
+        assert!(reader.audit.is_due_before(8) && !reader.audit.is_full());
+        assert_eq!(reader.compare(false, 5), Some(place("a12")));
+        assert!(!reader.audit.is_due_before(8));
+    }
+
+    #[test]
+    fn nothing_lies_ahead_of_who_read_the_archive_to_its_end() {
+        let mut reader = Reader::new();
+        reader.tell(24, true);
+        reader.audit.ahead = true;
+        reader.audit.stand_at(place("a0"), 24);
+        reader.tell(2, true);
+        assert!(reader.audit.is_full());
+        reader.audit.ahead = true;
+        reader.audit.read_all();
+        assert!(!reader.audit.ahead && !reader.audit.is_full());
     }
 
     #[test]

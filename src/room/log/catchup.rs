@@ -28,7 +28,7 @@ const EXPIRATIONS: u32 = 3;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How often in a row reading the archive may fail before a gap is declared.
-const FAILURES: u32 = 5;
+pub(in crate::room) const FAILURES: u32 = 5;
 
 impl Log {
     /// Begins to read the archive from where the reader stands.
@@ -53,6 +53,11 @@ impl Log {
     pub(in crate::room) fn restart(&mut self, cx: &mut Cx<'_>, at: &str) {
         let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
         self.audit.anchor(&cursor, &self.told);
+        self.expects_order();
+        if self.overflowed && core::mem::take(&mut self.progressed) {
+            // What was dropped last has its own time to show.
+            self.settles_until = None;
+        }
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
         if !self.audit.ahead {
@@ -151,9 +156,11 @@ impl Log {
             }
             return self.anchor(cx, at, page.newest);
         }
-        if page.complete || self.is_news(&page) {
+        let is_news = self.is_news(&page);
+        if page.complete || is_news {
             self.failures = 0;
         }
+        self.progressed |= is_news;
         let complete = page.complete
             || planted(Bug::ShortPageIsLast)
                 && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
@@ -237,7 +244,8 @@ impl Log {
 
     /// The end of the archive is reached.
     fn arrive(&mut self, cx: &mut Cx<'_>, at: &str) {
-        if self.overflowed {
+        self.audit.came_to_an_end();
+        if self.rereads() || self.overflowed {
             return self.restart(cx, at);
         }
         if !self.is_settled() {
@@ -249,6 +257,7 @@ impl Log {
             }
             self.gap(cx, GapReason::Unsettled);
         }
+        self.audit.read_all();
         let place = self.cursor.clone();
         self.go_live(cx, place);
     }

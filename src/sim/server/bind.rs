@@ -7,12 +7,16 @@ use super::hub::Due;
 use super::model::Model;
 use super::session::{Managed, SessionId};
 use super::stanza::markup;
-use super::{ConnectionId, Note, Withheld, ns};
+use super::{ConnectionId, Note, Personality, Withheld, ns};
 use crate::jid::BareJid;
 use crate::xml::Element;
 use crate::{Condition, StreamCondition};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::time::Duration;
+
+/// For how long at most what is said last may be under way.
+const OVERTAKEN: Duration = Duration::from_millis(100);
 
 impl Model {
     /// Takes what a client without a session says.
@@ -244,7 +248,19 @@ impl Model {
             self.close_session(session, Some(StreamCondition::UndefinedCondition));
             return self.too_high(id, None);
         }
-        let (handled, missed) = (sm.handled.to_string(), sm.unacked.clone());
+        let handled = sm.handled.to_string();
+        let most = self.hub.resumptions.below(3);
+        // ejabberd's archives do not lag.
+        let lags = self.muc.lag > Duration::ZERO || self.muc.unsettled.is_some();
+        let mut overtaken = Vec::new();
+        if self.hub.setup.personality == Personality::Ejabberd && !lags {
+            let stanzas = state.overtake(most).iter().map(AsRef::<[u8]>::as_ref);
+            overtaken.extend(stanzas.map(|stanza| String::from_utf8_lossy(stanza).into_owned()));
+        }
+        let Some(sm) = state.sm.as_mut() else {
+            return;
+        };
+        let missed = sm.unacked.clone();
         sm.asked = !missed.is_empty();
         state.connection = Some(id);
         match older {
@@ -282,6 +298,13 @@ impl Model {
         if !missed.is_empty() {
             self.hub.say(id, |w| {
                 w.start("r").attr("xmlns", ns::SM).end();
+            });
+        }
+        if !overtaken.is_empty() {
+            self.hub.arm(OVERTAKEN, Due::UnderWay(session));
+            self.hub.note(Note::Overtaken {
+                jid: full.clone(),
+                stanzas: overtaken,
             });
         }
         self.hub.note(Note::Session {

@@ -63,6 +63,7 @@ impl Model {
                     self.hub.drop_connection(id);
                 }
                 Due::Hibernation(session) => self.expire(session),
+                Due::UnderWay(session) => self.hub.give_on(session),
                 Due::Archive(room) => self.muc.reveal(&mut self.hub, &room),
             }
         }

@@ -129,6 +129,13 @@ pub enum Note {
         /// The stanza, and the one that went before it instead.
         stanzas: Vec<String>,
     },
+    /// What rooms said last to a client comes after what they say over the stream that goes on.
+    Overtaken {
+        /// The full address of the session.
+        jid: String,
+        /// The messages.
+        stanzas: Vec<String>,
+    },
     /// Somebody lied to a client. What has the marker in its text may never be told.
     Forged {
         /// The account.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::ConnectionId;
 
@@ -24,6 +25,9 @@ pub(super) struct Session {
     /// Whether it said that it is available.
     pub(super) available: bool,
     pub(super) sm: Option<Managed>,
+    /// What was under way to the connection that broke, and is not in the queue: of ejabberd
+    /// alone.
+    pub(super) under_way: Vec<Box<[u8]>>,
 }
 
 /// The state of stream management.
@@ -70,6 +74,7 @@ impl Session {
             connection: Some(over),
             available: false,
             sm: None,
+            under_way: Vec::new(),
         }
     }
 
@@ -83,10 +88,37 @@ impl Session {
         self.connection.is_some() && !core::mem::replace(&mut sm.asked, true)
     }
 
+    /// The session is resumed while the last of what its rooms said to it, `most` messages or
+    /// fewer, are still under way to the process of the broken connection. Returns them.
+    pub(super) fn overtake(&mut self, most: u64) -> &[Box<[u8]>] {
+        let Some(sm) = &mut self.sm else {
+            return &[];
+        };
+        for _ in 0..most {
+            let Some(stanza) = sm.unacked.pop_back() else {
+                break;
+            };
+            if !is_groupchat(&stanza) {
+                sm.unacked.push_back(stanza);
+                break;
+            }
+            sm.bytes = sm.bytes.saturating_sub(stanza.len());
+            self.under_way.insert(0, stanza);
+        }
+        &self.under_way
+    }
+
     /// Whether more is kept than is good.
     pub(super) fn is_overfull(&self) -> bool {
         self.sm.as_ref().is_some_and(|sm| sm.bytes > UNACKED_BYTES)
     }
+}
+
+/// Whether a stanza is a message that a room says to all.
+pub(super) fn is_groupchat(stanza: &[u8]) -> bool {
+    let head = stanza.split(|byte| *byte == b'>').next();
+    let head = head.and_then(|head| core::str::from_utf8(head).ok());
+    head.is_some_and(|head| head.starts_with("<message ") && head.contains("groupchat"))
 }
 
 #[cfg(test)]

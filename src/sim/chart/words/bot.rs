@@ -256,6 +256,7 @@ pub(in crate::sim::chart) fn note(note: &Note) -> (String, String) {
             let id = archive_id.as_ref().map(|id| format!(" as {}", short(id)));
             format!("accepted {}{}", quoted(body), id.unwrap_or_default())
         }
+        Note::Overtaken { jid, .. } => format!("late for {}", address(jid)),
         Note::Refused { jid, .. } => format!("refused a message of {}", address(jid)),
         Note::Archived { archive_id, .. } => format!("archived {}", short(archive_id)),
         Note::Unarchived { archive_id, .. } => format!("unarchived {}", short(archive_id)),

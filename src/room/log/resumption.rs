@@ -1,0 +1,92 @@
+//! Going on after the stream was resumed (XEP-0198 v1.6.3, section 5).
+//!
+//! Within a stream what a room says comes in the order in which it was said (RFC 6120, section
+//! 10.1), and over a resumption it should. It does not on every server. ejabberd (23.01, and
+//! its source to this day) gives what was under way to the process of the broken connection
+//! to the one of the new connection after that took over: behind what the room said to the new
+//! one meanwhile. Nothing in such a message tells so. Therefore what a room says first after a
+//! resumption is held back until the archive was read to its end once more, as after coming into
+//! the room, and comes in the archive's order. All that can be out of it is in the archive then,
+//! or will be soon. Where the room says nothing before the archive is compared anyway, nothing
+//! more is asked.
+
+use core::time::Duration;
+
+use super::{Log, Phase};
+use crate::cx::Cx;
+use crate::planted::{Bug, planted};
+use crate::time::Timer;
+
+/// The order in which the room's messages come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The one in which they were said.
+    Kept,
+    /// Perhaps another, since the stream was resumed.
+    Doubtful,
+    /// Some came out of another, perhaps, while the archive was read: it is to be read again.
+    ToRead,
+    /// It is read for that.
+    Read,
+}
+
+impl Log {
+    /// The stream was resumed, which is no proof that the room told us everything, nor in its
+    /// order.
+    pub(crate) fn resumed(&mut self, cx: &mut Cx<'_>) {
+        // What was given in a room without an archive cannot be told from what is read.
+        if !self.archived {
+            return;
+        }
+        if !planted(Bug::ResumedInOrder) {
+            self.order = Order::Doubtful;
+            self.audit.orders = false;
+        }
+        if self.is_idle() {
+            self.compare_anew(cx);
+        }
+    }
+
+    /// The room said something that has a place, perhaps after what it said later.
+    pub(super) fn order_of_what_is_heard(&mut self, cx: &mut Cx<'_>) {
+        if self.order != Order::Doubtful || self.cursor.is_none() {
+            return;
+        }
+        if self.phase != Phase::Live {
+            self.order = Order::ToRead;
+            return;
+        }
+        self.order = Order::Read;
+        // As soon as what came with it is heard.
+        self.phase = Phase::Settling;
+        cx.arm(Timer::LogSettle, self.id.0, Duration::ZERO);
+    }
+
+    /// The archive was compared up to its end.
+    pub(in crate::room) const fn ordered(&mut self) {
+        if self.audit.orders {
+            self.order = Order::Kept;
+        }
+    }
+
+    /// A comparison begins: what is out of its order by then is in the archive.
+    pub(in crate::room) fn orders(&self) -> bool {
+        self.order == Order::Doubtful
+    }
+
+    /// The end of the archive was reached. Whether it has to be read again for what came since.
+    pub(super) fn rereads(&mut self) -> bool {
+        let rereads = self.order == Order::ToRead;
+        if rereads {
+            self.order = Order::Read;
+        }
+        rereads
+    }
+
+    /// The archive is asked. Where it lags, it has to show all that was heard so far.
+    pub(super) fn expects_order(&mut self) {
+        if self.order == Order::Read && self.dropped.is_none() {
+            self.dropped = self.held.iter().rev().find_map(|held| held.id.clone());
+        }
+    }
+}
