@@ -135,7 +135,7 @@ mod selector {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 48] = [
+        pub const ALL: [Self; 49] = [
             Self::LiveBeforeArchive,
             Self::CursorRunsAhead,
             Self::NoDedupe,
