@@ -168,3 +168,77 @@ fn a_bridge_that_cannot_save_says_so_goes_on_and_saves_later() {
     std::fs::remove_dir(&in_the_way).unwrap();
     std::fs::remove_file(file).unwrap();
 }
+
+#[test]
+fn replies_name_the_author_and_quote_and_forbidden_characters_are_replaced_if_asked() {
+    use serde_json::json;
+
+    for target in Target::all() {
+        let name = &target.name;
+        let args = ["post", "t", "@carol: red\nagain"];
+        let bobs = id(&Running::start(&mut target.command("bob", &args)).finish()[0]);
+        let mut bridge = Bridge::start(&target, "alice", &[]);
+        bridge.ask("subscribe", json!({ "topic": "t", "since": "" }));
+        let message = bridge.told("message");
+        assert_eq!(message["backendMsgId"], bobs.as_str());
+        assert_eq!(message["mentions"], json!(["carol"]));
+
+        // The id alone is enough for what the bridge told.
+        let reply = json!({ "topic": "t", "content": "mended", "inReplyTo": bobs });
+        let answer = bridge.ask("post", reply);
+        assert_eq!(answer["replyAuthor"], "bob", "{name}");
+        assert_eq!(answer["quoted"], true, "{name}");
+        let message = bridge.told("message");
+        assert_eq!(message["inReplyTo"], bobs.as_str());
+        assert_eq!(message["mentions"], json!([]), "{message}");
+        // Also for what it posted, without what that quotes itself.
+        let own = id(&answer);
+        let reply = json!({ "topic": "t", "content": "really", "inReplyTo": own });
+        assert_eq!(bridge.ask("post", reply)["replyAuthor"], "alice");
+        // Of what it does not know it says so.
+        let reply = json!({ "topic": "t", "content": "what?", "inReplyTo": "no-such-id" });
+        let answer = bridge.ask("post", reply);
+        assert!(answer["replyAuthor"].is_null(), "{answer}");
+        assert_eq!(answer["quoted"], false);
+        // What is given counts.
+        let reply = json!({
+            "topic": "t", "content": "no", "inReplyTo": bobs,
+            "replyAuthor": "carol", "quote": "blue",
+        });
+        assert_eq!(bridge.ask("post", reply)["replyAuthor"], "carol");
+        let reply = json!({ "topic": "t", "content": "so", "inReplyTo": bobs, "quote": "" });
+        assert_eq!(bridge.ask("post", reply)["quoted"], false);
+        for reply in [
+            json!({ "topic": "t", "content": "x", "quote": "blue" }),
+            json!({ "topic": "t", "content": "x", "inReplyTo": "" }),
+            json!({ "topic": "t", "content": "x", "inReplyTo": bobs, "replyAuthor": "a\u{7}" }),
+        ] {
+            bridge.refused("post", reply);
+        }
+
+        let mut post = json!({ "topic": "t", "content": "a\u{1b}b" });
+        let error = bridge.refused("post", post.clone());
+        let remedy = error["data"]["remedy"].as_str().unwrap();
+        assert!(remedy.contains("replaceForbidden"), "{remedy}");
+        post["replaceForbidden"] = true.into();
+        assert!(bridge.ask("post", post).get("quoted").is_none());
+        bridge.running.finish();
+
+        let args = ["post", "t", "late", "--reply-to", &bobs, "--reply-author"];
+        let args = [&args[..], &["bob", "--quote", "red"]].concat();
+        Running::start(&mut target.command("carol", &args)).finish();
+        let archive = target.archive("t");
+        let texts: Vec<_> = archive.iter().map(|(_, text)| text.as_str()).collect();
+        let expected = [
+            "@carol: red\nagain",
+            "> bob wrote:\n> @carol: red\n> again\nmended",
+            "> alice wrote:\n> mended\nreally",
+            "what?",
+            "> carol wrote:\n> blue\nno",
+            "so",
+            "a\u{fffd}b",
+            "> bob wrote:\n> red\nlate",
+        ];
+        assert_eq!(texts, expected, "{name}");
+    }
+}
