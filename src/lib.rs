@@ -100,7 +100,7 @@
 //!   remembered, it is told again ([`GapReason::CursorExpired`]).
 //! - Servers do not always keep the order of messages over a resumption (ejabberd was seen not
 //!   to). What a room says first after one is held back until its archive was read again; where
-//!   that fails, a gap is told, and what follows comes in the order in which it was heard.
+//!   that fails, a gap is told, and what was held back comes as [`Entry::Late`].
 //! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
 //!   where else to go is for the host to decide.
 //! - A cursor is believed only while the archive shows the message that it names, since

@@ -26,6 +26,7 @@ mod regressions {
     mod link;
     mod memory;
     mod offline;
+    mod resumptions;
     mod rooms;
     mod subscriptions;
     mod threads;

@@ -493,7 +493,8 @@ pub enum Entry {
     /// that is known.
     Message(Box<Message>),
     /// A message that the archive did not show when it was its turn: it lies before
-    /// one that was delivered already. Once, like all others.
+    /// one that was delivered already; or, behind a [gap](Self::Gap) after a resumption of the
+    /// stream, at a place that nobody knows. Once, like all others.
     Late(Box<Message>),
     /// All that the archive held when asked has been delivered; what follows is
     /// live. Comes again after each interruption.

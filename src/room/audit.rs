@@ -283,6 +283,8 @@ impl Log {
         self.gap(cx, GapReason::Unsettled);
         self.cursor = Some(place.clone());
         self.settle_at(place, None);
+        // What is held back may lie before that.
+        self.late_held = self.held.len();
     }
 
     /// What was heard could not be compared, so that it has to be remembered further on.
@@ -294,13 +296,13 @@ impl Log {
             cx.arm(Timer::LogAudit, self.id.0, SECOND);
             return self.flush(cx);
         }
-        self.audit.in_vain = self.audit.in_vain.saturating_add(1);
         // Who is not answered has waited for long each time.
-        let most = match error {
-            Some(RequestError::TimedOut) => 1,
-            _ => IN_VAIN,
+        let weight = match error {
+            Some(RequestError::TimedOut) => 3,
+            _ => 1,
         };
-        if self.audit.in_vain > most {
+        self.audit.in_vain = self.audit.in_vain.saturating_add(weight);
+        if self.audit.in_vain > IN_VAIN {
             return self.give_up_comparing(cx, at, error);
         }
         let pause = match error {
@@ -329,7 +331,7 @@ impl Log {
             return self.ask_now(cx, at);
         } else if let Some(cursor) = self.cursor.clone() {
             let after = self.audit.give_up(&cursor, &self.told);
-            if error.is_some() {
+            if error.is_some() && self.overflowed {
                 // What was dropped meanwhile is not waited for as long once more.
                 self.failures = FAILURES.saturating_sub(1);
             }
@@ -492,7 +494,7 @@ impl Log {
     }
 
     /// Whether a message was heard and waits to be delivered.
-    fn holds_back(&self, id: &ArchiveId) -> bool {
+    pub(super) fn holds_back(&self, id: &ArchiveId) -> bool {
         self.held.iter().any(|held| held.id.as_ref() == Some(id))
     }
 

@@ -66,8 +66,8 @@ pub(crate) struct Log {
     pub(super) shown: BTreeSet<ArchiveId>,
     /// Held messages were dropped: the archive has to be read once more.
     pub(super) overflowed: bool,
-    /// The last that was heard and dropped, or may be out of its order, until the archive
-    /// shows it: one that lags has not come to its end before.
+    /// The last that was heard and dropped, until the archive shows it: one that lags
+    /// has not come to its end before.
     pub(super) dropped: Option<ArchiveId>,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
@@ -99,6 +99,10 @@ pub(crate) struct Log {
     /// How often it was looked at for that.
     looks: u32,
     order: Order,
+    /// So many of those held back first may be out of their order: the archive has to show them.
+    awaited: usize,
+    /// So many of those are told late, whatever their place: nobody knows it.
+    pub(super) late_held: usize,
     pub(super) audit: Audit,
 }
 
@@ -175,6 +179,8 @@ impl Log {
             progressed: false,
             looks: 0,
             order: Order::Kept,
+            awaited: 0,
+            late_held: 0,
             audit: Audit::new(remembered, page, &bookmark),
         }
     }
@@ -295,6 +301,7 @@ impl Log {
         self.phase = Phase::Away;
         self.unvouched_before = self.unvouched_before.take().or(self.unvouched.take());
         self.settles_until = None;
+        self.progressed = false;
         self.looks = 0;
         self.audit.in_vain = 0;
         self.order = Order::Kept;
@@ -332,6 +339,9 @@ impl Log {
 
     /// The archive shows this.
     pub(super) fn comes_by(&mut self, id: &ArchiveId) {
+        if self.dropped.as_ref() == Some(id) {
+            self.dropped = None;
+        }
         if self.held.iter().any(|held| held.id.as_ref() == Some(id)) {
             self.shown.insert(id.clone());
         }
@@ -423,6 +433,7 @@ impl Log {
     pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, at: &str, why: Timer) {
         match (why, self.phase) {
             (Timer::LogRetry, Phase::Pausing) => self.begin(cx, at),
+            (Timer::LogSettle, Phase::Settling) if self.cursor.is_none() => self.begin(cx, at),
             (Timer::LogSettle, Phase::Settling) => self.restart(cx, at),
             (Timer::LogAudit, Phase::Live) => self.begin_audit(cx, at),
             _ => {}
@@ -437,9 +448,12 @@ impl Log {
         self.overflowed = false;
         self.dropped = None;
         self.unplaced_lost = false;
+        self.failures = 0;
         self.expirations = 0;
         self.gap_told = false;
         self.settles_until = None;
+        self.progressed = false;
+        self.awaited = 0;
         self.looks = 0;
         self.tell(cx, Entry::CaughtUp { at });
         self.flush(cx);
@@ -471,12 +485,15 @@ impl Log {
         {
             self.held_bytes = self.held_bytes.saturating_sub(message.weight());
             // What has no place in the archive is not late for it.
-            if behind > 0 && message.id.is_some() {
+            let late = behind > 0 || self.late_held > 0;
+            if late && message.id.is_some() {
                 self.deliver_late(cx, message);
             } else {
                 self.deliver(cx, message);
             }
             behind = behind.saturating_sub(1);
+            self.late_held = self.late_held.saturating_sub(1);
+            self.awaited = self.awaited.saturating_sub(1);
         }
         if self.held.is_empty() {
             self.shown.clear();
@@ -543,6 +560,7 @@ impl Log {
         self.held.clear();
         self.shown.clear();
         self.held_bytes = 0;
+        (self.awaited, self.late_held) = (0, 0);
     }
 
     /// Something was dropped that the archive will not show: once until we are live again.

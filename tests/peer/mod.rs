@@ -45,6 +45,10 @@ pub struct Peer {
     /// Whether the archive shows every cursor that it is asked about, unseen by the
     /// test: what lies before it is made up, under the id [`BEFORE`] and its own.
     pub shows: bool,
+    /// How many stanzas were written since management was enabled.
+    pub sent: u32,
+    /// Whether it acknowledges by itself.
+    pub acks: bool,
 }
 
 /// How the ids begin that are made up: `w-a1` lies right before `a1`.
@@ -66,6 +70,8 @@ impl Peer {
             reads: true,
             kept: String::new(),
             shows: true,
+            sent: 0,
+            acks: false,
         }
     }
 
@@ -150,6 +156,13 @@ impl Peer {
     /// archive shows a cursor, which are answered ([`Self::shows`]).
     pub fn heard(&mut self) -> String {
         let mut all = self.written();
+        let asks = "<r xmlns='urn:xmpp:sm:3'/>";
+        while self.acks && all.contains(asks) {
+            all = all.replace(asks, "");
+            let h = self.sent;
+            self.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+            all += &self.written();
+        }
         while self.shows
             && let Some((question, item)) = witness_question(&all)
         {
@@ -171,6 +184,16 @@ impl Peer {
             let text = core::str::from_utf8(wants.write).expect("text").to_owned();
             if text.is_empty() {
                 return all;
+            }
+            let counted = match text.find("<enable ") {
+                Some(at) => {
+                    self.sent = 0;
+                    &text[at..]
+                }
+                None => &text,
+            };
+            for tag in ["<iq ", "<message ", "<presence"] {
+                self.sent += counted.matches(tag).count() as u32;
             }
             all.push_str(&text);
             self.engine.written(self.now, text.len());

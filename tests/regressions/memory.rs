@@ -33,6 +33,9 @@ pub(super) struct World {
     pub(super) before: usize,
     /// How many questions the archive was asked.
     pub(super) asked: usize,
+    /// Answers wait in `queue`.
+    pub(super) delays: bool,
+    pub(super) queue: Vec<String>,
 }
 
 /// An entry in words: messages are their ids, late ones are marked.
@@ -69,6 +72,8 @@ impl World {
             told: Vec::new(),
             before: 0,
             asked: 0,
+            delays: false,
+            queue: Vec::new(),
         }
     }
 
@@ -189,7 +194,7 @@ impl World {
         self.asked += 1;
         if self.refuses {
             let refusal = failure(iq(query), "not-allowed", "cancel");
-            return self.peer.say(&refusal);
+            return self.give(refusal);
         }
         let text = |name: &str| {
             let (_, rest) = query.split_once(&format!("<{name}>"))?;
@@ -204,7 +209,7 @@ impl World {
         let range = match (at, backward) {
             (Some(None), _) => {
                 let unknown = failure(iq(query), "item-not-found", "cancel");
-                return self.peer.say(&unknown);
+                return self.give(unknown);
             }
             (Some(Some(end)), true) => end.saturating_sub(max)..end,
             (None, true) => shown.len().saturating_sub(max)..shown.len(),
@@ -225,7 +230,15 @@ impl World {
         }
         let ids: Vec<_> = shown[range].iter().map(|item| item.id.as_str()).collect();
         said += &fin(iq(query), complete, &ids);
-        self.peer.say(&said);
+        self.give(said);
+    }
+
+    pub(super) fn give(&mut self, answer: String) {
+        if self.delays {
+            self.queue.push(answer);
+        } else {
+            self.peer.say(&answer);
+        }
     }
 
     /// What was told since last time.

@@ -64,6 +64,8 @@ pub(super) struct Pass {
     pub(super) resumed: bool,
     /// It began where the last one ended, since much was heard.
     early: bool,
+    /// Some of what it came by was forgotten: no place before it can be gone back to.
+    forgot: bool,
 }
 
 #[derive(Debug)]
@@ -364,6 +366,7 @@ impl Audit {
         };
         let left = told.forget_read(self.pass.told, fresh, keeps);
         (self.pass.told, self.pass.left) = (left, left);
+        self.pass.forgot = true;
         let mark = Mark {
             at: place,
             over,
@@ -395,7 +398,10 @@ impl Audit {
             second.clone_from(last);
             self.counted_at = Some(now);
             if stand.told > half {
-                *stand = Self::near(last, told, self.remembered);
+                *stand = match self.pass.forgot {
+                    true => last.clone(),
+                    false => Self::near(last, told, self.remembered),
+                };
             }
         } else {
             // Another has to come that counts.
@@ -428,7 +434,10 @@ impl Audit {
     /// What was heard was compared up to where the reader stands, so that more can be read.
     pub(super) fn compared_to(&mut self, cursor: &Cursor, told: &Told) -> Option<Cursor> {
         let last = self.ended_at(cursor, told)?;
-        let near = Self::near(&last, told, self.remembered);
+        let near = match self.pass.forgot {
+            true => last.clone(),
+            false => Self::near(&last, told, self.remembered),
+        };
         self.marks = Some([near.clone(), near, last]);
         self.confirm()
     }

@@ -144,6 +144,12 @@ impl Log {
             return self.ask_now(cx, at);
         }
         if anchoring {
+            let held = page.newest.clone().filter(|id| self.holds_back(id));
+            if let Some(held) = held.filter(|_| self.phase == Phase::Placing) {
+                // It came out of its order, after a resumption: "now" lies before that too.
+                self.pager = Pager::new(Direction::Backward, Some(held), 1);
+                return self.request(cx, at, 1);
+            }
             let first = self.said_first().filter(|_| page.newest.is_some());
             if let Some(first) = first.filter(|_| self.phase == Phase::Anchoring) {
                 // What was said since we came in is held back, and the archive may show it
@@ -256,6 +262,7 @@ impl Log {
                 return self.settle(cx, until);
             }
             self.gap(cx, GapReason::Unsettled);
+            self.gives_up_order();
         }
         self.audit.read_all();
         let place = self.cursor.clone();
@@ -271,7 +278,7 @@ impl Log {
             let stands_there = matches!(&self.cursor, Some(Cursor::After(at)) if at == id);
             stands_there || self.knows(id)
         };
-        if dropped.is_some_and(|id| !is_shown(id)) {
+        if dropped.is_some_and(|id| !is_shown(id)) || !self.is_in_order() {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
@@ -321,9 +328,16 @@ impl Log {
             self.fall_back(cx);
             return self.begin_at_cursor(cx, at);
         }
-        self.failures = self.failures.saturating_add(1);
+        // Who is not answered has waited for long each time.
+        let weight = if error == RequestError::TimedOut {
+            2
+        } else {
+            1
+        };
+        self.failures = self.failures.saturating_add(weight);
         if error.is_for_good() || self.failures >= FAILURES {
             self.gap(cx, GapReason::ArchiveFailed(error));
+            self.gives_up_order();
             let place = self.cursor.clone();
             return self.go_live(cx, place);
         }

@@ -8,7 +8,8 @@
 //! resumption is held back until the archive was read to its end once more, as after coming into
 //! the room, and comes in the archive's order. All that can be out of it is in the archive then,
 //! or will be soon. Where the room says nothing before the archive is compared anyway, nothing
-//! more is asked.
+//! more is asked. Where the archive does not show it in time, a gap is told, and it comes as late:
+//! nobody knows its place.
 
 use core::time::Duration;
 
@@ -49,14 +50,23 @@ impl Log {
 
     /// The room said something that has a place, perhaps after what it said later.
     pub(super) fn order_of_what_is_heard(&mut self, cx: &mut Cx<'_>) {
-        if self.order != Order::Doubtful || self.cursor.is_none() {
+        if self.order != Order::Doubtful || !self.archived {
             return;
         }
-        if self.phase != Phase::Live {
-            self.order = Order::ToRead;
-            return;
+        match self.phase {
+            Phase::Live => {}
+            // All that is held back is read behind the place that is looked for.
+            Phase::Anchoring | Phase::Placing => {
+                self.order = Order::Read;
+                return;
+            }
+            _ => {
+                self.order = Order::ToRead;
+                return;
+            }
         }
         self.order = Order::Read;
+        self.failures = 0;
         // As soon as what came with it is heard.
         self.phase = Phase::Settling;
         cx.arm(Timer::LogSettle, self.id.0, Duration::ZERO);
@@ -83,10 +93,37 @@ impl Log {
         rereads
     }
 
-    /// The archive is asked. Where it lags, it has to show all that was heard so far.
+    /// The archive is asked. Where it lags, it has to show all that was heard so far, which has
+    /// its own time for that.
     pub(super) fn expects_order(&mut self) {
-        if self.order == Order::Read && self.dropped.is_none() {
-            self.dropped = self.held.iter().rev().find_map(|held| held.id.clone());
+        if self.order == Order::Read && self.awaited == 0 {
+            self.awaited = self.held.len();
+            self.settles_until = None;
+        }
+    }
+
+    /// The archive does not tell the order, and a gap is told: nobody knows the places of what is
+    /// held back.
+    pub(super) fn gives_up_order(&mut self) {
+        if matches!(self.order, Order::ToRead | Order::Read) {
+            self.late_held = self.held.len();
+            // It may lie behind what is to be read yet.
+            if self.late_held > 0 && !core::mem::replace(&mut self.audit.ahead, true) {
+                self.told.begin_reading();
+            }
+        }
+    }
+
+    /// Whether the archive shows all that may be out of its order, and all that came before
+    /// something that it shows: else that may be yet to come there.
+    pub(super) fn is_in_order(&self) -> bool {
+        let held = self.held.iter().enumerate();
+        let mut ids = held.filter_map(|(number, held)| Some((number, held.id.as_ref()?)));
+        let missing = ids.find(|(_, id)| !self.knows(id));
+        match (missing, self.order) {
+            (Some((number, _)), _) if number < self.awaited => false,
+            (Some(_), Order::Read) => !ids.any(|(_, id)| self.knows(id)),
+            _ => true,
         }
     }
 }

@@ -170,7 +170,7 @@ impl Follow {
                 if let Some(what) = verdicts::lie_of_a_gap(reason, &grounds) {
                     found.violate("S4", format!("a gap is told, and {what}: {reason:?}"));
                 }
-                self.gap(truth, reason, jid, found);
+                self.gap(reason, found);
             }
             Entry::Ended => {
                 self.over = true;
@@ -202,10 +202,7 @@ impl Follow {
             let taken_over = truth.was_taken_over(place);
             let is_kept = truth.items.get(place).is_some_and(Item::is_kept);
             self.unsure &= !is_kept;
-            let overtaken = truth.overtaken.get(jid);
-            let untold =
-                overtaken.is_some_and(|places| places.contains(&place)) && self.excused.has(place);
-            if place < next && !taken_over && !self.unsure && !untold {
+            if place < next && !taken_over && !self.unsure {
                 found.violate("S3", format!("out of order: {:?}", message.body));
             }
             self.passed(truth, next, place, jid, found);
@@ -448,7 +445,7 @@ impl Follow {
         }
     }
 
-    fn gap(&mut self, truth: &Room, reason: &GapReason, jid: &str, found: &mut Found) {
+    fn gap(&mut self, reason: &GapReason, found: &mut Found) {
         found.count("gap");
         match reason {
             GapReason::CursorExpired => {
@@ -474,10 +471,6 @@ impl Follow {
         }
         for place in core::mem::take(&mut self.owed).into_keys() {
             self.excused.insert(place);
-        }
-        // In what order they were said is for the archive to tell.
-        for place in truth.overtaken.get(jid).into_iter().flatten() {
-            self.excused.insert(*place);
         }
         self.gap = Some(found.now);
         self.unsure = true;

@@ -1,6 +1,6 @@
 //! What is true: what each room accepted, in its order, and what became of it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -53,8 +53,6 @@ pub(super) struct Room {
     entries: BTreeMap<String, Vec<Entered>>,
     /// Those put out without a word who have not come in since, by full address.
     unaware: BTreeMap<String, Instant>,
-    /// What came to whom after what was said later, since a stream was resumed.
-    pub(super) overtaken: BTreeMap<String, BTreeSet<usize>>,
     /// Accounts that were removed, and how.
     removed: Vec<(String, Removal)>,
     /// How often it was destroyed, or lost.
@@ -255,18 +253,6 @@ impl Truth {
                 ids.any(|id| stanza.contains(id.as_str()))
             };
             item.unsettled |= stanzas.iter().any(carries);
-        }
-    }
-
-    /// This comes to a client after what was said later.
-    pub(super) fn overtaken(&mut self, jid: &str, stanzas: &[String]) {
-        for room in &mut self.rooms {
-            let places = room.by_id.iter().filter(|(id, _)| {
-                let id = id.as_str();
-                stanzas.iter().any(|stanza| stanza.contains(id))
-            });
-            let places = places.map(|(_, place)| *place);
-            room.overtaken.entry(jid.into()).or_default().extend(places);
         }
     }
 

@@ -251,7 +251,7 @@ impl Model {
         let handled = sm.handled.to_string();
         let most = self.hub.resumptions.below(3);
         // ejabberd's archives do not lag.
-        let lags = self.muc.lag > Duration::ZERO || self.muc.unsettled.is_some();
+        let lags = self.muc.lags(self.hub.now);
         let mut overtaken = Vec::new();
         if self.hub.setup.personality == Personality::Ejabberd && !lags {
             let stanzas = state.overtake(most).iter().map(AsRef::<[u8]>::as_ref);

@@ -197,6 +197,14 @@ impl Muc {
         (hub.now < until).then(|| hub.delays.duration(most))
     }
 
+    /// Whether some archive shows less than was said in its room, or may.
+    pub(super) fn lags(&self, now: Instant) -> bool {
+        let mut archives = self.rooms.values().map(|room| &room.archive);
+        self.lag > Duration::ZERO
+            || self.unsettled.is_some_and(|(_, until)| now < until)
+            || archives.any(|archive| archive.next_shows().is_some())
+    }
+
     /// Shows what is due in an archive, and waits for what is not.
     pub(super) fn reveal(&mut self, hub: &mut Hub, jid: &str) {
         let Some(room) = self.rooms.get_mut(jid) else {
