@@ -98,8 +98,8 @@
 //!   ([`GapReason::Unsettled`]); what comes live behind such a gap may be told before what
 //!   belongs before it. Where an archive lost its end, and more lies before that than is
 //!   remembered, it is told again ([`GapReason::CursorExpired`]).
-//! - Servers do not always keep the order of messages over a resumption (ejabberd was seen not
-//!   to). What a room says first after one is held back until its archive was read again; where
+//! - Servers need not keep the order of messages over a resumption (by its source ejabberd does
+//!   not always). What a room says first after one is held back until its archive was read again; where
 //!   that fails, a gap is told, and what was held back comes as [`Entry::Late`].
 //! - A redirect (`see-other-host`) is not followed, an alternate venue not entered:
 //!   where else to go is for the host to decide.

@@ -446,7 +446,7 @@ fn a_resumption_is_no_proof_that_a_room_is_caught_up() {
     assert_eq!(missed.count(), 1, "{told:?}");
 }
 
-/// Seen on ejabberd 23.01: what was under way to the broken connection comes after what the room
+/// By the source of ejabberd, what was under way to the broken connection comes after what the room
 /// said to the new one, without a mark. Holds that it is told in the order of the archive, that
 /// one question is asked for that, and that a gap is told where the archive does not answer.
 #[test]

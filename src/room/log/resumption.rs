@@ -1,10 +1,11 @@
 //! Going on after the stream was resumed (XEP-0198 v1.6.3, section 5).
 //!
 //! Within a stream what a room says comes in the order in which it was said (RFC 6120, section
-//! 10.1), and over a resumption it should. It does not on every server. ejabberd (23.01, and
-//! its source to this day) gives what was under way to the process of the broken connection
-//! to the one of the new connection after that took over: behind what the room said to the new
-//! one meanwhile. Nothing in such a message tells so. Therefore what a room says first after a
+//! 10.1), and over a resumption it should. It need not on every server. By its source (of August
+//! 2026), ejabberd gives what was under way to the process of the broken connection to the one
+//! of the new connection after that took over: behind what the room said to the new one
+//! meanwhile. Nothing in such a message tells so. With ejabberd 23.01, over many resumptions, one
+//! message was once heard before the one before it. Therefore what a room says first after a
 //! resumption is held back until the archive was read to its end once more, as after coming into
 //! the room, and comes in the archive's order. All that can be out of it is in the archive then,
 //! or will be soon. Where the room says nothing before the archive is compared anyway, nothing

@@ -371,9 +371,8 @@ impl Hub {
     }
 
     /// What was under way to the broken connection of a session when it was resumed comes after
-    /// what is said over the new one, without a mark. Seen on ejabberd 23.01, now and then in a
-    /// busy room; its source gives it on at once, so that what is asked over the new connection is
-    /// answered after it.
+    /// what is said over the new one, without a mark. Not measured: ejabberd's source does so, at
+    /// once, so that what is asked over the new connection is answered after it.
     pub(super) fn give_on(&mut self, session: SessionId) {
         let state = self.sessions.get_mut(&session);
         let under_way = state.map(|state| core::mem::take(&mut state.under_way));
