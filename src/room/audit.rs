@@ -188,8 +188,12 @@ impl Log {
         if page.doubtful {
             return self.ask_audit(cx, at);
         }
+        if self.audit.pass.looks {
+            return self.look_ahead(cx, at, &page);
+        }
         let stood_at = self.cursor.clone();
         let sure = self.surely_before(&page);
+        let ends = self.ends_with(&page);
         let mut removed = page.removed.into_iter().peekable();
         for (number, message) in page.messages.into_iter().enumerate() {
             // The reader may stand on what was removed since: its place is still known.
@@ -200,7 +204,11 @@ impl Log {
                 break;
             }
             if number >= sure && !self.audit.pass.passed && !self.is_told(&message) {
-                return self.end_pass(cx, at, true);
+                if ends {
+                    return self.end_pass(cx, at, true);
+                }
+                self.audit.pass.looks = true;
+                return self.ask_audit(cx, at);
             }
             match self.compare(cx, Box::new(message)) {
                 Compared::Done => {}
@@ -414,27 +422,60 @@ impl Log {
     }
 
     /// How many messages of a page lie before the reader, or can be told from what is held back
-    /// or was dropped: at the end of an archive that does not show the reader's place yet,
-    /// nobody can say which of them the reader was late for, and which are yet to come.
-    fn surely_before(&self, page: &WholePage) -> usize {
+    /// or was dropped: while the archive does not show the reader's place, nobody can say which
+    /// of them the reader was late for, and which are yet to come.
+    fn surely_before(&mut self, page: &WholePage) -> usize {
         let waits = self.dropped.is_some() || !self.held.is_empty();
-        if !waits || !page.complete {
+        if !waits {
             return page.messages.len();
         }
-        let is_before = |message: &Message| {
-            let id = message.id.as_ref();
-            id.is_some_and(|id| self.stands_on(id) || self.told.is_in_turn(id))
-        };
-        let last = page.messages.iter().rposition(is_before);
-        let stands_on = |(_, id): &&(usize, ArchiveId)| self.stands_on(id);
-        let removed = page
-            .removed
-            .iter()
-            .find(stands_on)
-            .map(|(number, _)| *number);
-        last.map(|last| last.saturating_add(1))
-            .max(removed)
-            .unwrap_or(0)
+        if let Some(seen) = self.audit.pass.seen.take() {
+            if let Some(number) = number_in(page, |id| *id == seen) {
+                return number.max(self.last_told(page));
+            }
+            if !page.complete {
+                // It lies further on.
+                self.audit.pass.seen = Some(seen);
+                return page.messages.len();
+            }
+        }
+        self.last_told(page)
+    }
+
+    /// How many messages of a page lie before the last that the reader has come by.
+    fn last_told(&self, page: &WholePage) -> usize {
+        number_in(page, |id| self.has_come_by(id)).unwrap_or(0)
+    }
+
+    fn has_come_by(&self, id: &ArchiveId) -> bool {
+        self.stands_on(id) || self.told.is_in_turn(id)
+    }
+
+    /// Whether nothing behind a page can be something that the reader has come by.
+    fn ends_with(&self, page: &WholePage) -> bool {
+        let mut ids = page.messages.iter().filter_map(|said| said.id.as_ref());
+        page.complete || ids.any(|id| self.holds_back(id))
+    }
+
+    /// Reads on, telling nothing, to see whether the reader has come by anything that lies behind
+    /// the place to which the comparison has come. If so the reader is late for what lies between
+    /// them, and the comparison goes on there; else nobody can tell yet.
+    fn look_ahead(&mut self, cx: &mut Cx<'_>, at: &str, page: &WholePage) {
+        let messages = page.messages.iter().filter_map(|said| said.id.as_ref());
+        let mut ids = messages.chain(page.removed.iter().map(|(_, id)| id));
+        let seen = ids.find(|id| self.has_come_by(id)).cloned();
+        if let (Some(seen), Some(place)) = (seen, self.audit.pass.place.clone()) {
+            let pass = &mut self.audit.pass;
+            (pass.looks, pass.seen) = (false, Some(seen));
+            // It may be gone by now, as after a pause.
+            pass.resumed = true;
+            self.audit.pager = self.pager_after(&place, cx.limits.page);
+            return self.ask_audit(cx, at);
+        }
+        if self.ends_with(page) {
+            return self.end_pass(cx, at, true);
+        }
+        self.ask_audit(cx, at);
     }
 
     fn is_told(&self, message: &Message) -> bool {
@@ -451,7 +492,7 @@ impl Log {
         self.audit.pass.place = Some(Cursor::After(id));
     }
 
-    fn stands_on(&self, id: &ArchiveId) -> bool {
+    pub(super) fn stands_on(&self, id: &ArchiveId) -> bool {
         matches!(&self.cursor, Some(Cursor::After(at)) if at == id)
     }
 
@@ -563,4 +604,13 @@ impl Log {
         self.audit.pager.abandon();
         self.audit.hurry = Hurry::No;
     }
+}
+
+/// How many messages of a page there are up to the last item of such an id, and with it.
+fn number_in(page: &WholePage, is_such: impl Fn(&ArchiveId) -> bool) -> Option<usize> {
+    let is_message = |message: &Message| message.id.as_ref().is_some_and(&is_such);
+    let message = page.messages.iter().rposition(is_message);
+    let message = message.map(|number| number.saturating_add(1));
+    let removed = page.removed.iter().rev().find(|(_, id)| is_such(id));
+    message.max(removed.map(|(number, _)| *number))
 }

@@ -337,6 +337,11 @@ impl Log {
         self.told.is_in_turn(id) || self.removed.contains(id) || self.shown.contains(id)
     }
 
+    /// Whether the archive showed this, or need not.
+    fn is_shown(&self, id: &ArchiveId) -> bool {
+        self.stands_on(id) || self.knows(id)
+    }
+
     /// The archive shows this.
     pub(super) fn comes_by(&mut self, id: &ArchiveId) {
         if self.dropped.as_ref() == Some(id) {
@@ -360,7 +365,7 @@ impl Log {
                 if lost.unplaced || early.said.iter().any(|said| said.id.is_none()) {
                     self.lose_unplaced(cx);
                 }
-                self.dropped = early.newest().cloned().or(self.dropped.take());
+                self.is_dropped(early.newest());
                 self.overflowed = true;
             }
             lost => {
@@ -380,7 +385,7 @@ impl Log {
             return;
         }
         if self.overflowed {
-            self.dropped = message.id.clone().or(self.dropped.take());
+            self.is_dropped(message.id.as_ref());
             if message.id.is_none() {
                 self.lose_unplaced(cx);
             }
@@ -553,7 +558,7 @@ impl Log {
 
     fn drop_held(&mut self, cx: &mut Cx<'_>) {
         let last = self.held.iter().rev().find_map(|held| held.id.clone());
-        self.dropped = last.or(self.dropped.take());
+        self.is_dropped(last.as_ref());
         if self.held.iter().any(|held| held.id.is_none()) {
             self.lose_unplaced(cx);
         }
@@ -561,6 +566,14 @@ impl Log {
         self.shown.clear();
         self.held_bytes = 0;
         (self.awaited, self.late_held) = (0, 0);
+    }
+
+    /// This was dropped last. What the reader has passed is waited for no more: once it is
+    /// forgotten, nothing would tell that the archive showed it.
+    fn is_dropped(&mut self, last: Option<&ArchiveId>) {
+        if let Some(last) = last.filter(|id| !self.is_shown(id)) {
+            self.dropped = Some(last.clone());
+        }
     }
 
     /// Something was dropped that the archive will not show: once until we are live again.

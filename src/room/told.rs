@@ -11,8 +11,10 @@ use crate::ids::ArchiveId;
 pub(super) struct Told {
     order: VecDeque<ArchiveId>,
     known: BTreeMap<ArchiveId, Known>,
-    /// The reading of the archive under way, or the last one.
-    reading: u32,
+    /// How many items readings of the archive have come by.
+    came_by: u64,
+    /// The same when the one under way, or the last one, began.
+    began: u64,
     capacity: usize,
 }
 
@@ -20,8 +22,11 @@ pub(super) struct Told {
 struct Known {
     /// It came in its turn: what was told before it lies before it in the archive too.
     in_turn: bool,
-    /// The last reading of the archive that came by it.
-    reading: u32,
+    /// Which item it was when a reading of the archive came by it last; 0: none did.
+    came_by: u64,
+    /// The archive showed it where it was told, as far as is known, and all that was told behind
+    /// that is remembered.
+    is_place: bool,
 }
 
 /// How a message is told.
@@ -38,17 +43,20 @@ impl Told {
         Self {
             order: VecDeque::new(),
             known: BTreeMap::new(),
-            reading: 0,
+            came_by: 0,
+            began: 0,
             capacity,
         }
     }
 
     /// The archive is read anew: from somewhere to its end, forward.
     pub(super) const fn begin_reading(&mut self) {
-        self.reading = self.reading.wrapping_add(1);
-        if self.reading == 0 {
-            self.reading = 1;
-        }
+        self.began = self.came_by;
+    }
+
+    fn comes_by(&mut self) -> u64 {
+        self.came_by = self.came_by.saturating_add(1);
+        self.came_by
     }
 
     /// Remembers a message; says whether it was not told before. `read`: the reading under way
@@ -59,7 +67,8 @@ impl Told {
         }
         let known = Known {
             in_turn: turn == Turn::In,
-            reading: if read { self.reading } else { 0 },
+            came_by: if read { self.comes_by() } else { 0 },
+            is_place: turn == Turn::In,
         };
         self.known.insert(id.clone(), known);
         self.order.push_back(id.clone());
@@ -73,8 +82,11 @@ impl Told {
 
     /// The reading under way comes by an item. Says whether it was told, and how.
     pub(super) fn come_by(&mut self, id: &ArchiveId) -> Option<Turn> {
+        let came_by = self.comes_by();
         let known = self.known.get_mut(id)?;
-        known.reading = self.reading;
+        known.came_by = came_by;
+        // What was forgotten that may lie behind it comes again.
+        known.is_place = known.in_turn;
         Some(if known.in_turn { Turn::In } else { Turn::Out })
     }
 
@@ -100,7 +112,7 @@ impl Told {
         let latest = self.order.iter().rev().zip(0..=most);
         let is_place = |(id, _): &(&ArchiveId, usize)| {
             let known = self.known.get(*id);
-            known.is_some_and(|known| known.in_turn && known.reading == self.reading)
+            known.is_some_and(|known| known.in_turn && known.came_by > self.began)
         };
         latest.filter(is_place).last()
     }
@@ -108,6 +120,9 @@ impl Told {
     /// Forgets what the reading under way came by, but for what of the last `fresh` was told in
     /// its turn, since it may be heard yet, and for what `keeps` names. Returns how much is left
     /// of the `last` so many that were told.
+    ///
+    /// What it came by before the last of what is forgotten is no place any more, nor is what was
+    /// told before that.
     pub(super) fn forget_read(
         &mut self,
         last: usize,
@@ -117,20 +132,46 @@ impl Told {
         let len = self.order.len();
         let (counts_from, fresh_from) = (len.saturating_sub(last), len.saturating_sub(fresh));
         let (mut at, mut left) = (0_usize, 0_usize);
-        let (known, reading) = (&mut self.known, self.reading);
+        let (known, began) = (&mut self.known, self.began);
+        let mut last_forgotten = 0;
         self.order.retain(|id| {
             let is_fresh = |known: &Known| known.in_turn && at >= fresh_from;
-            let is_read = |known: &Known| known.reading == reading && !is_fresh(known);
+            let is_read = |known: &Known| known.came_by > began && !is_fresh(known);
             let stays = !known.get(id).is_some_and(is_read) || keeps(id);
             if !stays {
-                known.remove(id);
+                let came_by = known.remove(id).map_or(0, |known| known.came_by);
+                last_forgotten = last_forgotten.max(came_by);
             } else if at >= counts_from {
                 left = left.saturating_add(1);
             }
             at = at.saturating_add(1);
             stays
         });
+        self.is_no_place_before(last_forgotten);
         left
+    }
+
+    fn is_no_place_before(&mut self, last_forgotten: u64) {
+        let mut was_before = false;
+        for id in self.order.iter().rev() {
+            let Some(known) = self.known.get_mut(id) else {
+                continue;
+            };
+            let is_before = known.came_by > self.began && known.came_by < last_forgotten;
+            was_before |= is_before && known.in_turn;
+            known.is_place &= !is_before && !was_before;
+        }
+    }
+
+    /// The reading under way came to the end of the archive from before all that was told: what
+    /// it did not come by is no place.
+    pub(super) fn read_all(&mut self) {
+        let began = self.began;
+        let unread = self
+            .known
+            .values_mut()
+            .filter(|known| known.came_by <= began);
+        unread.for_each(|known| known.is_place = false);
     }
 
     /// Forgets all.
@@ -139,9 +180,10 @@ impl Told {
         self.known.clear();
     }
 
-    /// The first that was told in its turn, of what is remembered.
-    pub(super) fn oldest_in_turn(&self) -> Option<&ArchiveId> {
-        self.order.iter().find(|id| self.is_in_turn(id))
+    /// The first that was told in its turn, of those behind which all that was told is remembered.
+    pub(super) fn oldest_place(&self) -> Option<&ArchiveId> {
+        let is_place = |id: &&ArchiveId| self.known.get(*id).is_some_and(|known| known.is_place);
+        self.order.iter().find(is_place)
     }
 
     /// The last that was.
@@ -210,7 +252,7 @@ mod tests {
     #[test]
     fn what_was_told_in_its_turn_is_found_among_what_was_not() {
         let told = told(9, &["~x", "a", "~y", "b", "~z"]);
-        assert_eq!(told.oldest_in_turn(), Some(&id("a")));
+        assert_eq!(told.oldest_place(), Some(&id("a")));
         assert_eq!(told.newest_in_turn(), Some(&id("b")));
         assert_eq!(told.before(&id("b")), Some(&id("a")));
         assert_eq!(told.before(&id("a")), None);
@@ -244,5 +286,42 @@ mod tests {
         // Another reading came by nothing yet.
         told.begin_reading();
         assert_eq!(told.forget_read(9, 0, |_| false), 4);
+    }
+
+    /// All that was told after a place is remembered, wherever in the archive it lies.
+    #[test]
+    fn what_was_forgotten_lies_behind_no_place() {
+        // Late messages between b and c are told, and forgotten.
+        let mut told = told(9, &["a", "b", "c", "d"]);
+        told.begin_reading();
+        told.come_by(&id("b"));
+        told.insert(&id("late"), Turn::Out, true);
+        assert_eq!(told.oldest_place(), Some(&id("a")));
+        told.forget_read(9, 4, |_| false);
+        assert!(told.contains(&id("a")) && told.contains(&id("b")));
+        assert_eq!(told.oldest_place(), Some(&id("c")));
+        // Whoever reads on from a after all is told that again.
+        told.begin_reading();
+        told.come_by(&id("b"));
+        assert_eq!(told.oldest_place(), Some(&id("b")));
+        told.read_all();
+        assert_eq!(told.oldest_place(), Some(&id("b")));
+        assert!(
+            told.is_in_turn(&id("c")),
+            "it is no place, and told all the same"
+        );
+    }
+
+    #[test]
+    fn what_is_left_of_one_reading_in_a_row_are_places() {
+        let mut told = told(9, &["gone"]);
+        told.begin_reading();
+        for text in ["a", "b", "c"] {
+            told.insert(&id(text), Turn::In, true);
+        }
+        told.forget_read(9, 2, |_| false);
+        assert_eq!(told.oldest_place(), Some(&id("gone")));
+        told.read_all();
+        assert_eq!(told.oldest_place(), Some(&id("b")));
     }
 }

@@ -668,3 +668,20 @@ fn what_overtook_is_not_late_while_the_archive_shows_what_it_overtook() {
         .collect();
     assert_eq!(told[..2], ["m1", "m2"], "{:?}", world.told);
 }
+
+/// What was said over a resumed stream was read from the archive before, then dropped with all
+/// that was held back, and waited for: long after its place was passed, and forgotten.
+#[test]
+fn what_was_read_before_it_was_heard_is_not_waited_for() {
+    let steps = [
+        Step::Resume(0, 1, 0, true, false),
+        Step::Pass(0),
+        Step::Away(11, false),
+        Step::Away(23, false),
+        Step::Resume(3, 0, 3, true, false),
+    ];
+    let world = run(&steps, 32, 1, 6, 1);
+    assert_eq!(world.not_once(), [], "{:?}", world.told);
+    let gap = world.told.iter().find(|told| told.starts_with("gap"));
+    assert_eq!(gap, None, "{:?}", world.told);
+}

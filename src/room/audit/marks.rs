@@ -64,6 +64,10 @@ pub(super) struct Pass {
     pub(super) resumed: bool,
     /// It began where the last one ended, since much was heard.
     early: bool,
+    /// It only reads on, to see whether anything there was told.
+    pub(super) looks: bool,
+    /// What it saw of that: the reader is late for what lies before it.
+    pub(super) seen: Option<ArchiveId>,
     /// Some of what it came by was forgotten: no place before it can be gone back to.
     forgot: bool,
 }
@@ -303,8 +307,9 @@ impl Audit {
 
     /// The archive was read to its end. What was told before and has not come by is not in it,
     /// so that nothing lies ahead of the reader, and no comparison can wait for that.
-    pub(in crate::room) fn read_all(&mut self) {
+    pub(in crate::room) fn read_all(&mut self, told: &mut Told) {
         if core::mem::take(&mut self.ahead) {
+            told.read_all();
             for mark in self.marks.iter_mut().flatten() {
                 mark.heard = 0;
             }
@@ -695,7 +700,7 @@ mod tests {
         reader.tell(2, true);
         assert!(reader.audit.is_full());
         reader.audit.ahead = true;
-        reader.audit.read_all();
+        reader.audit.read_all(&mut reader.told);
         assert!(!reader.audit.ahead && !reader.audit.is_full());
     }
 

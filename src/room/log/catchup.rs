@@ -264,7 +264,7 @@ impl Log {
             self.gap(cx, GapReason::Unsettled);
             self.gives_up_order();
         }
-        self.audit.read_all();
+        self.audit.read_all(&mut self.told);
         let place = self.cursor.clone();
         self.go_live(cx, place);
     }
@@ -274,11 +274,7 @@ impl Log {
     /// there.
     fn is_settled(&self) -> bool {
         let dropped = self.dropped.as_ref();
-        let is_shown = |id: &ArchiveId| {
-            let stands_there = matches!(&self.cursor, Some(Cursor::After(at)) if at == id);
-            stands_there || self.knows(id)
-        };
-        if dropped.is_some_and(|id| !is_shown(id)) || !self.is_in_order() {
+        if dropped.is_some_and(|id| !self.is_shown(id)) || !self.is_in_order() {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
@@ -358,7 +354,7 @@ impl Log {
         }
         let stand = self.audit.stand().map(|(at, told)| (at.clone(), told));
         let len = self.told.len();
-        let oldest = self.told.oldest_in_turn().cloned().and_then(|id| {
+        let oldest = self.told.oldest_place().cloned().and_then(|id| {
             let told = self.told.after(&id)?;
             Some((Cursor::After(id), told))
         });
