@@ -251,6 +251,11 @@ impl Pager {
         self.before.clone().filter(|_| stands_there)
     }
 
+    /// Nobody remembers what was told of what lies right before the position.
+    pub(crate) fn forget_before(&mut self) {
+        self.before = None;
+    }
+
     /// Takes a hint at what lay right before the position, if none is known yet.
     pub(crate) fn hint(&mut self, hint: impl FnOnce(&ArchiveId) -> Option<Cursor>) {
         if self.before.is_none()

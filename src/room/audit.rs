@@ -40,6 +40,7 @@
 //! Where the archive let go of the place to compare from, and of those after it, nothing tells
 //! what it was late to show since: a gap is told ([`GapReason::Unsettled`]).
 
+mod ahead;
 mod marks;
 
 use alloc::boxed::Box;
@@ -51,7 +52,7 @@ use super::told::Turn;
 use crate::cx::{Cx, Purpose};
 use crate::event::{Entry, GapReason, Message, RequestError, Source};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::mam::{self, Fin, WholePage};
+use crate::mam::{self, Fin};
 use crate::stanza::iq::Kind;
 use crate::time::{Timer, part};
 pub(super) use marks::Audit;
@@ -421,63 +422,6 @@ impl Log {
         self.flush(cx);
     }
 
-    /// How many messages of a page lie before the reader, or can be told from what is held back
-    /// or was dropped: while the archive does not show the reader's place, nobody can say which
-    /// of them the reader was late for, and which are yet to come.
-    fn surely_before(&mut self, page: &WholePage) -> usize {
-        let waits = self.dropped.is_some() || !self.held.is_empty();
-        if !waits {
-            return page.messages.len();
-        }
-        if let Some(seen) = self.audit.pass.seen.take() {
-            if let Some(number) = number_in(page, |id| *id == seen) {
-                return number.max(self.last_told(page));
-            }
-            if !page.complete {
-                // It lies further on.
-                self.audit.pass.seen = Some(seen);
-                return page.messages.len();
-            }
-        }
-        self.last_told(page)
-    }
-
-    /// How many messages of a page lie before the last that the reader has come by.
-    fn last_told(&self, page: &WholePage) -> usize {
-        number_in(page, |id| self.has_come_by(id)).unwrap_or(0)
-    }
-
-    fn has_come_by(&self, id: &ArchiveId) -> bool {
-        self.stands_on(id) || self.told.is_in_turn(id)
-    }
-
-    /// Whether nothing behind a page can be something that the reader has come by.
-    fn ends_with(&self, page: &WholePage) -> bool {
-        let mut ids = page.messages.iter().filter_map(|said| said.id.as_ref());
-        page.complete || ids.any(|id| self.holds_back(id))
-    }
-
-    /// Reads on, telling nothing, to see whether the reader has come by anything that lies behind
-    /// the place to which the comparison has come. If so the reader is late for what lies between
-    /// them, and the comparison goes on there; else nobody can tell yet.
-    fn look_ahead(&mut self, cx: &mut Cx<'_>, at: &str, page: &WholePage) {
-        let messages = page.messages.iter().filter_map(|said| said.id.as_ref());
-        let mut ids = messages.chain(page.removed.iter().map(|(_, id)| id));
-        let seen = ids.find(|id| self.has_come_by(id)).cloned();
-        if let (Some(seen), Some(place)) = (seen, self.audit.pass.place.clone()) {
-            let pass = &mut self.audit.pass;
-            (pass.looks, pass.seen) = (false, Some(seen));
-            // It may be gone by now, as after a pause.
-            pass.resumed = true;
-            self.audit.pager = self.pager_after(&place, cx.limits.page);
-            return self.ask_audit(cx, at);
-        }
-        if self.ends_with(page) {
-            return self.end_pass(cx, at, true);
-        }
-        self.ask_audit(cx, at);
-    }
-
     fn is_told(&self, message: &Message) -> bool {
         let id = message.id.as_ref();
         id.is_some_and(|id| self.told.contains(id) || self.removed.contains(id))
@@ -560,6 +504,7 @@ impl Log {
     /// What the reading under way came by is forgotten, and nothing before `place` compared
     /// again. Returns what is confirmed by that.
     pub(super) fn settle_at(&mut self, place: Cursor, over: Option<ArchiveId>) -> Option<Cursor> {
+        self.pager.forget_before();
         let held = &self.held;
         let keeps = |id: &ArchiveId| held.iter().any(|held| held.id.as_ref() == Some(id));
         self.audit.settle_at(place, over, &mut self.told, keeps)
@@ -604,13 +549,4 @@ impl Log {
         self.audit.pager.abandon();
         self.audit.hurry = Hurry::No;
     }
-}
-
-/// How many messages of a page there are up to the last item of such an id, and with it.
-fn number_in(page: &WholePage, is_such: impl Fn(&ArchiveId) -> bool) -> Option<usize> {
-    let is_message = |message: &Message| message.id.as_ref().is_some_and(&is_such);
-    let message = page.messages.iter().rposition(is_message);
-    let message = message.map(|number| number.saturating_add(1));
-    let removed = page.removed.iter().rev().find(|(_, id)| is_such(id));
-    message.max(removed.map(|(number, _)| *number))
 }

@@ -59,7 +59,7 @@ pub(crate) struct Log {
     told_early: usize,
     /// Something was delivered whose place is not known, since the cursor was.
     placeless: bool,
-    pager: Pager,
+    pub(super) pager: Pager,
     pub(super) held: VecDeque<Box<Message>>,
     held_bytes: usize,
     /// What of that the archive has shown: it may be more than is remembered until it is given out.

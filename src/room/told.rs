@@ -182,8 +182,11 @@ impl Told {
 
     /// The first that was told in its turn, of those behind which all that was told is remembered.
     pub(super) fn oldest_place(&self) -> Option<&ArchiveId> {
-        let is_place = |id: &&ArchiveId| self.known.get(*id).is_some_and(|known| known.is_place);
-        self.order.iter().find(is_place)
+        self.order.iter().find(|id| self.is_place(id))
+    }
+
+    fn is_place(&self, id: &ArchiveId) -> bool {
+        self.known.get(id).is_some_and(|known| known.is_place)
     }
 
     /// The last that was.
@@ -195,14 +198,16 @@ impl Told {
         self.known.get(id).is_some_and(|known| known.in_turn)
     }
 
-    /// What was told in its turn right before a message that was.
+    /// What was told in its turn right before a message that was, if all that was told since is
+    /// remembered.
     pub(super) fn before(&self, id: &ArchiveId) -> Option<&ArchiveId> {
         if !self.is_in_turn(id) {
             return None;
         }
         let mut back = self.order.iter().rev().skip_while(|told| *told != id);
         back.next();
-        back.find(|id| self.is_in_turn(id))
+        let before = back.find(|id| self.is_in_turn(id));
+        before.filter(|id| self.is_place(id))
     }
 
     /// How many bytes it holds.

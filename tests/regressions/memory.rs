@@ -410,3 +410,23 @@ proptest! {
         prop_assert!(!found || has("gap") || lost.is_empty(), "{lost:?}: {:?}", world.told);
     }
 }
+
+/// A page that began before where the reader stands showed what had been told late there, and was
+/// forgotten with all that was compared.
+#[test]
+fn what_lies_right_before_the_reader_is_not_told_late_again() {
+    let steps = [
+        Step::Away(47, true),
+        Step::Away(15, false),
+        Step::Said(11, false),
+        Step::Said(8, false),
+        Step::Unheard(1, false),
+        Step::Said(1, false),
+        Step::Shows,
+        Step::Takes,
+        Step::Pass(1),
+        Step::Said(5, false),
+    ];
+    let world = run(&steps, 32, 5, 4, 22);
+    assert_eq!(world.not_once(), [], "{:?}", world.told);
+}

@@ -685,3 +685,21 @@ fn what_was_read_before_it_was_heard_is_not_waited_for() {
     let gap = world.told.iter().find(|told| told.starts_with("gap"));
     assert_eq!(gap, None, "{:?}", world.told);
 }
+
+/// An archive that showed what the room had not let us hear, and not yet what it had said before.
+#[test]
+fn what_was_not_heard_is_not_told_before_what_was_and_is_not_shown_yet() {
+    let steps = [
+        Step::Said(7, false),
+        Step::Said(2, true),
+        Step::Resume(0, 2, 3, true, false),
+        Step::Pass(0),
+        Step::Said(1, false),
+        Step::Unheard(1),
+        Step::Takes,
+    ];
+    let world = run(&steps, 32, 1, 6, 9);
+    let told = || world.told.iter().skip_while(|told| *told != "m16");
+    assert!(!told().any(|told| told == "m15"), "{:?}", world.told);
+    assert_eq!(world.not_once(), [], "{:?}", world.told);
+}

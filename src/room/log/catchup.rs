@@ -175,6 +175,7 @@ impl Log {
         }
         for message in page.messages {
             let id = message.id.clone();
+            self.order_of_what_is_read(id.as_ref());
             self.deliver(cx, Box::new(message));
             if let Some(id) = &id {
                 self.comes_by(id);

@@ -16,6 +16,7 @@ use core::time::Duration;
 
 use super::{Log, Phase};
 use crate::cx::Cx;
+use crate::ids::ArchiveId;
 use crate::planted::{Bug, planted};
 use crate::time::Timer;
 
@@ -103,6 +104,15 @@ impl Log {
         }
     }
 
+    /// The archive shows a message. If the room said it after one that was heard, and it was not
+    /// heard, what is held back may belong before it, or behind it: the archive has to show that.
+    pub(super) fn order_of_what_is_read(&mut self, id: Option<&ArchiveId>) {
+        let is_news = |id: &ArchiveId| !self.told.contains(id) && !self.holds_back(id);
+        if !self.shown.is_empty() && id.is_some_and(is_news) {
+            self.awaited = self.held.len();
+        }
+    }
+
     /// The archive does not tell the order, and a gap is told: nobody knows the places of what is
     /// held back.
     pub(super) fn gives_up_order(&mut self) {
@@ -116,15 +126,20 @@ impl Log {
     }
 
     /// Whether the archive shows all that may be out of its order, and all that came before
-    /// something that it shows: else that may be yet to come there.
+    /// something that it shows: else that may be yet to come there. Where the order was kept:
+    /// whether it shows the last of what is awaited, or what came after that.
     pub(super) fn is_in_order(&self) -> bool {
         let held = self.held.iter().enumerate();
         let mut ids = held.filter_map(|(number, held)| Some((number, held.id.as_ref()?)));
-        let missing = ids.find(|(_, id)| !self.knows(id));
-        match (missing, self.order) {
-            (Some((number, _)), _) if number < self.awaited => false,
-            (Some(_), Order::Read) => !ids.any(|(_, id)| self.knows(id)),
-            _ => true,
+        if self.order != Order::Read {
+            let last = ids.clone().take_while(|(number, _)| *number < self.awaited);
+            let last = last.last().map(|(number, _)| number);
+            return last
+                .is_none_or(|last| ids.any(|(number, id)| number >= last && self.knows(id)));
+        }
+        match ids.find(|(_, id)| !self.knows(id)) {
+            Some((number, _)) => number >= self.awaited && !ids.any(|(_, id)| self.knows(id)),
+            None => true,
         }
     }
 }
