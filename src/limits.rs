@@ -153,7 +153,9 @@ impl Limits {
         let subscription = page
             .saturating_mul(2)
             .saturating_add(held)
-            .saturating_add(remembered.saturating_mul(4));
+            .saturating_add(remembered.saturating_mul(4))
+            // And what was dropped.
+            .saturating_add(remembered.saturating_mul(3));
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)

@@ -16,6 +16,7 @@ mod peer;
 
 mod regressions {
     mod addresses;
+    mod ahead;
     mod archive;
     mod archive_without_manners;
     mod bookmarks;

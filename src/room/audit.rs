@@ -34,6 +34,12 @@
 //! A reader who goes on from a bookmark stands as the one before it did: the bookmark's cursor
 //! is the stand, and what it names was told since.
 //!
+//! # What is not told yet
+//!
+//! Where something is held back or was dropped, and the archive does not show yet where the reader
+//! stands, nobody can tell at once what the reader was late for: a comparison reads [ahead] then.
+//! None counts before it has found all that was heard and dropped.
+//!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
@@ -56,14 +62,10 @@ use crate::mam::{self, Fin};
 use crate::stanza::iq::Kind;
 use crate::time::{Timer, part};
 pub(super) use marks::Audit;
-use marks::{Hurry, Next};
+use marks::{Hurry, IN_VAIN, Next};
 
 /// When the second comparison after a catch-up comes, counted from the first.
 const SECOND: Duration = Duration::from_secs(25);
-
-/// How often a comparison that is to come soon may end in vain, before what was told since
-/// the last is given up.
-const IN_VAIN: u32 = 4;
 
 /// What became of a message of the archive.
 enum Compared {
@@ -131,7 +133,8 @@ impl Log {
             self.audit.pager = self.pager_after(&place, cx.limits.page);
             return self.ask_audit(cx, at);
         }
-        let early = self.audit.hurry != Hurry::No && !self.audit.is_pressed();
+        let hurries = self.audit.hurry != Hurry::No && !self.audit.is_pressed();
+        let early = hurries && !self.missing.is_late();
         self.begin_pass(cx, at, early);
     }
 
@@ -147,6 +150,10 @@ impl Log {
         };
         self.audit.orders = self.orders();
         self.told.begin_reading();
+        if let Cursor::After(id) = &from {
+            // What is forgotten of what comes lies behind that.
+            self.told.come_by(id);
+        }
         self.audit.unstable = false;
         self.audit.pass.passed =
             self.cursor == Some(Cursor::Beginning) || self.cursor.as_ref() == Some(&from);
@@ -208,8 +215,7 @@ impl Log {
                 if ends {
                     return self.end_pass(cx, at, true);
                 }
-                self.audit.pass.looks = true;
-                return self.ask_audit(cx, at);
+                return self.begin_to_look(cx, at);
             }
             match self.compare(cx, Box::new(message)) {
                 Compared::Done => {}
@@ -254,6 +260,9 @@ impl Log {
         if self.audit.beyond {
             return self.ended_in_vain(cx, at, None);
         }
+        if self.waits_for_what_is_missing(cx) {
+            return;
+        }
         // A comparison that may be contradicted has to be made again, from the same place; but
         // where there is no memory to do so, it has to do.
         let confirmed = if catching_up {
@@ -290,10 +299,40 @@ impl Log {
         self.audit.beyond = false;
         self.audit.ahead = true;
         self.gap(cx, GapReason::Unsettled);
+        self.missing.clear();
         self.cursor = Some(place.clone());
         self.settle_at(place, None);
         // What is held back may lie before that.
         self.late_held = self.held.len();
+    }
+
+    /// Whether the comparison is made again, from the same place, since it did not find all that
+    /// was heard and dropped. If that is not found for long, a gap is told.
+    fn waits_for_what_is_missing(&mut self, cx: &mut Cx<'_>) -> bool {
+        if !self.missing.is_late() {
+            return false;
+        }
+        if !self.audit.ended_in_vain(None) {
+            self.audit.begin_anew();
+            self.missing.clear();
+            self.gap(cx, GapReason::Unsettled);
+            return false;
+        }
+        let catching_up = self.phase == Phase::Comparing;
+        let has_place = !catching_up && !self.audit.is_full();
+        let pause = match has_place {
+            true => SECOND,
+            false => part(cx.timing.settle, IN_VAIN),
+        };
+        if catching_up {
+            self.phase = Phase::Settling;
+            cx.arm(Timer::LogSettle, self.id.0, pause);
+        } else {
+            self.audit.hurry = if has_place { Hurry::Later } else { Hurry::Now };
+            cx.arm(Timer::LogAudit, self.id.0, pause);
+            self.flush(cx);
+        }
+        true
     }
 
     /// What was heard could not be compared, so that it has to be remembered further on.
@@ -305,20 +344,14 @@ impl Log {
             cx.arm(Timer::LogAudit, self.id.0, SECOND);
             return self.flush(cx);
         }
-        // Who is not answered has waited for long each time.
-        let weight = match error {
-            Some(RequestError::TimedOut) => 3,
-            _ => 1,
-        };
-        self.audit.in_vain = self.audit.in_vain.saturating_add(weight);
-        if self.audit.in_vain > IN_VAIN {
+        if !self.audit.ended_in_vain(error.as_ref()) {
             return self.give_up_comparing(cx, at, error);
         }
         let pause = match error {
             Some(_) => cx
                 .timing
                 .backoff_min
-                .saturating_mul(1 << self.audit.in_vain.min(6)),
+                .saturating_mul(1 << self.audit.in_vain().min(6)),
             None => part(cx.timing.settle, IN_VAIN),
         };
         if catching_up {
@@ -336,10 +369,11 @@ impl Log {
             self.step_over(cx);
         } else if self.phase == Phase::Comparing {
             // Perhaps the archive does not know the cursor any more.
-            self.audit.in_vain = 0;
+            self.audit.begin_anew();
             return self.ask_now(cx, at);
         } else if let Some(cursor) = self.cursor.clone() {
             let after = self.audit.give_up(&cursor, &self.told);
+            self.missing.clear();
             if error.is_some() && self.overflowed {
                 // What was dropped meanwhile is not waited for as long once more.
                 self.failures = FAILURES.saturating_sub(1);
@@ -357,22 +391,23 @@ impl Log {
         else {
             return false;
         };
-        let again = self.audit.in_vain > 1;
+        let again = self.audit.in_vain() > 1;
         let failed = self.audit.failed.clone();
         let Some(error) = failed.filter(|error| again || error.is_for_good()) else {
             return false;
         };
         let after = self.audit.give_up(&cursor, &self.told);
+        self.missing.clear();
         let reason = GapReason::ArchiveFailed(error);
         self.tell(cx, Entry::Gap { after, reason });
-        self.audit.in_vain = 0;
+        self.audit.begin_anew();
         self.flush(cx);
         true
     }
 
     /// There is nothing to compare for now.
     fn go_on(&mut self, cx: &mut Cx<'_>, at: &str) {
-        self.audit.in_vain = 0;
+        self.audit.begin_anew();
         self.audit.hurry = Hurry::No;
         if self.phase == Phase::Comparing || self.overflowed {
             return self.restart(cx, at);
@@ -385,6 +420,10 @@ impl Log {
         let Some(cursor) = self.cursor.clone() else {
             return;
         };
+        if error.is_expired() && self.audit.pass.seen.is_some() {
+            // It is only the place to which it went back.
+            return self.ended_in_vain(cx, at, None);
+        }
         if error.is_expired() && core::mem::take(&mut self.audit.pass.resumed) {
             // It is only the place to which this one had come.
             return self.begin_audit(cx, at);
@@ -433,6 +472,7 @@ impl Log {
             self.audit.pass.passed = true;
             self.audit.beyond = false;
         }
+        self.missing.comes_by(&id);
         self.audit.pass.place = Some(Cursor::After(id));
     }
 
@@ -448,6 +488,7 @@ impl Log {
         let stands_here = self.stands_on(&id);
         self.audit.pass.passed |= stands_here;
         let told = self.told.come_by(&id);
+        self.missing.comes_by(&id);
         if stands_here || told.is_some() || self.removed.contains(&id) {
             if told == Some(Turn::In) || stands_here {
                 self.audit.beyond = false;
@@ -472,6 +513,7 @@ impl Log {
         } else {
             self.deliver_late(cx, message);
         }
+        self.audit.pass.looked = false;
         if self.audit.overflows() {
             self.forget_read(cx);
         }

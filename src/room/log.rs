@@ -19,6 +19,7 @@
 //! [not to be relied on](resumption).
 
 pub(super) mod catchup;
+mod missing;
 mod resumption;
 
 use alloc::boxed::Box;
@@ -38,6 +39,7 @@ use crate::ids::{ArchiveId, Cursor, SubscriptionId};
 use crate::mam::{Direction, Pager};
 use crate::planted::{Bug, planted};
 use crate::time::{Instant, Timer};
+use missing::Missing;
 use resumption::Order;
 
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct Log {
     /// The last that was heard and dropped, until the archive shows it: one that lags
     /// has not come to its end before.
     pub(super) dropped: Option<ArchiveId>,
+    /// What was dropped and has a place, until the archive shows it.
+    pub(super) missing: Missing,
     /// Something was dropped that has no place in the archive, and a gap was told for it.
     unplaced_lost: bool,
     /// What was delivered, in its turn or late.
@@ -163,6 +167,7 @@ impl Log {
             shown: BTreeSet::new(),
             overflowed: false,
             dropped: None,
+            missing: Missing::new(Audit::capacity(remembered)),
             unplaced_lost: false,
             told,
             removed: Recent::new(remembered),
@@ -236,10 +241,11 @@ impl Log {
         if !self.archived {
             return self.displace();
         }
-        if self.placeless {
+        let placeless = self.placeless;
+        self.find_place();
+        if placeless {
             self.gap(cx, GapReason::NeverAnchored);
         }
-        self.find_place();
         self.begin(cx, at);
     }
 
@@ -249,6 +255,7 @@ impl Log {
             held.id = None;
         }
         self.dropped = None;
+        self.missing.clear();
         self.told_early = 0;
         let unvouched = [self.unvouched.take(), self.unvouched_before.take()];
         self.placeless |= unvouched.iter().any(Option::is_some);
@@ -268,6 +275,7 @@ impl Log {
             // the cursor, and would be told again.
             self.cursor = None;
             self.audit.forget();
+            self.missing.clear();
         } else if self.cursor.is_none() {
             self.cursor = last.map(Cursor::After);
         }
@@ -281,6 +289,7 @@ impl Log {
             self.pager.held(),
             self.audit.held(),
             self.told.held(),
+            self.missing.held(),
             self.removed.held(|id| id.as_str().len()),
             self.echoes.held(),
         ]
@@ -303,7 +312,7 @@ impl Log {
         self.settles_until = None;
         self.progressed = false;
         self.looks = 0;
-        self.audit.in_vain = 0;
+        self.audit.begin_anew();
         self.order = Order::Kept;
         self.stop(cx);
         self.drop_held(cx);
@@ -347,6 +356,7 @@ impl Log {
         if self.dropped.as_ref() == Some(id) {
             self.dropped = None;
         }
+        self.missing.comes_by(id);
         if self.held.iter().any(|held| held.id.as_ref() == Some(id)) {
             self.shown.insert(id.clone());
         }
@@ -364,6 +374,9 @@ impl Log {
             Some(lost) if self.archived => {
                 if lost.unplaced || early.said.iter().any(|said| said.id.is_none()) {
                     self.lose_unplaced(cx);
+                }
+                for said in &early.said {
+                    self.is_dropped(said.id.as_ref());
                 }
                 self.is_dropped(early.newest());
                 self.overflowed = true;
@@ -557,22 +570,27 @@ impl Log {
     }
 
     fn drop_held(&mut self, cx: &mut Cx<'_>) {
-        let last = self.held.iter().rev().find_map(|held| held.id.clone());
-        self.is_dropped(last.as_ref());
-        if self.held.iter().any(|held| held.id.is_none()) {
+        let held = core::mem::take(&mut self.held);
+        for message in &held {
+            self.is_dropped(message.id.as_ref());
+        }
+        if held.iter().any(|held| held.id.is_none()) {
             self.lose_unplaced(cx);
         }
-        self.held.clear();
         self.shown.clear();
         self.held_bytes = 0;
         (self.awaited, self.late_held) = (0, 0);
     }
 
-    /// This was dropped last. What the reader has passed is waited for no more: once it is
-    /// forgotten, nothing would tell that the archive showed it.
-    fn is_dropped(&mut self, last: Option<&ArchiveId>) {
-        if let Some(last) = last.filter(|id| !self.is_shown(id)) {
-            self.dropped = Some(last.clone());
+    /// This was heard, and is to be read from the archive. What the reader has passed is waited
+    /// for no more: once it is forgotten, nothing would tell that the archive showed it.
+    fn is_dropped(&mut self, id: Option<&ArchiveId>) {
+        let Some(id) = id.filter(|id| !self.is_shown(id)) else {
+            return;
+        };
+        self.dropped = Some(id.clone());
+        if self.archived {
+            self.missing.is_dropped(id);
         }
     }
 

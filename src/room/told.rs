@@ -131,23 +131,29 @@ impl Told {
     ) -> usize {
         let len = self.order.len();
         let (counts_from, fresh_from) = (len.saturating_sub(last), len.saturating_sub(fresh));
+        let began = self.began;
+        let is_forgotten = |at: usize, id: &ArchiveId, known: &Known| {
+            let is_fresh = known.in_turn && at >= fresh_from;
+            known.came_by > began && !is_fresh && !keeps(id)
+        };
+        let forgotten = self.order.iter().enumerate().filter_map(|(at, id)| {
+            let known = self.known.get(id)?;
+            is_forgotten(at, id, known).then_some(known.came_by)
+        });
+        let last_forgotten = forgotten.max().unwrap_or(0);
+        self.is_no_place_before(last_forgotten);
         let (mut at, mut left) = (0_usize, 0_usize);
-        let (known, began) = (&mut self.known, self.began);
-        let mut last_forgotten = 0;
+        let known = &mut self.known;
         self.order.retain(|id| {
-            let is_fresh = |known: &Known| known.in_turn && at >= fresh_from;
-            let is_read = |known: &Known| known.came_by > began && !is_fresh(known);
-            let stays = !known.get(id).is_some_and(is_read) || keeps(id);
-            if !stays {
-                let came_by = known.remove(id).map_or(0, |known| known.came_by);
-                last_forgotten = last_forgotten.max(came_by);
+            let forgets = known.get(id).is_some_and(|it| is_forgotten(at, id, it));
+            if forgets {
+                known.remove(id);
             } else if at >= counts_from {
                 left = left.saturating_add(1);
             }
             at = at.saturating_add(1);
-            stays
+            !forgets
         });
-        self.is_no_place_before(last_forgotten);
         left
     }
 
@@ -157,7 +163,7 @@ impl Told {
             let Some(known) = self.known.get_mut(id) else {
                 continue;
             };
-            let is_before = known.came_by > self.began && known.came_by < last_forgotten;
+            let is_before = known.came_by > self.began && known.came_by <= last_forgotten;
             was_before |= is_before && known.in_turn;
             known.is_place &= !is_before && !was_before;
         }
@@ -325,8 +331,26 @@ mod tests {
             told.insert(&id(text), Turn::In, true);
         }
         told.forget_read(9, 2, |_| false);
-        assert_eq!(told.oldest_place(), Some(&id("gone")));
+        assert_eq!(told.oldest_place(), Some(&id("b")));
         told.read_all();
         assert_eq!(told.oldest_place(), Some(&id("b")));
+    }
+
+    /// The same where nothing is left of what the reading came by.
+    #[test]
+    fn what_was_forgotten_lies_behind_no_place_though_nothing_of_the_reading_is_left() {
+        // The reading goes from y, over x, and is to come to c yet.
+        let mut told = told(40, &["y", "x", "c"]);
+        for number in 0..8 {
+            told.insert(&id(&alloc::format!("earlier{number}")), Turn::Out, true);
+        }
+        told.begin_reading();
+        told.come_by(&id("x"));
+        told.insert(&id("late"), Turn::Out, true);
+        told.forget_read(11, 4, |_| false);
+        assert!(!told.contains(&id("x")) && !told.contains(&id("late")));
+        // They lie between y and c: to read from y tells them again.
+        assert_eq!(told.before(&id("c")), None);
+        assert_eq!(told.oldest_place(), Some(&id("c")));
     }
 }

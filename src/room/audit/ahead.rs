@@ -15,6 +15,9 @@ impl Log {
     /// How many messages of a page lie before the reader, or can be told from what is held back
     /// or was dropped: while the archive does not show the reader's place, nobody can say which
     /// of them the reader was late for, and which are yet to come.
+    ///
+    /// Where it was looked ahead, what lies before the thing seen then is; it is forgotten where
+    /// the page shows that.
     pub(super) fn surely_before(&mut self, page: &WholePage) -> usize {
         let waits = self.dropped.is_some() || !self.held.is_empty();
         if !waits {
@@ -58,8 +61,6 @@ impl Log {
         if let (Some(seen), Some(place)) = (seen, self.audit.pass.place.clone()) {
             let pass = &mut self.audit.pass;
             (pass.looks, pass.seen) = (false, Some(seen));
-            // It may be gone by now, as after a pause.
-            pass.resumed = true;
             self.audit.pager = self.pager_after(&place, cx.limits.page);
             return self.ask_audit(cx, at);
         }
@@ -68,9 +69,20 @@ impl Log {
         }
         self.ask_audit(cx, at);
     }
+
+    /// Asks for the next page, to look at it. Where nothing was told since it was gone back the last
+    /// time, it was of no use.
+    pub(super) fn begin_to_look(&mut self, cx: &mut Cx<'_>, at: &str) {
+        if core::mem::replace(&mut self.audit.pass.looked, true) {
+            return self.end_pass(cx, at, true);
+        }
+        self.audit.pass.looks = true;
+        self.ask_audit(cx, at);
+    }
 }
 
-/// How many messages of a page there are up to the last item of such an id, and with it.
+/// How many messages of a page there are up to the last item of such an id, and with it if it is
+/// one.
 fn number_in(page: &WholePage, is_such: impl Fn(&ArchiveId) -> bool) -> Option<usize> {
     let is_message = |message: &Message| message.id.as_ref().is_some_and(&is_such);
     let message = page.messages.iter().rposition(is_message);

@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// since what the room dropped comes no sooner.
 const HEARD: usize = 256;
 
+/// How often a comparison that is to come soon may end in vain, before what was told since
+/// the last is given up. One that is not answered counts three times.
+pub(super) const IN_VAIN: u32 = 4;
+
 /// A place in the archive: all that lies before it was compared, or read.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
@@ -66,6 +70,8 @@ pub(super) struct Pass {
     early: bool,
     /// It only reads on, to see whether anything there was told.
     pub(super) looks: bool,
+    /// It did so, and told nothing since.
+    pub(super) looked: bool,
     /// What it saw of that: the reader is late for what lies before it.
     pub(super) seen: Option<ArchiveId>,
     /// Some of what it came by was forgotten: no place before it can be gone back to.
@@ -105,7 +111,9 @@ pub(in crate::room) struct Audit {
     /// archive did not show the one it stood at.
     pub(in crate::room) ahead: bool,
     /// How often in a row one ended in vain while more was held back.
-    pub(in crate::room) in_vain: u32,
+    in_vain: u32,
+    /// How many of these were not answered, which takes long each time.
+    unanswered: u32,
     /// The comparison under way began after the stream was resumed.
     pub(in crate::room) orders: bool,
     remembered: usize,
@@ -157,6 +165,7 @@ impl Audit {
             beyond: false,
             ahead: false,
             in_vain: 0,
+            unanswered: 0,
             orders: false,
             remembered,
         }
@@ -276,6 +285,25 @@ impl Audit {
             !stand.is_whole() && stand.told.saturating_add(page) > self.most()
         };
         self.marks.as_ref().is_some_and(is_due)
+    }
+
+    /// One ended in vain. Says whether to go on trying.
+    pub(super) fn ended_in_vain(&mut self, error: Option<&RequestError>) -> bool {
+        self.in_vain = self.in_vain.saturating_add(1);
+        let unanswered = u32::from(error == Some(&RequestError::TimedOut));
+        self.unanswered = self.unanswered.saturating_add(unanswered);
+        self.in_vain
+            .saturating_add(self.unanswered.saturating_mul(2))
+            <= IN_VAIN
+    }
+
+    pub(super) const fn in_vain(&self) -> u32 {
+        self.in_vain
+    }
+
+    /// One is not awaited any more, or it was not in vain.
+    pub(in crate::room) const fn begin_anew(&mut self) {
+        (self.in_vain, self.unanswered) = (0, 0);
     }
 
     /// Whether less is to lie behind the stand.

@@ -189,6 +189,7 @@ impl Log {
         for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
             // place is passed.
+            self.missing.comes_by(&id);
             self.removed.insert(id);
         }
         if let Some(newest) = page.newest {
@@ -233,6 +234,7 @@ impl Log {
             // anchor, from a place that nobody knows; the rest is read yet.
             self.gap(cx, GapReason::Overflow);
         }
+        self.missing.clear();
         // What was given before that lies before it, with what was not given between them.
         self.told.clear();
         if let Some(newest) = &newest {
@@ -263,8 +265,10 @@ impl Log {
                 return self.settle(cx, until);
             }
             self.gap(cx, GapReason::Unsettled);
+            self.missing.clear();
             self.gives_up_order();
         }
+        self.missing.come_to_an_end();
         self.audit.read_all(&mut self.told);
         let place = self.cursor.clone();
         self.go_live(cx, place);
@@ -334,6 +338,7 @@ impl Log {
         self.failures = self.failures.saturating_add(weight);
         if error.is_for_good() || self.failures >= FAILURES {
             self.gap(cx, GapReason::ArchiveFailed(error));
+            self.missing.clear();
             self.gives_up_order();
             let place = self.cursor.clone();
             return self.go_live(cx, place);
@@ -353,6 +358,7 @@ impl Log {
         if !core::mem::replace(&mut self.gap_told, true) {
             self.gap(cx, GapReason::CursorExpired);
         }
+        self.missing.clear();
         let stand = self.audit.stand().map(|(at, told)| (at.clone(), told));
         let len = self.told.len();
         let oldest = self.told.oldest_place().cloned().and_then(|id| {
@@ -375,6 +381,9 @@ impl Log {
             .unwrap_or((Cursor::Beginning, len));
         if !core::mem::replace(&mut self.audit.ahead, true) {
             self.told.begin_reading();
+        }
+        if let Cursor::After(id) = &place {
+            self.told.come_by(id);
         }
         self.audit.stand_at(place.clone(), told.min(len));
         self.cursor = Some(place);

@@ -422,6 +422,7 @@ impl Follow {
             recreated: truth.deaths > self.deaths,
             lacks_archive: witness.told_late || witness.seen.lacks_archive(witness),
             stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
+            placeless: self.placeless,
             interrupted: self.interrupted,
             overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
             heard_unplaced: heard().any(|heard| heard.id.is_none()),

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `CursorExpired` | it names a place, which is not in the archive, nor is its tombstone; or it does not show yet. Nobody expires who stands nowhere, or at the beginning |
 //! | `NoArchive` | the room said, when it was asked last in this session, that it has no archive or does not put its ids on messages; or it would not say; or it has been asked for half a minute by the host's clock, counted from when it was asked to let the host in, or since the session began where a link that is slow or broken may not have taken the question (unless its bot was told late) |
-//! | `NeverAnchored` | it stands nowhere: no place was told, or something was given without one; and it was out of the room or off its stream since it began |
+//! | `NeverAnchored` | it stands nowhere: no place was told, and it was out of the room or off its stream since it began; or something was given without one |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
 //! | `Recreated` | the room was destroyed or lost, once for each time that this is told |
 //! | `ArchiveFailed` | as it says: refused for that, and again and again if it may pass; `NoSuchRoom` and `ArchiveUnsupported` for the conditions that say so; not answered in this session for half a minute by the host's clock, or not written since the link is broken, once, and failed once more in any way; contradicted by a page that was [spoilt](crate::sim::server::Note::Garbled) or may change, or by what it let go of meanwhile; a place that is not there |
@@ -294,6 +294,8 @@ pub(super) struct Grounds {
     pub(super) lacks_archive: bool,
     /// No place was told, or something was given without one.
     pub(super) stands_nowhere: bool,
+    /// Something was given without a place.
+    pub(super) placeless: bool,
     /// It was out of the room, or off its stream.
     pub(super) interrupted: bool,
     /// More came live than is held back.
@@ -327,7 +329,9 @@ pub(super) fn lie_of_a_gap(reason: &GapReason, there: &Grounds) -> Option<&'stat
             there.lacks_archive,
             "the room did not say that it has no archive",
         ),
-        GapReason::NeverAnchored if !there.interrupted => (false, "nothing came between"),
+        GapReason::NeverAnchored if !there.interrupted && !there.placeless => {
+            (false, "nothing came between")
+        }
         GapReason::NeverAnchored => (there.stands_nowhere, "it knows where it stands"),
         GapReason::Overflow => (
             there.overflowed || there.heard_unplaced,

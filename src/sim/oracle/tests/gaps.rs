@@ -322,13 +322,16 @@ fn who_was_never_anchored_stands_nowhere_and_was_away() {
         cause: OfflineCause::PeerClosed,
         retry: Retry::At(Instant::ZERO),
     };
-    let told = |interrupted: bool, anchored: bool| {
+    let told = |interrupted: bool, anchored: bool, placeless: bool| {
         let mut hand = Hand::following(Start::Now);
         hand.open(0);
         hand.said(SAID);
         if anchored {
             let at = ArchiveId::new("c").map(Cursor::After);
             hand.entry(Entry::CaughtUp { at });
+        }
+        if placeless {
+            hand.give_placeless("four");
         }
         if interrupted {
             hand.tell(&away);
@@ -339,9 +342,12 @@ fn who_was_never_anchored_stands_nowhere_and_was_away() {
         });
         hand.rules()
     };
-    assert_eq!(told(true, false), [""; 0]);
-    assert_eq!(told(false, false), ["S4"]);
-    assert_eq!(told(true, true), ["S4"]);
+    assert_eq!(told(true, false, false), [""; 0]);
+    assert_eq!(told(false, false, false), ["S4"]);
+    assert_eq!(told(true, true, false), ["S4"]);
+    // What has no place may be given before the room says that it has an archive.
+    assert_eq!(told(false, false, true), [""; 0]);
+    assert_eq!(told(false, true, true), [""; 0]);
 }
 
 #[test]
