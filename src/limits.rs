@@ -155,7 +155,7 @@ impl Limits {
             .saturating_add(held)
             .saturating_add(remembered.saturating_mul(4))
             // And what was dropped.
-            .saturating_add(remembered.saturating_mul(3));
+            .saturating_add(times(self.remembered_ids.min(320), 2 * 2048));
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)

@@ -12,9 +12,9 @@ pub(super) struct Told {
     order: VecDeque<ArchiveId>,
     known: BTreeMap<ArchiveId, Known>,
     /// How many items readings of the archive have come by.
-    came_by: u64,
+    came_by: u32,
     /// The same when the one under way, or the last one, began.
-    began: u64,
+    began: u32,
     capacity: usize,
 }
 
@@ -23,7 +23,7 @@ struct Known {
     /// It came in its turn: what was told before it lies before it in the archive too.
     in_turn: bool,
     /// Which item it was when a reading of the archive came by it last; 0: none did.
-    came_by: u64,
+    came_by: u32,
     /// The archive showed it where it was told, as far as is known, and all that was told behind
     /// that is remembered.
     is_place: bool,
@@ -50,11 +50,16 @@ impl Told {
     }
 
     /// The archive is read anew: from somewhere to its end, forward.
-    pub(super) const fn begin_reading(&mut self) {
+    pub(super) fn begin_reading(&mut self) {
+        if self.came_by > u32::MAX / 2 {
+            // Only what comes now counts.
+            self.came_by = 0;
+            self.known.values_mut().for_each(|known| known.came_by = 0);
+        }
         self.began = self.came_by;
     }
 
-    fn comes_by(&mut self) -> u64 {
+    fn comes_by(&mut self) -> u32 {
         self.came_by = self.came_by.saturating_add(1);
         self.came_by
     }
@@ -157,7 +162,7 @@ impl Told {
         left
     }
 
-    fn is_no_place_before(&mut self, last_forgotten: u64) {
+    fn is_no_place_before(&mut self, last_forgotten: u32) {
         let mut was_before = false;
         for id in self.order.iter().rev() {
             let Some(known) = self.known.get_mut(id) else {

@@ -7,6 +7,9 @@ use alloc::collections::BTreeSet;
 
 use crate::ids::ArchiveId;
 
+/// So many are remembered at most: more are rarely on their way into an archive at a time.
+const MOST: usize = 256;
+
 /// Bounded: of too much, some is forgotten.
 #[derive(Debug)]
 pub(in crate::room) struct Missing {
@@ -22,7 +25,7 @@ impl Missing {
         Self {
             awaited: BTreeSet::new(),
             late: BTreeSet::new(),
-            capacity,
+            capacity: if capacity < MOST { capacity } else { MOST },
         }
     }
 
