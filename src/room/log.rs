@@ -582,10 +582,11 @@ impl Log {
         (self.awaited, self.late_held) = (0, 0);
     }
 
-    /// This was heard, and is to be read from the archive. What the reader has passed is waited
-    /// for no more: once it is forgotten, nothing would tell that the archive showed it.
+    /// This was heard, and is to be read from the archive. What the reader has passed or was told
+    /// is waited for no more: once it is forgotten, nothing would tell that the archive showed it.
     fn is_dropped(&mut self, id: Option<&ArchiveId>) {
-        let Some(id) = id.filter(|id| !self.is_shown(id)) else {
+        let is_expected = |id: &&ArchiveId| !self.is_shown(id) && !self.told.contains(id);
+        let Some(id) = id.filter(is_expected) else {
             return;
         };
         self.dropped = Some(id.clone());

@@ -268,3 +268,30 @@ fn a_place_that_shows_up_before_what_was_late_makes_nothing_come_again() {
     world.pass(secs(4000));
     assert_eq!(world.not_once(), []);
 }
+
+/// What a comparison found is told; that it is heard afterwards, where all that is heard is
+/// dropped, does not make it missing.
+#[test]
+fn what_was_told_late_is_not_waited_for() {
+    let mut config = config();
+    config.limits.held_messages = 2;
+    let mut world = World::new(config);
+    world.read(2);
+    // The archive shows m1 after m2.
+    world.store(true, false);
+    world.say(true);
+    world.show();
+    world.pass(secs(120));
+    assert_eq!(
+        world.told.iter().filter(|told| *told == "late m1").count(),
+        1
+    );
+    // The reader is full: what it hears is dropped.
+    (0..4).for_each(|_| world.say(true));
+    world.peer.say(&message("bob", "m1", "m1"));
+    world.grant(100);
+    world.pass(secs(4000));
+    assert_eq!(world.not_once(), [], "{:?}", world.told);
+    let has_gap = world.told.iter().any(|told| told.starts_with("gap"));
+    assert!(!has_gap, "{:?}", world.told);
+}
