@@ -42,7 +42,11 @@ impl Log {
             return;
         }
         if !planted(Bug::ResumedInOrder) {
-            self.order = Order::Doubtful;
+            self.order = match self.order {
+                // What is held back came after another resumption, and was not read since.
+                Order::ToRead | Order::Read if !self.held.is_empty() => Order::ToRead,
+                _ => Order::Doubtful,
+            };
             self.audit.orders = false;
         }
         if self.is_idle() {

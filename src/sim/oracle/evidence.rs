@@ -55,8 +55,9 @@ pub(super) struct Witness<'a> {
     pub(super) told_late: bool,
     /// Its timers cannot be told by the world's clock.
     pub(super) disturbed: bool,
-    /// Its link is broken, so that what it asks may not be written.
-    pub(super) cut: bool,
+    /// What it asks may not be written: its link is broken, or takes little at a time, and its
+    /// timers cannot be told.
+    pub(super) unwritten: bool,
     /// What its own clock shows.
     pub(super) clock: Instant,
     /// If it is in the room for the first time: for how long it had a session until it was.
@@ -266,7 +267,7 @@ impl Seen {
         let room = self.rooms.get(witness.room);
         let answer = room.and_then(|room| room.answer);
         let asking = room.and_then(|room| room.asking);
-        let unwritten = answer.is_none() && (witness.disturbed || witness.cut);
+        let unwritten = answer.is_none() && (witness.disturbed || witness.unwritten);
         let first = witness.first.filter(|_| answer.is_none());
         let mut asking = asking.into_iter().chain(unwritten.then_some(self.began));
         let late = |at: Instant| witness.clock.since(at) >= PATIENCE;

@@ -254,13 +254,15 @@ impl Host {
                 // Who was refused for good, or left, may have come again.
                 let mut members = self.rooms.values().rev();
                 let member = members.find(|room| room.truth == follow.room);
+                let disturbed = self.trouble.is_disturbed(found.now);
+                let writes_little = !self.trouble.paced().is_zero();
                 let witness = Witness {
                     seen: &self.seen,
                     room: member.map_or("", |room| room.name.as_str()),
                     jid: &self.jid,
                     told_late: self.trouble.is_told_late(found.now),
-                    disturbed: self.trouble.is_disturbed(found.now),
-                    cut: self.cut,
+                    disturbed,
+                    unwritten: self.cut || (disturbed && writes_little),
                     clock,
                     first: member.and_then(Membership::first_join),
                     held: found.held,

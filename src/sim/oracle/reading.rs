@@ -440,7 +440,7 @@ impl Follow {
             timed_out: witness
                 .seen
                 .unanswered(witness.room, since, witness.clock)
-                .saturating_add(usize::from(witness.cut))
+                .saturating_add(usize::from(witness.unwritten))
                 .saturating_add(failed().filter(|failed| failed.late).count()),
             spoilt: truth.spoilt.is_some_and(|at| at >= since),
         }
