@@ -341,7 +341,11 @@ impl Host {
 
     /// Something holds up those subscriptions that follow a room, or all.
     pub(super) fn disturb(&mut self, room: Option<usize>, truth: &Truth, found: &mut Found) {
-        let peace = self.trouble.peace().max(truth.honest_since());
+        // What had to come before its link was cut was judged then, and nothing came since.
+        let peace = match self.cut {
+            true => Instant::from_micros(u64::MAX),
+            false => self.trouble.peace().max(truth.honest_since()),
+        };
         let follows = self.follows.values_mut();
         for follow in follows.filter(|follow| room.is_none_or(|room| room == follow.room)) {
             if let Some(room) = truth.rooms.get(follow.room) {

@@ -265,6 +265,7 @@ impl Follow {
     /// show it until after that.
     fn could_not_be_seen(&self, truth: &Room, place: usize) -> bool {
         let (said, at) = self.began;
+        let place = truth.original(place);
         let item = truth.items.get(place);
         place < said && item.is_some_and(|item| item.shown.is_none_or(|shown| shown > at))
     }

@@ -528,11 +528,7 @@ impl Room {
     /// after that; or the archive showed it out of its order. All else they heard
     /// themselves, or could read.
     pub(super) fn may_be_late(&self, place: usize, jid: &str) -> bool {
-        // What an archive that was taken over has, it had under another id.
-        let mut place = place;
-        while let Some(original) = self.items.get(place).and_then(|item| item.copy_of) {
-            place = original;
-        }
+        let place = self.original(place);
         let Some(item) = self.items.get(place) else {
             return false;
         };
@@ -544,6 +540,15 @@ impl Room {
         entries.any(|entered| {
             place < entered.place && item.shown.is_none_or(|shown| shown > entered.at)
         })
+    }
+
+    /// The first place of a message: what an archive that was taken over has, it had under another
+    /// id.
+    pub(super) fn original(&self, mut place: usize) -> usize {
+        while let Some(original) = self.items.get(place).and_then(|item| item.copy_of) {
+            place = original;
+        }
+        place
     }
 
     /// The place of a message with this archive id.
