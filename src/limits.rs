@@ -154,8 +154,8 @@ impl Limits {
             .saturating_mul(2)
             .saturating_add(held)
             .saturating_add(remembered.saturating_mul(4))
-            // And what was dropped.
-            .saturating_add(times(self.remembered_ids.min(320), 2 * 2048));
+            // And of what was dropped, 256 ids that are awaited and 256 that are late.
+            .saturating_add(2 * 256 * 2048);
         // As they are kept, and once more as they are sent again.
         let unacked = wide(self.unacked_bytes)
             .saturating_mul(2)

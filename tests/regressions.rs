@@ -22,6 +22,7 @@ mod regressions {
     mod bookmarks;
     mod busy_rooms;
     mod coming_and_going;
+    mod dropped;
     mod fetches;
     mod lagging_archives;
     mod link;

@@ -38,15 +38,19 @@
 //!
 //! Where something is held back or was dropped, and the archive does not show yet where the reader
 //! stands, nobody can tell at once what the reader was late for: a comparison reads [ahead] then.
-//! None counts before it has found all that was heard and dropped.
+//! What was heard and dropped, and not shown when the archive was read to its end, is looked for
+//! [behind] the reader; if it is not found for a minute, a gap is told ([`GapReason::Unsettled`]).
 //!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
 //! without a trace, nothing tells what lies behind it: that comes as [`Entry::Late`] too.
+//! Where more was told than is remembered before an archive showed what was told before that, at a
+//! place further on, it is told again.
 //! Where the archive let go of the place to compare from, and of those after it, nothing tells
 //! what it was late to show since: a gap is told ([`GapReason::Unsettled`]).
 
 mod ahead;
+mod behind;
 mod marks;
 
 use alloc::boxed::Box;
@@ -133,8 +137,7 @@ impl Log {
             self.audit.pager = self.pager_after(&place, cx.limits.page);
             return self.ask_audit(cx, at);
         }
-        let hurries = self.audit.hurry != Hurry::No && !self.audit.is_pressed();
-        let early = hurries && !self.missing.is_late();
+        let early = self.audit.hurry != Hurry::No && !self.audit.is_pressed();
         self.begin_pass(cx, at, early);
     }
 
@@ -190,11 +193,15 @@ impl Log {
         }
         let page = match page {
             Ok(page) => page,
+            Err(error) if self.audit.pass.looks_behind => return self.look_failed(cx, &error),
             Err(error) => return self.audit_failed(cx, at, error),
         };
         self.audit.failed = None;
         if page.doubtful {
             return self.ask_audit(cx, at);
+        }
+        if self.audit.pass.looks_behind {
+            return self.looked_behind(cx, at, page);
         }
         if self.audit.pass.looks {
             return self.look_ahead(cx, at, &page);
@@ -260,9 +267,6 @@ impl Log {
         if self.audit.beyond {
             return self.ended_in_vain(cx, at, None);
         }
-        if self.waits_for_what_is_missing(cx) {
-            return;
-        }
         // A comparison that may be contradicted has to be made again, from the same place; but
         // where there is no memory to do so, it has to do.
         let confirmed = if catching_up {
@@ -306,40 +310,12 @@ impl Log {
         self.late_held = self.held.len();
     }
 
-    /// Whether the comparison is made again, from the same place, since it did not find all that
-    /// was heard and dropped. If that is not found for long, a gap is told.
-    fn waits_for_what_is_missing(&mut self, cx: &mut Cx<'_>) -> bool {
-        if !self.missing.is_late() {
-            return false;
-        }
-        if !self.audit.ended_in_vain(None) {
-            self.audit.begin_anew();
-            self.missing.clear();
-            self.gap(cx, GapReason::Unsettled);
-            return false;
-        }
-        let catching_up = self.phase == Phase::Comparing;
-        let has_place = !catching_up && !self.audit.is_full();
-        let pause = match has_place {
-            true => SECOND,
-            false => part(cx.timing.settle, IN_VAIN),
-        };
-        if catching_up {
-            self.phase = Phase::Settling;
-            cx.arm(Timer::LogSettle, self.id.0, pause);
-        } else {
-            self.audit.hurry = if has_place { Hurry::Later } else { Hurry::Now };
-            cx.arm(Timer::LogAudit, self.id.0, pause);
-            self.flush(cx);
-        }
-        true
-    }
-
     /// What was heard could not be compared, so that it has to be remembered further on.
     fn ended_in_vain(&mut self, cx: &mut Cx<'_>, at: &str, error: Option<RequestError>) {
         let catching_up = self.phase == Phase::Comparing;
         if !catching_up && !self.audit.is_full() {
             // There is place for more.
+            self.not_found(cx, error.as_ref());
             self.audit.hurry = Hurry::Later;
             cx.arm(Timer::LogAudit, self.id.0, SECOND);
             return self.flush(cx);
@@ -412,6 +388,9 @@ impl Log {
         if self.phase == Phase::Comparing || self.overflowed {
             return self.restart(cx, at);
         }
+        if self.look_behind(cx, at) {
+            return self.flush(cx);
+        }
         self.next_audit(cx);
         self.flush(cx);
     }
@@ -457,6 +436,7 @@ impl Log {
         if self.audit.is_due() {
             self.audit.hurry = Hurry::Later;
         }
+        self.not_found(cx, Some(&error));
         self.next_audit(cx);
         self.flush(cx);
     }
@@ -472,7 +452,7 @@ impl Log {
             self.audit.pass.passed = true;
             self.audit.beyond = false;
         }
-        self.missing.comes_by(&id);
+        self.missing.found(&id);
         self.audit.pass.place = Some(Cursor::After(id));
     }
 
@@ -488,8 +468,8 @@ impl Log {
         let stands_here = self.stands_on(&id);
         self.audit.pass.passed |= stands_here;
         let told = self.told.come_by(&id);
-        self.missing.comes_by(&id);
         if stands_here || told.is_some() || self.removed.contains(&id) {
+            self.missing.found(&id);
             if told == Some(Turn::In) || stands_here {
                 self.audit.beyond = false;
             }
@@ -556,6 +536,7 @@ impl Log {
     pub(super) fn deliver_late(&mut self, cx: &mut Cx<'_>, message: Box<Message>) {
         if let Some(id) = &message.id {
             let read = message.source == Source::Archive;
+            self.missing.found(id);
             if self.removed.contains(id)
                 || self.shown.contains(id)
                 || !self.told.insert(id, Turn::Out, read)
@@ -575,7 +556,7 @@ impl Log {
     fn next_audit(&mut self, cx: &mut Cx<'_>) {
         let pause = match self.audit.rounds {
             0 => SECOND,
-            _ if self.audit.hurry != Hurry::No => SECOND,
+            _ if self.audit.hurry != Hurry::No || self.missing.is_late() => SECOND,
             _ => cx
                 .timing
                 .audit

@@ -167,7 +167,7 @@ impl Log {
             shown: BTreeSet::new(),
             overflowed: false,
             dropped: None,
-            missing: Missing::new(Audit::capacity(remembered)),
+            missing: Missing::new(),
             unplaced_lost: false,
             told,
             removed: Recent::new(remembered),
@@ -330,7 +330,11 @@ impl Log {
         self.credit = self.credit.saturating_add(credit);
         match self.phase {
             Phase::Live => self.flush(cx),
-            Phase::Starved => self.restart(cx, at),
+            Phase::Starved => {
+                // Nothing was asked meanwhile: what is held back has its own time to show.
+                self.settles_until = None;
+                self.restart(cx, at);
+            }
             Phase::Away
             | Phase::Anchoring
             | Phase::Placing
@@ -348,7 +352,7 @@ impl Log {
 
     /// Whether the archive showed this, or need not.
     fn is_shown(&self, id: &ArchiveId) -> bool {
-        self.stands_on(id) || self.knows(id)
+        self.stands_on(id) || self.knows(id) || self.told.contains(id)
     }
 
     /// The archive shows this.
@@ -356,7 +360,7 @@ impl Log {
         if self.dropped.as_ref() == Some(id) {
             self.dropped = None;
         }
-        self.missing.comes_by(id);
+        self.missing.found(id);
         if self.held.iter().any(|held| held.id.as_ref() == Some(id)) {
             self.shown.insert(id.clone());
         }
@@ -376,9 +380,9 @@ impl Log {
                     self.lose_unplaced(cx);
                 }
                 for said in &early.said {
-                    self.is_dropped(said.id.as_ref());
+                    self.expect(said.id.as_ref());
                 }
-                self.is_dropped(early.newest());
+                self.expect(early.newest());
                 self.overflowed = true;
             }
             lost => {
@@ -398,7 +402,7 @@ impl Log {
             return;
         }
         if self.overflowed {
-            self.is_dropped(message.id.as_ref());
+            self.expect(message.id.as_ref());
             if message.id.is_none() {
                 self.lose_unplaced(cx);
             }
@@ -541,6 +545,7 @@ impl Log {
                 return;
             }
             self.told.insert(id, Turn::In, read);
+            self.missing.found(id);
             self.cursor = Some(Cursor::After(id.clone()));
             self.audit.tells(!read);
             self.audit.moved(!read);
@@ -572,7 +577,7 @@ impl Log {
     fn drop_held(&mut self, cx: &mut Cx<'_>) {
         let held = core::mem::take(&mut self.held);
         for message in &held {
-            self.is_dropped(message.id.as_ref());
+            self.expect(message.id.as_ref());
         }
         if held.iter().any(|held| held.id.is_none()) {
             self.lose_unplaced(cx);
@@ -584,14 +589,14 @@ impl Log {
 
     /// This was heard, and is to be read from the archive. What the reader has passed or was told
     /// is waited for no more: once it is forgotten, nothing would tell that the archive showed it.
-    fn is_dropped(&mut self, id: Option<&ArchiveId>) {
-        let is_expected = |id: &&ArchiveId| !self.is_shown(id) && !self.told.contains(id);
-        let Some(id) = id.filter(is_expected) else {
+    fn expect(&mut self, id: Option<&ArchiveId>) {
+        let Some(id) = id.filter(|id| !self.is_shown(id)) else {
             return;
         };
         self.dropped = Some(id.clone());
         if self.archived {
-            self.missing.is_dropped(id);
+            let stand = self.audit.stand().map(|(at, _)| at);
+            self.missing.expect(id, stand);
         }
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Pass {
     pub(super) resumed: bool,
     /// It began where the last one ended, since much was heard.
     early: bool,
+    /// It is over, and what is missing is looked for behind the reader.
+    pub(super) looks_behind: bool,
     /// It only reads on, to see whether anything there was told.
     pub(super) looks: bool,
     /// It did so, and told nothing since.

@@ -54,8 +54,8 @@ impl Log {
         let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
         self.audit.anchor(&cursor, &self.told);
         self.expects_order();
-        if self.overflowed && core::mem::take(&mut self.progressed) {
-            // What was dropped last has its own time to show.
+        if core::mem::take(&mut self.progressed) {
+            // What was said last has its own time to show.
             self.settles_until = None;
         }
         // What was dropped so far lies before the answer to what is asked now.
@@ -189,7 +189,7 @@ impl Log {
         for (_, id) in page.removed {
             // Whoever heard it before it was removed is not to be told any more: its
             // place is passed.
-            self.missing.comes_by(&id);
+            self.missing.found(&id);
             self.removed.insert(id);
         }
         if let Some(newest) = page.newest {
@@ -264,11 +264,15 @@ impl Log {
             if self.asked_at < until && !planted(Bug::UnsettledAtOnce) {
                 return self.settle(cx, until);
             }
-            self.gap(cx, GapReason::Unsettled);
-            self.missing.clear();
-            self.gives_up_order();
+            // What was dropped may lie behind the reader, where it is looked for.
+            let dropped = self.dropped.as_ref();
+            if !self.shows_what_is_held() || !dropped.is_some_and(|id| self.missing.has(id)) {
+                self.gap(cx, GapReason::Unsettled);
+                self.missing.clear();
+                self.gives_up_order();
+            }
         }
-        self.missing.come_to_an_end();
+        self.missing.end_is_read(cx.now);
         self.audit.read_all(&mut self.told);
         let place = self.cursor.clone();
         self.go_live(cx, place);
@@ -279,7 +283,12 @@ impl Log {
     /// there.
     fn is_settled(&self) -> bool {
         let dropped = self.dropped.as_ref();
-        if dropped.is_some_and(|id| !self.is_shown(id)) || !self.is_in_order() {
+        dropped.is_none_or(|id| self.is_shown(id) || self.missing.has_late(id))
+            && self.shows_what_is_held()
+    }
+
+    fn shows_what_is_held(&self) -> bool {
+        if !self.is_in_order() {
             return false;
         }
         let mut ids = self.held.iter().filter_map(|message| message.id.as_ref());
@@ -357,8 +366,8 @@ impl Log {
     fn fall_back(&mut self, cx: &mut Cx<'_>) {
         if !core::mem::replace(&mut self.gap_told, true) {
             self.gap(cx, GapReason::CursorExpired);
+            self.missing.clear();
         }
-        self.missing.clear();
         let stand = self.audit.stand().map(|(at, told)| (at.clone(), told));
         let len = self.told.len();
         let oldest = self.told.oldest_place().cloned().and_then(|id| {

@@ -1,71 +1,162 @@
 //! What was heard and dropped, until the archive shows it.
 //!
 //! It is read from the archive, which may show what was said later before it: then it lies behind
-//! the reader, and a comparison finds it. Until one has, none counts; if none does, a gap is told.
+//! the reader, and is [looked for](crate::room::audit) there. If it is not found, a gap is told.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::time::Duration;
 
-use crate::ids::ArchiveId;
+use super::catchup::FAILURES;
+use crate::event::RequestError;
+use crate::ids::{ArchiveId, Cursor};
+use crate::time::{Instant, part};
 
 /// So many are remembered at most: more are rarely on their way into an archive at a time.
 const MOST: usize = 256;
 
-/// Bounded: of too much, some is forgotten.
+/// Bounded: of more, those are forgotten that were heard first, and so had the longest time to get
+/// into the archive.
 #[derive(Debug)]
 pub(in crate::room) struct Missing {
     /// It is to be read yet.
     awaited: BTreeSet<ArchiveId>,
-    /// The archive was read to its end since it was dropped, and did not show it.
-    late: BTreeSet<ArchiveId>,
-    capacity: usize,
+    /// In this order it was heard, with what was found since.
+    order: VecDeque<ArchiveId>,
+    /// The archive was read to its end since it was dropped, and did not show it: since then.
+    late: BTreeMap<ArchiveId, Instant>,
+    /// More was than can be remembered.
+    too_many: bool,
+    /// Behind this the first of it was heard.
+    behind: Option<Cursor>,
+    /// When it was last looked for.
+    looked_at: Option<Instant>,
+    /// How often it was, or could not be.
+    looks: u32,
+    /// How often the archive failed then.
+    failures: u32,
 }
 
 impl Missing {
-    pub(super) const fn new(capacity: usize) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             awaited: BTreeSet::new(),
-            late: BTreeSet::new(),
-            capacity: if capacity < MOST { capacity } else { MOST },
+            order: VecDeque::new(),
+            late: BTreeMap::new(),
+            too_many: false,
+            behind: None,
+            looked_at: None,
+            looks: 0,
+            failures: 0,
         }
     }
 
-    pub(super) fn is_dropped(&mut self, id: &ArchiveId) {
-        self.awaited.insert(id.clone());
-        if self.awaited.len() > self.capacity {
-            // With most servers' ids, what was said first.
-            self.awaited.pop_first();
+    /// This was dropped, behind a place before which all is compared.
+    pub(super) fn expect(&mut self, id: &ArchiveId, stand: Option<&Cursor>) {
+        if self.awaited.is_empty() && self.late.is_empty() {
+            self.clear();
+            self.behind = stand.cloned();
+        }
+        if self.late.contains_key(id) || !self.awaited.insert(id.clone()) {
+            return;
+        }
+        self.order.push_back(id.clone());
+        if self.order.len() > MOST
+            && let Some(first) = self.order.pop_front()
+        {
+            self.awaited.remove(&first);
         }
     }
 
-    /// The archive shows this.
-    pub(in crate::room) fn comes_by(&mut self, id: &ArchiveId) {
+    /// Whether it is to be found yet.
+    pub(super) fn has(&self, id: &ArchiveId) -> bool {
+        self.awaited.contains(id) || self.has_late(id)
+    }
+
+    /// The archive shows this, or it was told.
+    pub(in crate::room) fn found(&mut self, id: &ArchiveId) {
         self.awaited.remove(id);
         self.late.remove(id);
     }
 
     /// The archive was read to its end after all that was dropped.
-    pub(super) fn come_to_an_end(&mut self) {
-        self.late.append(&mut self.awaited);
-        while self.late.len() > self.capacity {
+    pub(super) fn end_is_read(&mut self, now: Instant) {
+        self.order.clear();
+        let awaited = core::mem::take(&mut self.awaited);
+        if !awaited.is_empty() {
+            (self.looked_at, self.looks) = (None, 0);
+        }
+        self.late.extend(awaited.into_iter().map(|id| (id, now)));
+        while self.late.len() > MOST {
             self.late.pop_first();
+            self.too_many = true;
         }
     }
 
-    /// Whether a comparison has to find anything.
+    /// Whether anything has to be looked for behind the reader.
     pub(in crate::room) fn is_late(&self) -> bool {
         !self.late.is_empty()
     }
 
+    /// Whether this has to be.
+    pub(in crate::room) fn has_late(&self, id: &ArchiveId) -> bool {
+        self.late.contains_key(id)
+    }
+
+    /// Whether it is time to look.
+    pub(in crate::room) fn is_due(&self, now: Instant, settle: Duration) -> bool {
+        let rests = |at| now.since(at) < part(settle, 4);
+        self.is_late() && !self.looked_at.is_some_and(rests)
+    }
+
+    pub(in crate::room) const fn look(&mut self, now: Instant) {
+        self.looked_at = Some(now);
+    }
+
+    /// What lies before this place was there before anything was dropped.
+    pub(in crate::room) fn lies_behind(&self, id: &ArchiveId) -> bool {
+        matches!(&self.behind, Some(Cursor::After(at)) if at == id)
+    }
+
+    /// It was looked for and not found, or could not be. Where the archive had so much time to
+    /// show it, or cannot be read, it is given up; then this is the place behind which it is.
+    pub(in crate::room) fn is_given_up(
+        &mut self,
+        error: Option<&RequestError>,
+        now: Instant,
+        settle: Duration,
+    ) -> Option<Option<Cursor>> {
+        if !self.is_late() {
+            return None;
+        }
+        self.looks = self.looks.saturating_add(1);
+        self.failures = match error {
+            Some(RequestError::TimedOut) => self.failures.saturating_add(2),
+            Some(_) => self.failures.saturating_add(1),
+            None => 0,
+        };
+        let had_its_time = self.late.values().any(|since| now.since(*since) >= settle);
+        let gives_up = match error {
+            Some(error) => error.is_for_good() || had_its_time && self.failures >= FAILURES,
+            None => self.too_many || had_its_time && self.looks > 1,
+        };
+        gives_up.then(|| {
+            self.late.clear();
+            (self.too_many, self.looks, self.failures) = (false, 0, 0);
+            self.behind.clone()
+        })
+    }
+
     /// A gap is told, or there is nothing to find it by.
     pub(in crate::room) fn clear(&mut self) {
-        self.awaited.clear();
-        self.late.clear();
+        *self = Self::new();
     }
 
     /// How many bytes it holds.
     pub(super) fn held(&self) -> usize {
-        let ids = self.awaited.iter().chain(&self.late);
-        ids.map(|id| size_of::<ArchiveId>().saturating_add(id.as_str().len()))
+        let ids = self.order.iter().chain(self.late.keys());
+        // Each is there twice, by its time and to be found; the text once.
+        let own = size_of::<ArchiveId>().saturating_mul(2);
+        ids.map(|id| own.saturating_add(id.as_str().len()))
             .fold(0, usize::saturating_add)
     }
 }
@@ -73,26 +164,95 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+
+    const SETTLE: Duration = Duration::from_secs(60);
 
     fn id(text: &str) -> ArchiveId {
         ArchiveId::new(text).unwrap()
     }
 
+    fn at(secs: u64) -> Instant {
+        Instant::from_micros(secs * 1_000_000)
+    }
+
+    fn expect(missing: &mut Missing, text: &str) {
+        missing.expect(&id(text), Some(&Cursor::After(id("stand"))));
+    }
+
+    fn missing(ids: &[&str]) -> Missing {
+        let mut missing = Missing::new();
+        ids.iter().for_each(|text| expect(&mut missing, text));
+        missing
+    }
+
     #[test]
     fn what_the_archive_did_not_show_at_its_end_is_late_until_it_does() {
-        let mut missing = Missing::new(2);
-        for text in ["a", "b", "c"] {
-            missing.is_dropped(&id(text));
-        }
+        let mut missing = missing(&["z", "b"]);
+        (2..MOST).for_each(|number| expect(&mut missing, &format!("c{number}")));
+        expect(&mut missing, "a");
+        (2..MOST).for_each(|number| missing.found(&id(&format!("c{number}"))));
         assert!(missing.held() > 0 && !missing.is_late());
-        missing.comes_by(&id("c"));
-        missing.come_to_an_end();
-        assert!(missing.is_late());
-        missing.comes_by(&id("b"));
-        assert!(!missing.is_late(), "more than two are not remembered");
-        missing.is_dropped(&id("d"));
-        missing.come_to_an_end();
+        missing.found(&id("a"));
+        missing.end_is_read(at(1));
+        assert!(missing.has_late(&id("b")) && !missing.has_late(&id("a")));
+        assert!(
+            !missing.has_late(&id("z")),
+            "of too many it was heard first"
+        );
+        assert!(missing.lies_behind(&id("stand")) && !missing.lies_behind(&id("b")));
+        missing.found(&id("b"));
+        assert!(!missing.is_late());
+        missing.expect(&id("d"), None);
+        assert!(!missing.lies_behind(&id("stand")));
+        missing.end_is_read(at(2));
         missing.clear();
         assert!(!missing.is_late() && missing.held() == 0);
+    }
+
+    #[test]
+    fn it_is_looked_for_in_pauses_and_given_up_after_a_time() {
+        let mut missing = missing(&["a"]);
+        missing.end_is_read(at(10));
+        assert!(missing.is_due(at(10), SETTLE));
+        missing.look(at(10));
+        assert!(!missing.is_due(at(24), SETTLE) && missing.is_due(at(25), SETTLE));
+        // It has its time, and two looks at the least.
+        assert_eq!(missing.is_given_up(None, at(69), SETTLE), None);
+        let given_up = missing.is_given_up(None, at(70), SETTLE);
+        assert_eq!(given_up, Some(Some(Cursor::After(id("stand")))));
+        assert_eq!(missing.is_given_up(None, at(70), SETTLE), None);
+    }
+
+    #[test]
+    fn an_archive_that_fails_is_asked_some_times() {
+        let mut missing = missing(&["a"]);
+        missing.end_is_read(at(0));
+        let timed_out = RequestError::TimedOut;
+        for _ in 0..2 {
+            assert_eq!(missing.is_given_up(Some(&timed_out), at(60), SETTLE), None);
+        }
+        assert!(
+            missing
+                .is_given_up(Some(&timed_out), at(60), SETTLE)
+                .is_some()
+        );
+        missing.expect(&id("b"), None);
+        missing.end_is_read(at(70));
+        let for_good = RequestError::CursorForeign;
+        assert!(
+            missing
+                .is_given_up(Some(&for_good), at(70), SETTLE)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn more_than_can_be_remembered_is_given_up_at_once() {
+        let mut missing = missing(&["a"]);
+        missing.end_is_read(at(0));
+        (0..MOST).for_each(|number| expect(&mut missing, &format!("c{number}")));
+        missing.end_is_read(at(1));
+        assert!(missing.is_given_up(None, at(1), SETTLE).is_some());
     }
 }

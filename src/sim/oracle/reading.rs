@@ -21,6 +21,9 @@ const COMPARED: Duration = Duration::from_secs(60);
 /// answered that much later.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// What was heard and not shown before that is looked for so much longer.
+const LOOKED_FOR: Duration = Duration::from_secs(180);
+
 /// How long an archive has to show what came live, by default
 /// ([`Timing::settle`](crate::Timing::settle)), but for what a coarse clock makes of it.
 const SETTLE: Duration = Duration::from_millis(4_900);
@@ -116,6 +119,8 @@ impl Follow {
             // What it was to be told late, it is still.
             let bookmark = bookmark.clone().for_memory(found.remembered);
             let stand = bookmark.cursor().and_then(|cursor| truth.after(cursor));
+            // What lies before that was dealt with, wherever the reader has to go back to.
+            follow.floor = stand.unwrap_or(0);
             for place in stand.unwrap_or(next)..next {
                 if follow.misses(truth, place) {
                     follow.owed.insert(place, found.now);
@@ -427,7 +432,9 @@ impl Follow {
             interrupted: self.interrupted,
             overflowed: heard().count() > witness.held || bytes > limits.held_bytes,
             heard_unplaced: heard().any(|heard| heard.id.is_none()),
-            awaited: heard()
+            awaited: from_room
+                .into_iter()
+                .flat_map(|room| room.heard_since(earlier(since, LOOKED_FOR)))
                 .filter(|heard| witness.disturbed || now.since(heard.at) >= SETTLE)
                 .filter_map(|heard| heard.id.as_deref())
                 .any(is_awaited),
