@@ -267,6 +267,7 @@ impl Log {
         if self.audit.beyond {
             return self.ended_in_vain(cx, at, None);
         }
+        self.audit.wary = self.missing.is_late();
         // A comparison that may be contradicted has to be made again, from the same place; but
         // where there is no memory to do so, it has to do.
         let confirmed = if catching_up {

@@ -444,3 +444,13 @@ fn what_is_held_back_has_its_time_after_the_reader_was_full() {
     let world = run(&steps, 1, 1, 8, true);
     assert_eq!(gaps(&world), [""; 0], "{:?}", world.told);
 }
+
+/// Another process would go on from what is confirmed, and know nothing of what lies before it.
+#[test]
+fn nothing_is_confirmed_while_something_is_looked_for_behind_the_reader() {
+    let mut world = one_missing(20);
+    world.pass(secs(4000));
+    let place = |what: &str| world.told.iter().position(|told| told.starts_with(what));
+    let (gap, confirmed) = (place("gap"), place("confirmed"));
+    assert!(gap.is_some() && gap < confirmed, "{:?}", world.told);
+}

@@ -98,6 +98,9 @@ pub(in crate::room) struct Audit {
     confirmed: Option<Cursor>,
     /// The last message of which that was told.
     confirmed_over: Option<ArchiveId>,
+    /// Something is looked for behind the reader, so that no comparison confirms anything: whoever
+    /// goes on from a place would not know of what lies before it.
+    pub(super) wary: bool,
     /// Comparisons since the last catch-up.
     pub(super) rounds: u32,
     /// When one counted last: what ended there once is compared once more.
@@ -160,6 +163,7 @@ impl Audit {
             unstable: false,
             confirmed: bookmark.cursor().cloned(),
             confirmed_over: None,
+            wary: false,
             rounds: 0,
             counted_at: None,
             hurry: Hurry::No,
@@ -411,6 +415,8 @@ impl Audit {
         };
         self.marks = Some([mark.clone(), mark.clone(), mark]);
         self.began = None;
+        // What is remembered has to be told, whatever is missing.
+        self.wary = false;
         self.confirm()
     }
 
@@ -533,7 +539,7 @@ impl Audit {
     /// The stand, if that is news: first the last message before it, so that whoever keeps
     /// what was told learns what lies there.
     pub(in crate::room) fn confirm(&mut self) -> Option<Cursor> {
-        let [stand, ..] = self.marks.as_ref()?;
+        let [stand, ..] = self.marks.as_ref().filter(|_| !self.wary)?;
         let over = stand.over.as_ref();
         let over = over.filter(|over| self.confirmed_over.as_ref() != Some(over));
         let place = match over {
