@@ -39,7 +39,8 @@
 //! Where something is held back or was dropped, and the archive does not show yet where the reader
 //! stands, nobody can tell at once what the reader was late for: a comparison reads [ahead] then.
 //! What was heard and dropped, and not shown when the archive was read to its end, is looked for
-//! [behind] the reader; if it is not found for a minute, a gap is told ([`GapReason::Unsettled`]).
+//! [behind] the reader; if it is not found in the time that archives have to
+//! [settle](crate::Timing::settle), and by two looks, a gap is told ([`GapReason::Unsettled`]).
 //!
 //! It does not find what the archive does not show, and not what shows up later than
 //! two comparisons after its time. Where the message that the reader stands on was removed
@@ -316,8 +317,10 @@ impl Log {
         let catching_up = self.phase == Phase::Comparing;
         if !catching_up && !self.audit.is_full() {
             // There is place for more.
-            self.not_found(cx, error.as_ref());
             self.audit.hurry = Hurry::Later;
+            if error.is_none() && self.look_behind(cx, at) {
+                return self.flush(cx);
+            }
             cx.arm(Timer::LogAudit, self.id.0, SECOND);
             return self.flush(cx);
         }

@@ -98,6 +98,10 @@ pub(crate) struct Log {
     entered: bool,
     /// Until when the archive may lag behind what is held back.
     settles_until: Option<Instant>,
+    /// What it has to show by then.
+    settles_for: Option<ArchiveId>,
+    /// Until when the archive may not show the cursor.
+    shows_until: Option<Instant>,
     /// It has shown something new since that was set.
     progressed: bool,
     /// How often it was looked at for that.
@@ -181,6 +185,8 @@ impl Log {
             gap_told: false,
             entered: false,
             settles_until: None,
+            settles_for: None,
+            shows_until: None,
             progressed: false,
             looks: 0,
             order: Order::Kept,
@@ -309,7 +315,7 @@ impl Log {
         self.stop_audit(cx);
         self.phase = Phase::Away;
         self.unvouched_before = self.unvouched_before.take().or(self.unvouched.take());
-        self.settles_until = None;
+        (self.settles_until, self.settles_for, self.shows_until) = (None, None, None);
         self.progressed = false;
         self.looks = 0;
         self.audit.begin_anew();
@@ -473,7 +479,7 @@ impl Log {
         self.failures = 0;
         self.expirations = 0;
         self.gap_told = false;
-        self.settles_until = None;
+        (self.settles_until, self.settles_for, self.shows_until) = (None, None, None);
         self.progressed = false;
         self.awaited = 0;
         self.looks = 0;
@@ -572,39 +578,5 @@ impl Log {
             subscription: self.id,
             entry,
         });
-    }
-
-    fn drop_held(&mut self, cx: &mut Cx<'_>) {
-        let held = core::mem::take(&mut self.held);
-        for message in &held {
-            self.expect(message.id.as_ref());
-        }
-        if held.iter().any(|held| held.id.is_none()) {
-            self.lose_unplaced(cx);
-        }
-        self.shown.clear();
-        self.held_bytes = 0;
-        (self.awaited, self.late_held) = (0, 0);
-    }
-
-    /// This was heard, and is to be read from the archive. What the reader has passed or was told
-    /// is waited for no more: once it is forgotten, nothing would tell that the archive showed it.
-    fn expect(&mut self, id: Option<&ArchiveId>) {
-        let Some(id) = id.filter(|id| !self.is_shown(id)) else {
-            return;
-        };
-        self.dropped = Some(id.clone());
-        if self.archived {
-            let stand = self.audit.stand().map(|(at, _)| at);
-            self.missing.expect(id, stand);
-        }
-    }
-
-    /// Something was dropped that the archive will not show: once until we are live again.
-    /// Where there is no archive, a gap is told for that.
-    fn lose_unplaced(&mut self, cx: &mut Cx<'_>) {
-        if self.archived && !core::mem::replace(&mut self.unplaced_lost, true) {
-            self.gap(cx, GapReason::Overflow);
-        }
     }
 }

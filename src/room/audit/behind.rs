@@ -20,18 +20,25 @@ impl Log {
             return false;
         }
         self.missing.look(cx.now);
-        let Some(Cursor::After(here)) = &self.cursor else {
+        // A place that the archive showed just now, at which the reader stands, or that lies
+        // further back.
+        let here = match &self.cursor {
+            Some(Cursor::After(here)) if self.audit.pass.passed => Some(here),
+            _ => self.audit.pass.over.as_ref(),
+        };
+        let Some(here) = here.cloned() else {
             self.not_found(cx, None);
             return false;
         };
-        self.audit.pager = Pager::new(Direction::Backward, Some(here.clone()), cx.limits.page);
+        self.audit.pager = Pager::new(Direction::Backward, Some(here), cx.limits.page);
         self.audit.pass.looks_behind = true;
         self.ask_audit(cx, at);
         true
     }
 
+    /// Whether the reader can take it, and it can be remembered.
     fn takes_what_is_late(&self) -> bool {
-        self.credit > 0 && !self.audit.is_full()
+        self.credit > 0 && !self.audit.is_full() && self.audit.has_place()
     }
 
     /// A page was answered.
@@ -39,7 +46,7 @@ impl Log {
         let mut ends = page.complete;
         for message in page.messages {
             let Some(id) = &message.id else { continue };
-            ends |= self.missing.lies_behind(id);
+            ends |= self.missing.begins_after(id);
             if self.missing.has_late(id) {
                 if !self.takes_what_is_late() {
                     return self.end_look(cx);
@@ -48,23 +55,23 @@ impl Log {
             }
         }
         for (_, id) in page.removed {
-            ends |= self.missing.lies_behind(&id);
+            ends |= self.missing.begins_after(&id);
             self.missing.found(&id);
         }
         if !self.missing.is_late() {
             return self.end_look(cx);
         }
-        if ends {
+        if ends || !self.missing.looks_on() {
             self.not_found(cx, None);
             return self.end_look(cx);
         }
         self.ask_audit(cx, at);
     }
 
-    /// It was not answered, or with an error. Where the archive does not show the reader's place,
-    /// it may show it yet.
+    /// It was not answered, or with an error. A place that is gone since the page before is none.
     pub(super) fn look_failed(&mut self, cx: &mut Cx<'_>, error: &RequestError) {
-        self.not_found(cx, Some(error).filter(|error| !error.is_expired()));
+        let is_gone = matches!(error, RequestError::Inconsistent(_));
+        self.not_found(cx, Some(error).filter(|_| !is_gone));
         self.end_look(cx);
     }
 
@@ -72,7 +79,7 @@ impl Log {
     /// told.
     pub(super) fn not_found(&mut self, cx: &mut Cx<'_>, error: Option<&RequestError>) {
         let settle = cx.timing.settle;
-        if let Some(after) = self.missing.is_given_up(error, cx.now, settle) {
+        if let Some(after) = self.missing.was_not_found(error, cx.now, settle) {
             let reason = error
                 .cloned()
                 .map_or(GapReason::Unsettled, GapReason::ArchiveFailed);

@@ -284,6 +284,12 @@ impl Audit {
         self.beyond || self.marks.as_ref().is_some_and(is_full)
     }
 
+    /// Whether one more can be told behind the stand.
+    pub(super) fn has_place(&self) -> bool {
+        let has = |[stand, ..]: &[Mark; 3]| stand.told < self.most();
+        self.marks.as_ref().is_some_and(has)
+    }
+
     /// Whether what was heard has to be compared before a page of so many is told.
     pub(in crate::room) fn is_due_before(&self, page: u32) -> bool {
         let page = usize::try_from(page).unwrap_or(usize::MAX);

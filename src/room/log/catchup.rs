@@ -54,10 +54,6 @@ impl Log {
         let cursor = self.cursor.clone().unwrap_or(Cursor::Beginning);
         self.audit.anchor(&cursor, &self.told);
         self.expects_order();
-        if core::mem::take(&mut self.progressed) {
-            // What was said last has its own time to show.
-            self.settles_until = None;
-        }
         // What was dropped so far lies before the answer to what is asked now.
         self.overflowed = false;
         if !self.audit.ahead {
@@ -192,6 +188,7 @@ impl Log {
             self.missing.found(&id);
             self.removed.insert(id);
         }
+        self.shows_until = None;
         if let Some(newest) = page.newest {
             self.gap_told = false;
             self.cursor = Some(Cursor::After(newest));
@@ -258,19 +255,21 @@ impl Log {
             return self.restart(cx, at);
         }
         if !self.is_settled() {
+            let first = self.awaited_first();
+            if core::mem::take(&mut self.progressed) && first != self.settles_for {
+                // It has its own time to show.
+                self.settles_until = None;
+            }
+            self.settles_for = first;
             let until = cx.now.plus(cx.timing.settle);
             let until = *self.settles_until.get_or_insert(until);
             // An answer that was long under way shows the archive as it was when it was asked.
             if self.asked_at < until && !planted(Bug::UnsettledAtOnce) {
                 return self.settle(cx, until);
             }
-            // What was dropped may lie behind the reader, where it is looked for.
-            let dropped = self.dropped.as_ref();
-            if !self.shows_what_is_held() || !dropped.is_some_and(|id| self.missing.has(id)) {
-                self.gap(cx, GapReason::Unsettled);
-                self.missing.clear();
-                self.gives_up_order();
-            }
+            self.gap(cx, GapReason::Unsettled);
+            self.missing.clear();
+            self.gives_up_order();
         }
         self.missing.end_is_read(cx.now);
         self.audit.read_all(&mut self.told);
@@ -287,6 +286,14 @@ impl Log {
             && self.shows_what_is_held()
     }
 
+    /// What the archive has to show first of what was heard.
+    fn awaited_first(&self) -> Option<ArchiveId> {
+        let dropped = self.dropped.iter().filter(|id| !self.is_shown(id));
+        let held = self.held.iter().filter_map(|held| held.id.as_ref());
+        let mut ids = dropped.chain(held.filter(|id| !self.knows(id)));
+        ids.next().cloned()
+    }
+
     fn shows_what_is_held(&self) -> bool {
         if !self.is_in_order() {
             return false;
@@ -301,7 +308,7 @@ impl Log {
     /// twice, for one answer may be wrong.
     fn may_show_yet(&mut self, cx: &Cx<'_>) -> bool {
         let until = cx.now.plus(cx.timing.settle);
-        let until = *self.settles_until.get_or_insert(until);
+        let until = *self.shows_until.get_or_insert(until);
         if self.expirations == 0 {
             self.asked_at < until
         } else {
@@ -328,12 +335,12 @@ impl Log {
             && matches!(self.cursor, Some(Cursor::After(_)))
             && error.is_expired();
         if expired && self.may_show_yet(cx) {
-            let until = self.settles_until.unwrap_or(cx.now);
+            let until = self.shows_until.unwrap_or(cx.now);
             return self.settle(cx, until.max(cx.now.plus(LOOK)));
         }
         if expired && self.expirations < EXPIRATIONS {
             self.expirations = self.expirations.saturating_add(1);
-            self.settles_until = None;
+            (self.settles_until, self.shows_until) = (None, None);
             self.looks = 0;
             self.fall_back(cx);
             return self.begin_at_cursor(cx, at);

@@ -6,13 +6,18 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
 
+use super::Log;
 use super::catchup::FAILURES;
-use crate::event::RequestError;
+use crate::cx::Cx;
+use crate::event::{GapReason, RequestError};
 use crate::ids::{ArchiveId, Cursor};
 use crate::time::{Instant, part};
 
 /// So many are remembered at most: more are rarely on their way into an archive at a time.
 const MOST: usize = 256;
+
+/// So many pages are read back at most to find it.
+const PAGES: u32 = 32;
 
 /// Bounded: of more, those are forgotten that were heard first, and so had the longest time to get
 /// into the archive.
@@ -26,14 +31,53 @@ pub(in crate::room) struct Missing {
     late: BTreeMap<ArchiveId, Instant>,
     /// More was than can be remembered.
     too_many: bool,
-    /// Behind this the first of it was heard.
-    behind: Option<Cursor>,
+    /// The place before which all was compared when the first of it was dropped.
+    stand: Option<Cursor>,
     /// When it was last looked for.
     looked_at: Option<Instant>,
+    /// How many pages were read for that.
+    pages: u32,
     /// How often it was, or could not be.
     looks: u32,
     /// How often the archive failed then.
     failures: u32,
+}
+
+impl Log {
+    /// Drops what is held back.
+    pub(super) fn drop_held(&mut self, cx: &mut Cx<'_>) {
+        let held = core::mem::take(&mut self.held);
+        for message in &held {
+            self.expect(message.id.as_ref());
+        }
+        if held.iter().any(|held| held.id.is_none()) {
+            self.lose_unplaced(cx);
+        }
+        self.shown.clear();
+        self.held_bytes = 0;
+        (self.awaited, self.late_held) = (0, 0);
+    }
+
+    /// This was heard, and is to be read from the archive. What the reader has passed or was told
+    /// is waited for no more: once it is forgotten, nothing would tell that the archive showed it.
+    pub(super) fn expect(&mut self, id: Option<&ArchiveId>) {
+        let Some(id) = id.filter(|id| !self.is_shown(id)) else {
+            return;
+        };
+        self.dropped = Some(id.clone());
+        if self.archived {
+            let stand = self.audit.stand().map(|(at, _)| at);
+            self.missing.expect(id, stand);
+        }
+    }
+
+    /// Something was dropped that the archive will not show: once until we are live again.
+    /// Where there is no archive, a gap is told for that.
+    pub(super) fn lose_unplaced(&mut self, cx: &mut Cx<'_>) {
+        if self.archived && !core::mem::replace(&mut self.unplaced_lost, true) {
+            self.gap(cx, GapReason::Overflow);
+        }
+    }
 }
 
 impl Missing {
@@ -43,8 +87,9 @@ impl Missing {
             order: VecDeque::new(),
             late: BTreeMap::new(),
             too_many: false,
-            behind: None,
+            stand: None,
             looked_at: None,
+            pages: 0,
             looks: 0,
             failures: 0,
         }
@@ -52,24 +97,23 @@ impl Missing {
 
     /// This was dropped, behind a place before which all is compared.
     pub(super) fn expect(&mut self, id: &ArchiveId, stand: Option<&Cursor>) {
-        if self.awaited.is_empty() && self.late.is_empty() {
+        if self.awaited.is_empty() && !self.is_late() {
             self.clear();
-            self.behind = stand.cloned();
+            self.stand = stand.cloned();
         }
         if self.late.contains_key(id) || !self.awaited.insert(id.clone()) {
             return;
         }
         self.order.push_back(id.clone());
+        if self.order.len() > MOST {
+            // First what was found, then what was heard first.
+            self.order.retain(|id| self.awaited.contains(id));
+        }
         if self.order.len() > MOST
             && let Some(first) = self.order.pop_front()
         {
             self.awaited.remove(&first);
         }
-    }
-
-    /// Whether it is to be found yet.
-    pub(super) fn has(&self, id: &ArchiveId) -> bool {
-        self.awaited.contains(id) || self.has_late(id)
     }
 
     /// The archive shows this, or it was told.
@@ -94,7 +138,7 @@ impl Missing {
 
     /// Whether anything has to be looked for behind the reader.
     pub(in crate::room) fn is_late(&self) -> bool {
-        !self.late.is_empty()
+        !self.late.is_empty() || self.too_many
     }
 
     /// Whether this has to be.
@@ -109,17 +153,24 @@ impl Missing {
     }
 
     pub(in crate::room) const fn look(&mut self, now: Instant) {
-        self.looked_at = Some(now);
+        (self.looked_at, self.pages) = (Some(now), 0);
     }
 
-    /// What lies before this place was there before anything was dropped.
-    pub(in crate::room) fn lies_behind(&self, id: &ArchiveId) -> bool {
-        matches!(&self.behind, Some(Cursor::After(at)) if at == id)
+    /// Whether to look further back than was read so far.
+    pub(in crate::room) const fn looks_on(&mut self) -> bool {
+        self.pages = self.pages.saturating_add(1);
+        self.pages < PAGES
     }
 
-    /// It was looked for and not found, or could not be. Where the archive had so much time to
-    /// show it, or cannot be read, it is given up; then this is the place behind which it is.
-    pub(in crate::room) fn is_given_up(
+    /// Whether this is the place before which all was compared when the first of it was dropped.
+    pub(in crate::room) fn begins_after(&self, id: &ArchiveId) -> bool {
+        matches!(&self.stand, Some(Cursor::After(at)) if at == id)
+    }
+
+    /// It was looked for and not found, or could not be: counts that. Where the archive had so much
+    /// time to show it, or cannot be read, it is given up: then the place is returned that it comes
+    /// after, if that is known.
+    pub(in crate::room) fn was_not_found(
         &mut self,
         error: Option<&RequestError>,
         now: Instant,
@@ -134,7 +185,12 @@ impl Missing {
             Some(_) => self.failures.saturating_add(1),
             None => 0,
         };
-        let had_its_time = self.late.values().any(|since| now.since(*since) >= settle);
+        // What was asked for then; an answer may have been long under way.
+        let asked = self.looked_at.filter(|_| error.is_none()).unwrap_or(now);
+        let had_its_time = self
+            .late
+            .values()
+            .any(|since| asked.since(*since) >= settle);
         let gives_up = match error {
             Some(error) => error.is_for_good() || had_its_time && self.failures >= FAILURES,
             None => self.too_many || had_its_time && self.looks > 1,
@@ -142,7 +198,7 @@ impl Missing {
         gives_up.then(|| {
             self.late.clear();
             (self.too_many, self.looks, self.failures) = (false, 0, 0);
-            self.behind.clone()
+            self.stand.clone()
         })
     }
 
@@ -154,7 +210,7 @@ impl Missing {
     /// How many bytes it holds.
     pub(super) fn held(&self) -> usize {
         let ids = self.order.iter().chain(self.late.keys());
-        // Each is there twice, by its time and to be found; the text once.
+        // Most are there twice, by their time and to be found; the text once.
         let own = size_of::<ArchiveId>().saturating_mul(2);
         ids.map(|id| own.saturating_add(id.as_str().len()))
             .fold(0, usize::saturating_add)
@@ -200,11 +256,11 @@ mod tests {
             !missing.has_late(&id("z")),
             "of too many it was heard first"
         );
-        assert!(missing.lies_behind(&id("stand")) && !missing.lies_behind(&id("b")));
+        assert!(missing.begins_after(&id("stand")) && !missing.begins_after(&id("b")));
         missing.found(&id("b"));
         assert!(!missing.is_late());
         missing.expect(&id("d"), None);
-        assert!(!missing.lies_behind(&id("stand")));
+        assert!(!missing.begins_after(&id("stand")));
         missing.end_is_read(at(2));
         missing.clear();
         assert!(!missing.is_late() && missing.held() == 0);
@@ -218,10 +274,12 @@ mod tests {
         missing.look(at(10));
         assert!(!missing.is_due(at(24), SETTLE) && missing.is_due(at(25), SETTLE));
         // It has its time, and two looks at the least.
-        assert_eq!(missing.is_given_up(None, at(69), SETTLE), None);
-        let given_up = missing.is_given_up(None, at(70), SETTLE);
+        missing.look(at(69));
+        assert_eq!(missing.was_not_found(None, at(70), SETTLE), None);
+        missing.look(at(70));
+        let given_up = missing.was_not_found(None, at(70), SETTLE);
         assert_eq!(given_up, Some(Some(Cursor::After(id("stand")))));
-        assert_eq!(missing.is_given_up(None, at(70), SETTLE), None);
+        assert_eq!(missing.was_not_found(None, at(70), SETTLE), None);
     }
 
     #[test]
@@ -230,11 +288,14 @@ mod tests {
         missing.end_is_read(at(0));
         let timed_out = RequestError::TimedOut;
         for _ in 0..2 {
-            assert_eq!(missing.is_given_up(Some(&timed_out), at(60), SETTLE), None);
+            assert_eq!(
+                missing.was_not_found(Some(&timed_out), at(60), SETTLE),
+                None
+            );
         }
         assert!(
             missing
-                .is_given_up(Some(&timed_out), at(60), SETTLE)
+                .was_not_found(Some(&timed_out), at(60), SETTLE)
                 .is_some()
         );
         missing.expect(&id("b"), None);
@@ -242,17 +303,17 @@ mod tests {
         let for_good = RequestError::CursorForeign;
         assert!(
             missing
-                .is_given_up(Some(&for_good), at(70), SETTLE)
+                .was_not_found(Some(&for_good), at(70), SETTLE)
                 .is_some()
         );
     }
 
     #[test]
-    fn more_than_can_be_remembered_is_given_up_at_once() {
+    fn more_than_can_be_remembered_was_not_found_at_once() {
         let mut missing = missing(&["a"]);
         missing.end_is_read(at(0));
         (0..MOST).for_each(|number| expect(&mut missing, &format!("c{number}")));
         missing.end_is_read(at(1));
-        assert!(missing.is_given_up(None, at(1), SETTLE).is_some());
+        assert!(missing.was_not_found(None, at(1), SETTLE).is_some());
     }
 }

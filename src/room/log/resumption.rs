@@ -109,13 +109,11 @@ impl Log {
     }
 
     /// The archive shows a message. If the room said it after one that was heard, and it was not
-    /// heard, what is held back may belong before it, or behind it: the archive has to show that,
-    /// and has its time anew.
+    /// heard, what is held back may belong before it, or behind it: the archive has to show that.
     pub(super) fn order_of_what_is_read(&mut self, id: Option<&ArchiveId>) {
         let is_news = |id: &ArchiveId| !self.told.contains(id) && !self.holds_back(id);
         if !self.shown.is_empty() && id.is_some_and(is_news) {
             self.awaited = self.held.len();
-            self.settles_until = None;
         }
     }
 
