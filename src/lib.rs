@@ -98,6 +98,9 @@
 //!   ([`GapReason::Unsettled`]); what comes live behind such a gap may be told before what
 //!   belongs before it. Where an archive lost its end, and more lies before that than is
 //!   remembered, it is told again ([`GapReason::CursorExpired`]).
+//! - Of what was heard and left to be read from the archive, since more was said than is held back,
+//!   256 messages are remembered until the archive shows them. Of more, none is missed that it shows
+//!   in its turn; where it is late to show one that was heard before those, no gap is told.
 //! - Servers need not keep the order of messages over a resumption (by its source ejabberd does
 //!   not always). What a room says first after one is held back until its archive was read again; where
 //!   that fails, a gap is told, and what was held back comes as [`Entry::Late`].

@@ -562,7 +562,7 @@ pub enum GapReason {
     /// it and is not in the archive yet may come as [`Entry::Late`], or not at all. Or it
     /// let go of the place from which it was to be looked through for what it was late to
     /// show. Or it does not show something that was heard, and left to be read, since more was
-    /// said than is held back. Or it shows nothing of what was delivered, which is more than can be remembered:
-    /// what was said up to there is compared no more.
+    /// said than is held back. Or it shows nothing of what was delivered, which is more than can
+    /// be remembered: what was said up to there is compared no more.
     Unsettled,
 }

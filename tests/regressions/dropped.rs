@@ -411,8 +411,6 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// What finds some of these: with `IN_PLACE` the archive is late and in order, with `NO_GAPS` any
-    /// gap is one too many, and `REMEMBERED` is the memory.
     /// Nor is a gap told to who hears all, where the archive only lags.
     #[test]
     fn nothing_is_lost_in_an_archive_that_writes_out_of_order_within_seconds(

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_can_be_remembered_was_not_found_at_once() {
+    fn more_than_can_be_remembered_is_given_up_at_once() {
         let mut missing = missing(&["a"]);
         missing.end_is_read(at(0));
         (0..MOST).for_each(|number| expect(&mut missing, &format!("c{number}")));
