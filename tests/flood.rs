@@ -23,6 +23,8 @@ mod flood {
     #[cfg(feature = "embedded")]
     mod driver;
     mod engine;
+    #[cfg(feature = "embedded")]
+    mod watch;
 }
 
 use std::alloc::System;

@@ -1,10 +1,13 @@
 //! The tokio driver over real sockets: a follower in a process of its own, whose subscription
 //! nobody reads while two clients post. The server and they live in this process.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parley_xmpp::embedded::{EmbeddedServer, EmbeddedSetup};
@@ -16,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::watch::Watch;
 use crate::{ALLOCATOR, alone};
 
 /// Tells a process that it is the follower: where the server is, and the file of its authority.
@@ -182,15 +186,16 @@ impl Drop for Follower {
 }
 
 /// Posts `count` messages, as fast as they are taken.
-async fn post(room: Room, name: &'static str, count: usize) {
+async fn post(room: Room, name: &'static str, count: usize, watch: Arc<Watch>) {
     let window = Arc::new(Semaphore::new(WINDOW));
     let mut posts = JoinSet::new();
     for n in 0..count {
         let permit = Arc::clone(&window).acquire_owned().await.expect("a place");
-        let room = room.clone();
+        let (room, watch) = (room.clone(), Arc::clone(&watch));
         posts.spawn(async move {
             let body = format!("{name} says for the {n}th time what nobody reads for now");
             room.post(&body).await.expect("to post");
+            watch.step();
             drop(permit);
         });
         while let Some(end) = posts.try_join_next() {
@@ -202,6 +207,29 @@ async fn post(room: Room, name: &'static str, count: usize) {
     }
 }
 
+/// What the server and the clients know: how many messages of each author the archive holds, how
+/// each client stands.
+fn account(server: &EmbeddedServer, room: &str, clients: &[Client]) -> String {
+    let mut text = String::new();
+    for client in clients {
+        let state = pin!(client.states().next()).poll(&mut Context::from_waker(Waker::noop()));
+        let _ = writeln!(text, "  {}: {state:?}", client.jid());
+    }
+    let archive = server.archive(room);
+    for name in ["ana", "ben"] {
+        let said = archive
+            .iter()
+            .filter(|message| message.body.starts_with(name));
+        let last = said.clone().next_back().map(|message| &message.body);
+        let _ = writeln!(
+            text,
+            "  archived of {name}: {}, at last {last:?}",
+            said.count()
+        );
+    }
+    text
+}
+
 #[test]
 fn a_subscription_that_nobody_reads_keeps_no_more_however_much_is_said() {
     if std::env::var(FOLLOWER).is_ok() {
@@ -210,23 +238,26 @@ fn a_subscription_that_nobody_reads_keeps_no_more_however_much_is_said() {
     let _alone = alone();
     let flood = flood();
     let runtime = runtime();
-    let (server, rooms) = runtime.block_on(async {
+    let (server, rooms, clients) = runtime.block_on(async {
         let mut setup = ServerSetup::new(Personality::Prosody, "parley.local");
         for name in ["ana", "ben", "cleo"] {
             setup = setup.account(name, "secret");
         }
         let server = EmbeddedServer::start(EmbeddedSetup::new(setup)).await;
         let server = server.expect("a server");
-        let mut rooms = Vec::new();
+        let (mut rooms, mut clients) = (Vec::new(), Vec::new());
         for name in ["ana", "ben"] {
             let mut settings = server.client_settings(name).expect("settings");
             settings.config.timing.post = PATIENCE;
             let client = soon("connect", Client::connect(settings)).await;
             let client = client.expect("to connect");
             rooms.push(soon("join", client.room(TOPIC)).await.expect("to join"));
+            clients.push(client);
         }
-        (server, rooms)
+        (Arc::new(server), rooms, clients)
     });
+    let (jid, truth) = (rooms[0].jid().clone(), Arc::clone(&server));
+    let watch = Watch::start(move || account(&truth, jid.as_str(), &clients));
     let directory = tempfile::tempdir().expect("a directory");
     let ca = directory.path().join("ca.pem");
     std::fs::write(&ca, server.ca_pem()).expect("a file");
@@ -236,13 +267,16 @@ fn a_subscription_that_nobody_reads_keeps_no_more_however_much_is_said() {
 
     let mut sizes = Vec::new();
     // Five parts; after the first everything that is kept is as full as it gets.
-    for _ in 0..5 {
+    for part in 1..=5 {
+        watch.now(&format!("part {part} of the flood"));
         runtime.block_on(async {
             let posts = rooms.iter().zip(["ana", "ben"]);
-            let posts = posts.map(|(room, name)| post(room.clone(), name, flood / 10));
+            let posts =
+                posts.map(|(room, name)| post(room.clone(), name, flood / 10, Arc::clone(&watch)));
             let posts: JoinSet<()> = posts.collect();
             soon("the flood", posts.join_all()).await;
         });
+        watch.now("the follower's size");
         sizes.push(follower.size());
     }
     let archive = server.archive(rooms[0].jid().as_str());
@@ -262,6 +296,7 @@ fn a_subscription_that_nobody_reads_keeps_no_more_however_much_is_said() {
     assert!(kept < 3 * 1024 * 1024, "{kept} bytes");
     assert!(later < 512 * 1024, "it grows: {sizes:?}");
 
+    watch.end();
     follower.order(&format!("read {}", archive.len()));
     let most = follower.number().saturating_sub(before);
     assert_eq!(follower.number(), expected, "not the archive in its order");
