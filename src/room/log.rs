@@ -542,7 +542,7 @@ impl Log {
         } else if let Some(id) = &message.id {
             let read = message.source == Source::Archive;
             let is_told = match read {
-                true => self.told.come_by(id).is_some(),
+                true => self.told.come_by_again(id),
                 false => self.told.contains(id),
             };
             if (is_told || self.removed.contains(id) || self.shown.contains(id))

@@ -95,6 +95,20 @@ impl Told {
         Some(if known.in_turn { Turn::In } else { Turn::Out })
     }
 
+    /// The same for one that delivers what it comes by: what was told before the rest of that, by
+    /// an earlier process for one, lies behind it, and is remembered as long.
+    pub(super) fn come_by_again(&mut self, id: &ArchiveId) -> bool {
+        if self.come_by(id).is_none() {
+            return false;
+        }
+        if let Some(at) = self.order.iter().rposition(|told| told == id)
+            && let Some(id) = self.order.remove(at)
+        {
+            self.order.push_back(id);
+        }
+        true
+    }
+
     pub(super) fn contains(&self, id: &ArchiveId) -> bool {
         self.known.contains_key(id)
     }
@@ -251,6 +265,21 @@ mod tests {
             assert!(told.insert(&id(text), turn, false));
         }
         told
+    }
+
+    #[test]
+    fn what_is_come_by_again_is_told_behind_what_was_told_meanwhile() {
+        // An earlier process told `x`; what was said before that is read now.
+        let mut told = told(3, &["x"]);
+        told.begin_reading();
+        assert!(told.insert(&id("a"), Turn::In, true));
+        assert!(told.come_by_again(&id("x")) && !told.come_by_again(&id("y")));
+        assert_eq!(told.after(&id("a")), Some(1));
+        assert_eq!(told.come_by_before(1), Some((&id("a"), 1)));
+        for later in ["b", "c"] {
+            told.insert(&id(later), Turn::In, false);
+        }
+        assert!(told.contains(&id("x")) && !told.contains(&id("a")));
     }
 
     #[test]

@@ -395,9 +395,9 @@ impl Log {
             .filter(|_| !last)
             .find(is_older)
             .unwrap_or((Cursor::Beginning, len));
-        if !core::mem::replace(&mut self.audit.ahead, true) {
-            self.told.begin_reading();
-        }
+        self.audit.ahead = true;
+        // Whatever was come by so far may come again.
+        self.told.begin_reading();
         if let Cursor::After(id) = &place {
             self.told.come_by(id);
         }
