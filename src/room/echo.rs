@@ -4,7 +4,8 @@
 //! the same id, so that readers have to (XEP-0359 v0.7.0, section 2.2). An id alone
 //! proves nothing: who copies somebody's id must not be able to have that message
 //! left out, so that only one of the same occupant counts. An occupant is known by
-//! its lasting id (XEP-0421) or else, where the room gives none, by its nick.
+//! its lasting id (XEP-0421) or else, where the room gives none, by its nick. Nor does
+//! everybody draw ids anew (dino#194): another text under the same id is another message.
 //!
 //! It does not matter how the copies come: live, from a page, or late. The first that a
 //! subscription comes upon is delivered.
@@ -17,8 +18,8 @@ use crate::event::Message;
 /// The last messages that bore an id of their sender.
 #[derive(Debug)]
 pub(crate) struct Echoes {
-    /// Whether the occupant is known by its lasting id, the occupant, the id.
-    seen: Recent<(bool, Box<str>, Box<str>)>,
+    /// Whether the occupant is known by its lasting id, the occupant, the id, the text.
+    seen: Recent<(bool, Box<str>, Box<str>, u64)>,
     heeded: bool,
 }
 
@@ -33,23 +34,34 @@ impl Echoes {
 
     /// How many bytes it holds.
     pub(crate) fn held(&self) -> usize {
-        let text = |(_, who, id): &(bool, Box<str>, Box<str>)| {
+        let text = |(_, who, id, _): &(bool, Box<str>, Box<str>, u64)| {
             who.len().saturating_add(id.len()).saturating_mul(2)
         };
         self.seen.held(text)
     }
 
-    /// Whether the same occupant said something under the same id before.
+    /// Whether the same occupant said the same under the same id before.
     pub(crate) fn repeats(&mut self, message: &Message) -> bool {
         let Some(origin_id) = message.origin_id.as_deref().filter(|_| self.heeded) else {
             return false;
         };
         let lasting = message.occupant_id.as_deref();
         let who = lasting.unwrap_or(&message.nick);
-        !self
-            .seen
-            .insert((lasting.is_some(), who.into(), origin_id.into()))
+        !self.seen.insert((
+            lasting.is_some(),
+            who.into(),
+            origin_id.into(),
+            digest(&message.body),
+        ))
     }
+}
+
+/// What a text comes to (FNV-1a). Whoever makes two texts come to the same has only one of
+/// their own left out.
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -78,6 +90,10 @@ mod tests {
         // Under another nick, as after a rejoin.
         assert!(echoes.repeats(&said("ana2", Some("o1"), Some("x"))));
         assert!(!echoes.repeats(&said("ana", Some("o1"), Some("y"))));
+        // Another text under an id that was not drawn anew (dino#194, Monal#707).
+        let mut other = said("ana", Some("o1"), Some("x"));
+        other.body = "ho".into();
+        assert!(!echoes.repeats(&other) && echoes.repeats(&other));
         assert!(!echoes.repeats(&said("bob", None, Some("x"))));
         assert!(echoes.repeats(&said("bob", None, Some("x"))));
     }

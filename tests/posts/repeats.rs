@@ -44,6 +44,18 @@ fn the_same_id_of_the_same_occupant_is_given_out_once() {
     assert_eq!(delivered(&mut peer), ["a1", "a3", "a4", "a5"]);
 }
 
+/// dino/dino#194, monal-im/Monal#707: nor does every program draw its ids anew.
+#[test]
+fn another_text_under_the_same_id_is_another_message() {
+    let mut peer = follow(config());
+    let said =
+        |at, text: &str| said("bob", at, "x").replace("<body>hi<", &format!("<body>{text}<"));
+    for (at, text) in [("a1", "one"), ("a2", "two"), ("a3", "one")] {
+        peer.say(&said(at, text));
+    }
+    assert_eq!(delivered(&mut peer), ["a1", "a2"]);
+}
+
 #[test]
 fn all_is_given_out_to_who_wants_it() {
     let mut config = config();
