@@ -443,17 +443,25 @@ impl Pager {
         })
     }
 
-    /// Takes out what we stand on, which was given before: an item after, or before, which
-    /// the page was to lie is not on it (XEP-0059, section 2.2), whatever the server thinks.
+    /// Takes out what we stand on, and what lies before it in the direction of reading, which
+    /// were given before: an item after, or before, which the page was to lie is not on it
+    /// (XEP-0059, section 2.2), whatever the server thinks.
     fn drop_position(&self, items: &mut VecDeque<Item>) {
-        if self.position.is_none() {
+        let Some(position) = &self.position else {
             return;
-        }
-        let stands_on = |item: Option<&Item>| item.map(|item| &item.id) == self.position.as_ref();
-        match self.direction {
-            Direction::Forward if stands_on(items.front()) => drop(items.pop_front()),
-            Direction::Backward if stands_on(items.back()) => drop(items.pop_back()),
-            Direction::Forward | Direction::Backward => {}
+        };
+        let mut ids = items.iter().map(|item| &item.id);
+        let at = match self.direction {
+            Direction::Forward => ids.rposition(|id| id == position),
+            Direction::Backward => ids.position(|id| id == position),
+        };
+        match (self.direction, at) {
+            // A page that ends with it is the same again: that is for `move_on` to say.
+            (Direction::Forward, Some(at)) if at == 0 || at.saturating_add(1) < items.len() => {
+                drop(items.drain(..=at));
+            }
+            (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => items.truncate(at),
+            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! A fetch: reading an archive over as many pages as it takes, and waiting for
 //! news where there is nothing.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::command::Fetch;
@@ -39,6 +40,8 @@ pub(super) struct Fetching {
     /// Until when the archive may not show the cursor yet.
     settles_until: Option<Instant>,
     inconsistencies: u8,
+    /// What the last page that had any gave.
+    given: BTreeSet<ArchiveId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +69,9 @@ const INCONSISTENCIES: u8 = 2;
 impl Fetching {
     /// How many bytes it holds.
     pub(super) fn held(&self) -> usize {
-        self.pager.held().saturating_add(size_of::<Self>())
+        let given = self.given.len().saturating_mul(size_of::<ArchiveId>());
+        let pager = self.pager.held().saturating_add(given);
+        pager.saturating_add(size_of::<Self>())
     }
 
     pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {
@@ -92,6 +97,7 @@ impl Fetching {
             rechecks: 0,
             settles_until: None,
             inconsistencies: 0,
+            given: BTreeSet::new(),
         }
     }
 
@@ -232,6 +238,9 @@ impl Fetching {
         if let (Some(newest), Some(before)) = (&newest, before) {
             room.neighbours.note(newest.clone(), before);
         }
+        // What a page says again of the one before has its first place.
+        let is_news = |id: &ArchiveId| !self.given.contains(id);
+        messages.retain(|message| message.id.as_ref().is_none_or(is_news));
         let newest = self.cut(&mut messages, &mut complete).or(newest);
         if self.since.is_some() || self.newest.is_none() {
             // Towards the past the first page has the newest item of all.
@@ -239,6 +248,8 @@ impl Fetching {
         }
         if !messages.is_empty() {
             self.delivered = true;
+            let given = messages.iter().filter_map(|message| message.id.clone());
+            self.given = given.collect();
             self.left = self
                 .left
                 .saturating_sub(u32::try_from(messages.len()).unwrap_or(u32::MAX));

@@ -185,3 +185,54 @@ fn a_cursor_that_xml_cannot_carry_is_none() {
         "{asked}"
     );
 }
+
+/// Q3: an id counts at its first place, also where pages overlap.
+#[test]
+fn q03_pages_that_overlap_give_each_message_once() {
+    let all = ["a1", "a2", "a3", "a4"];
+    for pages in [
+        [["a1", "a2", "a3"], ["a2", "a3", "a4"]],
+        [["a1", "a2", "a3"], ["a3", "a2", "a4"]],
+        // Even if the place it was to begin after is not on it.
+        [["a1", "a2", "a3"], ["a1", "a2", "a4"]],
+    ] {
+        let (mut peer, room) = in_room();
+        peer.engine.fetch(peer.now, room, everything(100)).unwrap();
+        for (page, complete) in pages.iter().zip([false, true]) {
+            let asked = query(&mut peer);
+            for id in page {
+                peer.say(&archived(query_id(&asked), id, id));
+            }
+            peer.say(&fin(iq(&asked), complete, page));
+        }
+        let (messages, _) = fetched(peer.events());
+        assert_eq!(bodies_of(&messages), all, "{pages:?}");
+    }
+    for pages in [
+        [["a2", "a3", "a4"], ["a1", "a2", "a3"]],
+        [["a2", "a3", "a4"], ["a1", "a3", "a4"]],
+    ] {
+        let (mut peer, room) = in_room();
+        peer.engine
+            .fetch(peer.now, room, Fetch::newest(100))
+            .unwrap();
+        for (page, complete) in pages.iter().zip([false, true]) {
+            let asked = query(&mut peer);
+            for id in page {
+                peer.say(&archived(query_id(&asked), id, id));
+            }
+            peer.say(&fin(iq(&asked), complete, page));
+        }
+        let (messages, _) = fetched(peer.events());
+        let mut told = bodies_of(&messages);
+        told.sort();
+        assert_eq!(told, all, "{pages:?}");
+    }
+}
+
+fn bodies_of(messages: &[Message]) -> Vec<String> {
+    messages
+        .iter()
+        .map(|message| message.body.clone())
+        .collect()
+}
