@@ -4,6 +4,19 @@ use crate::*;
 
 const KILLS: usize = 12;
 
+/// What was told is written down while the process goes on, so that no other is told it again.
+fn assert_written_down(target: &Target, file: &Path, told: &[Value]) {
+    let told = told.iter().filter(|line| line.get("content").is_some());
+    let told: BTreeSet<String> = told.map(id).collect();
+    let archive = target.archive("t");
+    let ids: Vec<String> = archive.into_iter().skip(1).map(|(id, _)| id).collect();
+    let begin = Instant::now();
+    while !told.is_subset(&dealt_with(file, "t", &ids)) {
+        assert!(begin.elapsed() < PATIENCE, "{}: not saved", target.name);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// zachpmanson/pi-msg#84: what was said while the process was not running is lost. Holds that the
 /// next one goes on from what the last had written down.
 #[test]
@@ -45,8 +58,10 @@ fn a_tail_that_is_killed_goes_on_without_a_gap_and_repeats_only_what_was_not_sav
                 messages += u64::from(line.get("content").is_some());
                 printed.push(line);
             }
-            if round % 3 == 0 {
-                std::thread::sleep(Duration::from_millis(dice.roll(600)));
+            match round % 3 {
+                0 => std::thread::sleep(Duration::from_millis(dice.roll(600))),
+                1 => assert_written_down(&target, &file, &printed),
+                _ => {}
             }
             printed.extend(tail.kill());
             runs.push(printed);
@@ -253,8 +268,10 @@ fn a_bridge_that_is_killed_tells_the_next_of_its_posts_and_its_place() {
             while u64::try_from(run.answers).unwrap() < wanted {
                 run.take(&running.next());
             }
-            if round % 3 == 0 {
-                std::thread::sleep(Duration::from_millis(dice.roll(600)));
+            match round % 3 {
+                0 => std::thread::sleep(Duration::from_millis(dice.roll(600))),
+                1 => assert_written_down(&target, &file, &run.messages),
+                _ => {}
             }
             running.kill().iter().for_each(|line| run.take(line));
             runs.push(run);

@@ -1,7 +1,7 @@
 //! A broken stream is resumed: everything goes on as if nothing had happened.
 
 use crate::*;
-use parley_xmpp::{Cursor, Entry, Fetch, FetchEvent, Start, Via};
+use parley_xmpp::{Cursor, Entry, Fetch, FetchEvent, NotSent, Start, Via};
 use peer::{archived, fin, message};
 
 fn online_again(peer: &mut Peer) -> Vec<Event> {
@@ -564,4 +564,37 @@ fn a_resumed_stream_that_answers_nothing_is_not_resumed_again() {
         assert!(peer.now.since(start) < secs(60), "it is not noticed");
     }
     assert!(return_to(&mut peer, BIND_SM).contains("<bind "));
+}
+
+/// XEP-0478 v0.1.1: the limit is smaller on the stream that resumes the session, and holds for what
+/// was posted meanwhile.
+#[test]
+fn a_limit_that_shrank_holds_for_what_waits_for_a_resumption() {
+    let (mut peer, room) = in_room();
+    cut(&mut peer);
+    let large = Post::new(&"x".repeat(20_000));
+    let large = peer.engine.post(peer.now, room, large).unwrap();
+    let small = peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+    let features = BIND_SM.replace(
+        "</stream:features>",
+        "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>\
+         </stream:features>",
+    );
+    let asked = return_to(&mut peer, &features);
+    assert!(asked.starts_with("<resume "), "{asked}");
+    peer.heard();
+    peer.events();
+    peer.say(&resumed(3));
+    assert_eq!(
+        outcomes(&peer.events()),
+        [(large, PostOutcome::NotSent(NotSent::TooLarge))]
+    );
+    let written = peer.heard();
+    assert!(written.contains("<body>hi</body>"), "{written}");
+    reflect(&mut peer, &written, "a1");
+    let events = peer.events();
+    assert!(matches!(
+        outcomes(&events)[..],
+        [(id, PostOutcome::Committed { .. })] if id == small
+    ));
 }
