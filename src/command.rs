@@ -88,8 +88,10 @@ pub enum OnDoubt {
     /// [`PostOutcome::Unknown`](crate::PostOutcome::Unknown): it is there once or not at all.
     #[default]
     Report,
-    /// It is sent again, under the same ids: it is there once or twice. Readers that
-    /// heed the ids show it once ([`Config::drop_repeats`](crate::Config::drop_repeats)).
+    /// It is sent again, under the same ids, each time that nobody can tell: it is there
+    /// mostly once or twice, and more often only after as many breaks; what is there again may
+    /// stand behind what was posted later. Readers that heed the ids show it once
+    /// ([`Config::drop_repeats`](crate::Config::drop_repeats)).
     Resend,
 }
 

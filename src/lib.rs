@@ -41,7 +41,8 @@
 //!   it, or the server said that it did not handle it (XEP-0198), and it was not sent again.
 //!   `Unknown`: it may be there or not; [`Engine::resolve`] finds out later, also in another
 //!   process.
-//!   Posts to a room are sent in the order of the calls, over all interruptions.
+//!   Posts to a room are sent in the order of the calls, over all interruptions; only what
+//!   would rather be there twice than not at all ([`OnDoubt::Resend`]) may come again later.
 //! - A **subscription** gives what the room archived, in the order of the
 //!   archive, each message once, then goes on live; after each interruption it
 //!   reads what was missed first. Where something may be missing it says
@@ -71,7 +72,8 @@
 //!   accepted when they crash: ejabberd's default archive was measured to.
 //! - A session outlives its engine only if the engine is told to suspend it
 //!   ([`Engine::suspend`]); a process that is killed begins another. The `location` at which
-//!   a server would rather be asked (XEP-0198, section 5) is told and not followed.
+//!   a server would rather be asked (XEP-0198, section 5) is not followed; who suspends a session
+//!   is told it ([`SavedSession::location`]).
 //! - XMPP makes it impossible to post exactly once to a room at another server: what
 //!   our own server accepted may wait in its queue, and arrive after the room's archive
 //!   was read. Such a post is `Unknown` unless it is found ([`OnDoubt`]).
@@ -125,10 +127,11 @@
 //! | not resumed, and the server says how many it handled (`h`): above | it is sent again |
 //! | not resumed: not above, or no `h` | the archive is read, from before the post to its end |
 //! | the archive has it, by us | `Committed`, [`Via::Archive`] |
+//! | it has its id, by somebody who cannot be told to be us | `Unknown`: it was said ([`CannotTell::Copied`]) |
 //! | it does not, nor [`Timing::settle`] later; the room is [ours](Config::own_services), and the same resource is bound again | it is sent again |
 //! | the same, but a later post is there already | `Unknown`: it would be out of order |
 //! | it does not; the room is elsewhere, or another resource is bound | `Unknown` |
-//! | it refuses, no longer shows the place, or there is none | `Unknown` |
+//! | it refuses, no longer shows the place, there is none, or something was removed behind it | `Unknown` |
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
 //! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |
 //! | the server ended a new stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |
@@ -141,10 +144,15 @@
 //! arrives once the archive was read: measured on Prosody and ejabberd, for rooms of
 //! the same server. Sent again it is the same byte by byte, so that readers can
 //! tell ([`Config::drop_repeats`]). With [`OnDoubt::Resend`] it is sent again where
-//! `Unknown` stands here, except where it may have ended a stream, or is refused.
+//! `Unknown` stands here, except where it may have ended a stream, is refused, or was said.
 //!
 //! It is known by its id and our occupant-id, whatever the nick by then; where the room gives
-//! none, by the nick that it was sent under.
+//! none, by the nick that it was sent under. Its id alone does not say where it is, for anybody
+//! can copy it, but that it was said: nobody else knew it before.
+//!
+//! The place to look from is known before it leaves. Where nothing was heard in the room yet
+//! the end of its archive is asked for with the join, and posts wait for the answer, for
+//! [`Timing::settle`] at most ([`Config::anchor_at_join`]).
 //!
 //! # Features
 //!
@@ -155,6 +163,7 @@
 //! | `precis` | addresses beyond ASCII, prepared and compared by RFC 7622 | 51 |
 //! | `tokio` | sockets, TLS, the async interface | 39 |
 //! | `srv` | finding servers in the DNS | 114 |
+//! | `sim` | the simulated world: servers, links and hosts in virtual time | 19 |
 //! | `embedded` | a server in the same process | 49 |
 //! | `cli` | the program `parley-xmpp` | 160 |
 //!

@@ -95,6 +95,9 @@ pub enum Timer {
     Post,
     /// An archive that did not have a post in doubt is looked at again.
     Settle,
+    /// The archive of a room just joined has not said where it ends: what is to be posted there
+    /// waits for that no longer.
+    Anchor,
     /// A room does not answer the join.
     Join,
     /// A room gives no proof that the occupant of our nick is us.

@@ -111,16 +111,34 @@ impl PostToken {
         })
     }
 
-    /// Whether a message of the room is the post.
+    /// Whose a message of the room is, if it has the id of the post.
+    pub(crate) fn whose(&self, id: &str, nick: &str, occupant_id: Option<&str>) -> Option<Whose> {
+        let us = (self.nick.as_str(), self.occupant_id.as_deref());
+        (self.origin_id == id).then(|| Whose::between(us, (nick, occupant_id)))
+    }
+}
+
+/// Whose a message is that has the id of a post of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// It is the post.
+    Ours,
+    /// It is the post, said under a nick that we had only then, or a copy. Nobody else knew the
+    /// id before the room said it: so the post is not absent, wherever it lies.
+    Copied,
+}
+
+impl Whose {
+    /// Decides by nick and occupant-id, of us and of who said it.
     ///
-    /// Its id alone proves nothing: anybody can copy it. The lasting id is nobody else's
+    /// The id alone proves nothing, for anybody can copy it. The lasting id is nobody else's
     /// (XEP-0421), under whatever nick; without one the nick was ours alone while we had it.
-    pub(crate) fn is(&self, origin_id: &str, nick: &str, occupant_id: Option<&str>) -> bool {
-        self.origin_id == origin_id
-            && match (self.occupant_id.as_deref(), occupant_id) {
-                (Some(ours), Some(theirs)) => ours == theirs,
-                _ => self.nick == nick,
-            }
+    pub(crate) fn between(us: (&str, Option<&str>), them: (&str, Option<&str>)) -> Self {
+        let same = match (us.1, them.1) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => us.0 == them.0,
+        };
+        if same { Self::Ours } else { Self::Copied }
     }
 }
 
@@ -264,12 +282,15 @@ mod tests {
     #[test]
     fn the_post_is_known_by_its_id_and_by_who_said_it() {
         let mut token = token();
-        assert!(token.is("abc", "ana \u{20ac}", Some("x")));
-        assert!(!token.is("abc", "bob", None));
-        assert!(!token.is("abd", "ana \u{20ac}", None));
+        let (ours, copied) = (Some(Whose::Ours), Some(Whose::Copied));
+        let nick = "ana \u{20ac}";
+        assert_eq!(token.whose("abc", nick, Some("x")), ours);
+        assert_eq!(token.whose("abc", "bob", None), copied);
+        assert_eq!(token.whose("abd", nick, None), None);
         token.occupant_id = Some("y".to_string());
-        assert!(token.is("abc", "ana \u{20ac}", None));
-        assert!(!token.is("abc", "ana \u{20ac}", Some("x")));
+        assert_eq!(token.whose("abc", nick, None), ours);
+        assert_eq!(token.whose("abc", nick, Some("x")), copied);
+        assert_eq!(token.whose("abc", "bob", Some("y")), ours);
     }
 
     proptest! {

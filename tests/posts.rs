@@ -74,6 +74,9 @@ fn in_room_with(config: Config, features: &str, anchor: Option<&str>) -> (Peer, 
         peer.say(&fin(attribute(asked[0], "id"), false, &[anchor]));
     }
     let_in(&mut peer, &written, features);
+    if anchor.is_none() {
+        peer.say(&peer::no_end(attribute(asked[0], "id"), ROOM));
+    }
     assert!(peer.events().iter().any(joined));
     (peer, room)
 }
@@ -193,6 +196,14 @@ fn has(peer: &mut Peer, query: &str, posts: &[(&str, &str)]) {
     }
     let ids: Vec<_> = posts.iter().map(|(at, _)| *at).collect();
     peer.say(&fin(attribute(query, "id"), true, &ids));
+}
+
+/// The archive says that it is empty.
+fn empty(query: &str) -> String {
+    fin(attribute(query, "id"), true, &[]).replace(
+        "<set xmlns='http://jabber.org/protocol/rsm'>",
+        "<set xmlns='http://jabber.org/protocol/rsm'><count>0</count>",
+    )
 }
 
 /// The archive does not have the posts in doubt, at first nor after a while.

@@ -74,6 +74,16 @@ impl Machine {
         }
     }
 
+    /// What is posted to a room waits no longer for the end of its archive.
+    pub(super) fn await_no_anchor(&mut self, owner: u64) {
+        if let Some(entry) = self.rooms.get_mut(&RoomId(owner)) {
+            entry.room.outbox.await_no_anchor();
+            if matches!(self.link, Link::Online) {
+                entry.room.flush(&mut self.core.cx());
+            }
+        }
+    }
+
     /// An archive was asked for posts in doubt.
     pub(super) fn posts_inquired(
         &mut self,

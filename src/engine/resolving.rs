@@ -23,6 +23,8 @@ pub(super) struct Resolving {
     pub(super) id: QueryId,
     pub(super) room: RoomId,
     token: PostToken,
+    /// The archive has a message of its id that cannot be told to be the post.
+    copied: bool,
     /// The search, and the page asked for; `None` while we are not in the room.
     search: Option<(Search, u64)>,
 }
@@ -68,7 +70,7 @@ impl Resolving {
         }
         let token = &self.token;
         search.take(archived, &token.room, |seen| {
-            token.is(seen.origin_id, seen.nick, seen.occupant_id)
+            token.whose(seen.origin_id, seen.nick, seen.occupant_id)
         });
         true
     }
@@ -86,12 +88,17 @@ impl Resolving {
             Err(Setback::Passing(error)) => CannotTell::Failed(error),
             Err(Setback::Lasting(why)) => why,
             Ok(Read {
-                mut hits, reach, ..
+                mut hits,
+                copies,
+                reach,
+                ..
             }) => {
+                self.copied |= !copies.is_empty();
                 if let Some((_, at)) = hits.pop() {
                     return Some(Resolution::Found(at));
                 }
                 match reach {
+                    Reach::End if self.copied => CannotTell::Copied,
                     Reach::End => return Some(Resolution::AbsentSoFar),
                     Reach::Short(why) => why,
                     Reach::More => {
@@ -122,6 +129,7 @@ impl Machine {
             id,
             room,
             token: token.clone(),
+            copied: false,
             search: None,
         };
         self.resolving.insert(id, resolving);

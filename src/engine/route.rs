@@ -438,8 +438,9 @@ impl Machine {
             }
             Purpose::Anchor(id) => {
                 if let Some(entry) = self.rooms.get_mut(&id) {
-                    let outbox = &mut entry.room.outbox;
-                    outbox.anchored(&mut self.core.cx(), serial, fin(answer));
+                    let mut cx = self.core.cx();
+                    entry.room.outbox.anchored(&mut cx, serial, fin(answer));
+                    entry.room.flush(&mut cx);
                 }
             }
             Purpose::Inquiry(id) => self.posts_inquired(id, serial, fin(answer)),

@@ -109,6 +109,11 @@ pub enum CannotTell {
     Unstable,
     /// Something was removed from the archive since, which may have been it.
     Removed,
+    /// It has a message of this id, by somebody who cannot be told to be us: we had another
+    /// nick when it was said, in a room without occupant-ids (XEP-0421), or somebody copied the
+    /// id. That was not known before the room said it, so that the post was in the room; where,
+    /// nobody can tell.
+    Copied,
     /// Reading it failed.
     Failed(RequestError),
 }
@@ -123,6 +128,9 @@ impl fmt::Display for CannotTell {
             Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
             Self::Unstable => f.write_str("what the archive shows may still change"),
             Self::Removed => f.write_str("something was removed there, which may have been it"),
+            Self::Copied => f.write_str(
+                "it was said, but under another name than ours, or somebody copied its id",
+            ),
             Self::Failed(error) => write!(f, "the archive could not be read: {error}"),
         }
     }

@@ -7,7 +7,9 @@
 //!                                      +--> not there --> Settling --> Reading --> decided
 //! ```
 //!
-//! What the archive has, under our id and by us, is committed. What it does not have
+//! What the archive has, under our id and by us, is committed. What it has under our id by
+//! somebody else, as far as can be told, was said in the room, for nobody else knew that id:
+//! where it lies, nobody can tell. What it does not have
 //! after it was read from before the post to its end, twice, with
 //! [`Timing::settle`](crate::Timing::settle) between, is not there. Whether it can still
 //! get there depends: in a room of our own server not, if the session that had it
@@ -100,9 +102,10 @@ impl Outbox {
     }
 
     /// Asks where the archive ends, if nothing told it yet, or not lately. This goes out with
-    /// the join, so that no post has to wait for it.
+    /// the join, so that posts, which wait for the answer, rarely wait longer than for that to
+    /// the join, and never longer than [`Timing::settle`](crate::Timing::settle).
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
-        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        self.ask_no_anchor(cx);
         if self.anchor.is_fresh(cx.now) || !self.anchor.wanted {
             return;
         }
@@ -110,6 +113,19 @@ impl Outbox {
         let mut search = Search::new(None, 1);
         let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
         self.anchor.asked = Some((serial, search));
+        self.anchor.awaited = true;
+        cx.arm(Timer::Anchor, self.id.0, cx.timing.settle);
+    }
+
+    /// Takes the question back.
+    pub(super) fn ask_no_anchor(&mut self, cx: &mut Cx<'_>) {
+        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        cx.disarm(Timer::Anchor, self.id.0);
+    }
+
+    /// Where the archive ends is not waited for any longer.
+    pub(crate) const fn await_no_anchor(&mut self) {
+        self.anchor.awaited = false;
     }
 
     /// The archive said where it ends, or did not.
@@ -122,10 +138,11 @@ impl Outbox {
         let Some((_, mut search)) = self.anchor.asked.take_if(|(asked, _)| *asked == serial) else {
             return;
         };
-        // What was heard meanwhile is newer.
+        cx.disarm(Timer::Anchor, self.id.0);
         let Ok(Read { newest, reach, .. }) = search.close(answer) else {
             return;
         };
+        // What was heard meanwhile is newer.
         match newest {
             _ if self.anchor.told() > self.anchor.asked_after => {}
             Some(newest) => self.anchor.set(Cursor::After(newest), cx.now),
@@ -134,6 +151,7 @@ impl Outbox {
             None if reach == Reach::More => {
                 let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
                 self.anchor.asked = Some((serial, search));
+                cx.arm(Timer::Anchor, self.id.0, cx.timing.settle);
             }
             // It may still change: what is heard next tells, or the next time we come in.
             None => {}
@@ -146,13 +164,13 @@ impl Outbox {
         if let Some((_, search)) = &mut self.anchor.asked
             && search.is_open(archived.query_id)
         {
-            search.take(archived, room, |_| false);
+            search.take(archived, room, |_| None);
             return true;
         }
         match &mut self.inquiry {
             Inquiry::Reading { search, .. } if search.is_open(archived.query_id) => {
-                let is = |seen: &Seen<'_>| posts.iter().any(|post| post.is(seen));
-                search.take(archived, room, is);
+                let whose = |seen: &Seen<'_>| posts.iter().find_map(|post| post.whose(seen));
+                search.take(archived, room, whose);
                 true
             }
             _ => false,
@@ -211,9 +229,17 @@ impl Outbox {
                 self.wait(cx, progress, pause);
             }
             Err(Setback::Lasting(_)) => self.decide(cx, Verdict::Silent, progress),
-            Ok(Read { hits, reach, .. }) => {
+            Ok(Read {
+                hits,
+                copies,
+                reach,
+                ..
+            }) => {
                 for (origin_id, at) in hits {
                     self.found(cx, &origin_id, at);
+                }
+                for post in &mut self.posts {
+                    post.copied |= copies.contains(&post.origin_id);
                 }
                 match reach {
                     _ if !self.has_doubt() => {}
@@ -343,11 +369,15 @@ fn decision(post: &Pending, verdict: Verdict, near: bool) -> Decision {
     let renewed = post.sent.as_ref().is_some_and(|sent| sent.renewed);
     let gone = verdict == Verdict::Absent && near && fenced && !renewed;
     if post.suspect.is_some() {
-        return if gone {
+        return if gone && !post.copied {
             Decision::StreamKill
         } else {
             Decision::Unknown
         };
+    }
+    if post.copied {
+        // It was in the room: never absent, and never to be sent again.
+        return Decision::Unknown;
     }
     let in_order = !(overtaken && post.ordered);
     if (gone && in_order) || post.on_doubt == OnDoubt::Resend {

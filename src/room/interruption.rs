@@ -56,7 +56,7 @@ impl Outbox {
 
     fn interrupted(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         self.stop(cx);
-        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        self.ask_no_anchor(cx);
         for post in &mut self.posts {
             match post.state {
                 State::Sent { number, overtaken }

@@ -32,7 +32,7 @@ use crate::jid::BareJid;
 use crate::planted::{Bug, planted};
 use crate::stanza::message::{self, Draft};
 use crate::time::{Instant, Timer};
-use crate::token::PostToken;
+use crate::token::{PostToken, Whose};
 
 /// So often a post is sent again after the room said that we were not in it.
 const DISPLACEMENTS: u8 = 3;
@@ -71,6 +71,8 @@ pub(super) struct Anchor {
     pub(super) wanted: bool,
     /// Where the archive ends was asked, under this number, and after so many places.
     pub(super) asked: Option<(u64, Search)>,
+    /// What is posted waits for the answer: it comes with that to the join, or soon.
+    pub(super) awaited: bool,
     pub(super) asked_after: u64,
 }
 
@@ -100,6 +102,8 @@ pub(super) struct Pending {
     pub(super) sent: Option<Sent>,
     /// It is not known of each time that it was sent that it came to nothing.
     pub(super) tainted: bool,
+    /// The archive has a message of its id that cannot be told to be ours: it was said.
+    pub(super) copied: bool,
     /// It is sent again although what was sent before may be there, or get there.
     pub(super) doubled: bool,
     displaced: u8,
@@ -212,6 +216,7 @@ impl Outbox {
             state: State::Queued,
             sent: None,
             tainted: false,
+            copied: false,
             doubled: false,
             displaced: 0,
             endings: 0,
@@ -234,11 +239,14 @@ impl Outbox {
     /// stay in order waits while something before it is in doubt.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, us: Us<'_>) {
         let mut held = false;
+        let awaits_anchor = self.awaits_anchor(cx.now);
         for post in &mut self.posts {
             match post.state {
                 State::Doubt { .. } | State::Displaced { .. } => held = true,
                 State::Sent { .. } => {}
                 State::Queued if held && post.ordered => {}
+                // Without it nobody could say later where to look for the post.
+                State::Queued if awaits_anchor && post.sent.is_none() => held = true,
                 State::Queued => {
                     if cx.out.waiting().len() >= cx.limits.write_bytes || cx.out.is_full() {
                         break;
@@ -266,6 +274,12 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    /// Whether what is posted first waits for the place that it can be found behind.
+    fn awaits_anchor(&self, now: Instant) -> bool {
+        let anchor = &self.anchor;
+        anchor.awaited && anchor.asked.is_some() && !anchor.is_fresh(now)
     }
 
     /// When the oldest post was sent that neither came back nor was refused, of those
@@ -377,7 +391,8 @@ impl Outbox {
     /// The archive shows this message at this place, whoever asked for it: a post that is
     /// open is committed by that. Says whether there was one.
     pub(super) fn archived(&mut self, cx: &mut Cx<'_>, seen: &Seen<'_>, at: ArchiveId) -> bool {
-        let post = self.posts.iter().find(|post| post.is(seen));
+        let mut posts = self.posts.iter();
+        let post = posts.find(|post| post.whose(seen) == Some(Whose::Ours));
         let Some(origin_id) = post.map(|post| post.origin_id.clone()) else {
             return false;
         };
@@ -498,7 +513,7 @@ impl Outbox {
     /// Nothing will be sent any more.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
         self.stop(cx);
-        cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        self.ask_no_anchor(cx);
         for post in core::mem::take(&mut self.posts) {
             self.abandon(cx, post, why);
         }
@@ -528,18 +543,14 @@ impl Anchor {
 }
 
 impl Pending {
-    /// Whether a message is this post: by its id, which anybody can copy, and by who said it.
-    /// That is told by the occupant-id, which lasts (XEP-0421), and without one by the nick,
-    /// which may be another by the time that a post is there.
-    pub(super) fn is(&self, seen: &Seen<'_>) -> bool {
-        let Some(sent) = &self.sent else {
-            return false;
-        };
-        seen.origin_id == self.origin_id
-            && match (sent.occupant_id.as_deref(), seen.occupant_id) {
-                (Some(ours), Some(theirs)) => ours == theirs,
-                _ => seen.nick == sent.nick,
-            }
+    /// Whose a message is, if it has the id of this post: by the occupant-id, which lasts
+    /// (XEP-0421), and without one by the nick, which may be another by the time that a post is
+    /// there.
+    pub(super) fn whose(&self, seen: &Seen<'_>) -> Option<Whose> {
+        let sent = self.sent.as_ref()?;
+        let us = (sent.nick.as_str(), sent.occupant_id.as_deref());
+        (seen.origin_id == self.origin_id)
+            .then(|| Whose::between(us, (seen.nick, seen.occupant_id)))
     }
 }
 

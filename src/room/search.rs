@@ -18,6 +18,7 @@ use crate::ns;
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
 use crate::stanza::message;
+use crate::token::Whose;
 
 /// Pages looked through where no place is known to begin at: a thousand messages
 /// with the usual page.
@@ -29,6 +30,8 @@ pub(crate) struct Search {
     pager: Pager,
     /// What was found on the page being received: origin-ids, and where.
     hits: Vec<(String, ArchiveId)>,
+    /// Origin-ids found there under which somebody else spoke, as far as can be told.
+    copies: Vec<String>,
     /// Pages that may still be asked for, if that is bounded.
     left: Option<u32>,
     stable: bool,
@@ -42,6 +45,8 @@ pub(crate) struct Search {
 pub(crate) struct Read {
     /// What was found on it: origin-ids, and where.
     pub(crate) hits: Vec<(String, ArchiveId)>,
+    /// Origin-ids on it under which somebody else spoke, as far as can be told.
+    pub(crate) copies: Vec<String>,
     /// Its newest item.
     pub(crate) newest: Option<ArchiveId>,
     pub(crate) reach: Reach,
@@ -108,6 +113,7 @@ impl Search {
         Self {
             pager,
             hits: Vec::new(),
+            copies: Vec::new(),
             left: anchor.is_none().then_some(PAGES),
             stable: true,
             removed: false,
@@ -125,6 +131,7 @@ impl Search {
         let query_id = cx.ids.token(Label::QueryId);
         let (page, max) = self.pager.open(query_id.clone(), wanted);
         self.hits.clear();
+        self.copies.clear();
         cx.request(Kind::Set, Some(room.as_str()), purpose, |w| {
             mam::write_query(w, &query_id, &page, max);
         })
@@ -136,7 +143,12 @@ impl Search {
             let text = origin_id.len().saturating_add(place.as_str().len());
             text.saturating_add(size_of::<(String, ArchiveId)>())
         });
-        hits.fold(self.pager.held(), usize::saturating_add)
+        let copies = self
+            .copies
+            .iter()
+            .map(|id| id.len().saturating_add(size_of::<String>()));
+        hits.chain(copies)
+            .fold(self.pager.held(), usize::saturating_add)
     }
 
     /// Whether results under this query id belong to the page being received.
@@ -144,22 +156,30 @@ impl Search {
         self.pager.is_open(query_id)
     }
 
-    /// Takes a result of that page; it counts if it `is` what is looked for.
+    /// Takes a result of that page; `whose` says whether it has the id of what is looked for.
     pub(crate) fn take(
         &mut self,
         archived: &Archived<'_>,
         room: &BareJid,
-        is: impl FnOnce(&Seen<'_>) -> bool,
+        whose: impl FnOnce(&Seen<'_>) -> Option<Whose>,
     ) {
         // What lies before the place to begin at is not looked through.
         self.removed |= is_tombstone(archived) && self.pager.is_beyond(archived.id);
         self.pager.take(archived.id, None);
-        if let Some(seen) = Seen::read(archived, room).filter(is)
+        let Some(seen) = Seen::read(archived, room) else {
+            return;
+        };
+        let whose = whose(&seen);
+        // One for each post: no more than there are.
+        if whose == Some(Whose::Ours)
             && let Some(id) = ArchiveId::new(archived.id)
-            // One for each post: no more than there are.
             && !self.hits.iter().any(|(known, _)| known == seen.origin_id)
         {
             self.hits.push((seen.origin_id.to_string(), id));
+        }
+        let is_copy = whose == Some(Whose::Copied);
+        if is_copy && !self.copies.iter().any(|known| known == seen.origin_id) {
+            self.copies.push(seen.origin_id.to_string());
         }
     }
 
@@ -170,14 +190,18 @@ impl Search {
             Err(RequestError::CursorExpired { .. }) if planted(Bug::ExpiredIsAbsent) => {
                 return Ok(Read {
                     hits: Vec::new(),
+                    copies: Vec::new(),
                     newest: None,
                     reach: Reach::End,
                 });
             }
             // What was looked for may be there all the same.
-            Err(error) if error.is_expired() && !self.hits.is_empty() => {
+            Err(error)
+                if error.is_expired() && !(self.hits.is_empty() && self.copies.is_empty()) =>
+            {
                 return Ok(Read {
                     hits: core::mem::take(&mut self.hits),
+                    copies: core::mem::take(&mut self.copies),
                     newest: None,
                     reach: Reach::Short(CannotTell::AnchorExpired),
                 });
@@ -204,6 +228,7 @@ impl Search {
         };
         Ok(Read {
             hits,
+            copies: core::mem::take(&mut self.copies),
             newest: page.newest,
             reach,
         })

@@ -8,7 +8,7 @@ use parley_xmpp::{
     PostError, PostOutcome, Retry, RoomEvent, RoomId, Start, Via,
 };
 
-use crate::peer::{ROOM, ROOM_FEATURES, archived, attribute, fin, message, presence};
+use crate::peer::{ROOM, ROOM_FEATURES, archived, attribute, fin, message, no_end, presence};
 use crate::*;
 
 const OCCUPANT_IDS: &str = "<feature var='urn:xmpp:occupant-id:0'/>";
@@ -643,6 +643,7 @@ fn m18_who_copies_our_ids_commits_nothing() {
     peer.say(&own);
     let features = format!("{ROOM_FEATURES}{OCCUPANT_IDS}");
     peer.say(&disco(&request_of(&sent, "disco#info"), &features));
+    peer.say(&no_end(&request_of(&sent, "urn:xmpp:mam:2"), ROOM));
     let room = peer.events().iter().find_map(|event| match event {
         Event::Room { room, .. } => Some(*room),
         _ => None,
@@ -679,6 +680,7 @@ fn m18_of_an_archive_no_id_is_demanded() {
         peer.say(&presence("ada", OWN).replace("</presence>", own));
         let features = format!("{ROOM_FEATURES}{OCCUPANT_IDS}");
         peer.say(&disco(&request_of(&sent, "disco#info"), &features));
+        peer.say(&no_end(&request_of(&sent, "urn:xmpp:mam:2"), ROOM));
         let room = peer.events().iter().find_map(|event| match event {
             Event::Room { room, .. } => Some(*room),
             _ => None,

@@ -132,7 +132,7 @@ impl Peer {
         id
     }
 
-    /// Answers a join that was sent.
+    /// Answers a join that was sent, and refuses to say where the archive ends, if that is read.
     pub fn let_in(&mut self, nick: &str, features: &str) {
         let sent = self.heard();
         let query = sent.rsplit("<iq ").next().expect("a query");
@@ -142,6 +142,16 @@ impl Peer {
             "<iq type='result' id='{id}' from='{ROOM}'>\
              <query xmlns='http://jabber.org/protocol/disco#info'>{features}</query></iq>"
         ));
+        for question in sent
+            .split("<iq ")
+            .filter(|iq| iq.contains("<max>1</max><before/>"))
+        {
+            let question = format!(" {question}");
+            let (id, room) = (attribute(&question, "id"), attribute(&question, "to"));
+            if self.engine.wants().read {
+                self.say(&no_end(id, room));
+            }
+        }
     }
 
     pub fn say(&mut self, text: &str) {
@@ -222,6 +232,14 @@ impl Peer {
         }
         self.now = end;
     }
+}
+
+/// The archive of a room does not say where it ends.
+pub fn no_end(id: &str, room: &str) -> String {
+    format!(
+        "<iq type='error' id='{id}' from='{room}'><error type='cancel'><forbidden \
+         xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    )
 }
 
 /// The first question whether the archive shows a cursor, and the item that answers it.

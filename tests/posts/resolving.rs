@@ -43,13 +43,41 @@ fn another_process_finds_it() {
 #[test]
 fn another_process_does_not_find_it_so_far() {
     let (token, written) = doubtful();
-    let (mut peer, _) = in_room();
-    let id = resolve(&mut peer, &token);
-    let query = asked(&mut peer);
-    peer.say(&archived_as(&query, "a1", &written, "mallory", ""));
-    peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
-    assert_eq!(resolutions(&mut peer), [(id, Resolution::AbsentSoFar)]);
-    assert_eq!(peer.heard(), "", "nothing is sent again");
+    let origin_id = attribute(&written, "id");
+    let other = written.replace(origin_id, "another-id");
+    let copied = Resolution::CannotTell(CannotTell::Copied);
+    // Whoever knows the id knows it from the room: a copy shows that the post was said.
+    for (said, resolution) in [(&other, Resolution::AbsentSoFar), (&written, copied)] {
+        let (mut peer, _) = in_room();
+        let id = resolve(&mut peer, &token);
+        let query = asked(&mut peer);
+        peer.say(&archived_as(&query, "a1", said, "mallory", ""));
+        peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+        assert_eq!(resolutions(&mut peer), [(id, resolution)]);
+        assert_eq!(peer.heard(), "", "nothing is sent again");
+    }
+}
+
+/// The nick was another's when we came back, after the token was written down: it is not
+/// absent, though nobody can tell that it is ours.
+#[test]
+fn what_was_said_under_a_nick_that_came_later_is_not_absent() {
+    let (mut peer, room) = in_room();
+    let token = peer.engine.prepare(peer.now, room).unwrap().to_string();
+    let prepared = PostToken::parse(&token).unwrap();
+    let id = prepared.origin_id().to_owned();
+    let written = format!("<message id='{id}'/>");
+    for (nick, resolution) in [
+        ("ada", Resolution::Found(ArchiveId::new("a1").unwrap())),
+        ("ada-2", Resolution::CannotTell(CannotTell::Copied)),
+    ] {
+        let (mut peer, _) = in_room();
+        let id = resolve(&mut peer, &token);
+        let query = asked(&mut peer);
+        peer.say(&archived_as(&query, "a1", &written, nick, ""));
+        peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+        assert_eq!(resolutions(&mut peer), [(id, resolution)]);
+    }
 }
 
 #[test]

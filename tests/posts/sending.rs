@@ -1,7 +1,7 @@
 //! Before a post leaves, and what the room says to it.
 
 use crate::*;
-use parley_xmpp::{Condition, NotSent, PostError};
+use parley_xmpp::{Condition, Cursor, NotSent, PostError};
 
 fn refuse(peer: &mut Peer, written: &str, condition: &str) {
     peer.say(&format!(
@@ -201,12 +201,114 @@ fn an_answer_names_what_it_answers() {
     );
 }
 
-/// No round trip before the post leaves: the end of the archive is asked for with the join.
+/// In the room, which has not said where its archive ends; that question.
+fn in_room_unanswered() -> (Peer, RoomId, String) {
+    let mut peer = Peer::online(config());
+    let join = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
+    let room = peer.engine.join(peer.now, join).unwrap();
+    let written = peer.heard();
+    let asked = queries(&written)[0].to_owned();
+    assert!(asked.contains("<max>1</max><before/>"), "{written}");
+    let_in(&mut peer, &written, ROOM_FEATURES);
+    peer.events();
+    (peer, room, asked)
+}
+
+/// A post leaves only when it is known behind which place it can be found.
 #[test]
-fn the_place_to_look_from_is_asked_for_once_and_holds_up_nothing() {
-    let (mut peer, room) = in_room_with(config(), ROOM_FEATURES, None);
-    let (_, written) = post(&mut peer, room, "hi");
-    assert!(written.starts_with("<message "), "{written}");
+fn a_post_waits_for_the_answer_where_the_archive_ends() {
+    let (mut peer, room, asked) = in_room_unanswered();
+    let unordered = Post::new("so").unordered();
+    for post in [Post::new("hi"), unordered] {
+        assert_eq!(send(&mut peer, room, post).1, "");
+    }
+    has(&mut peer, &asked, &[("a7", &asked)]);
+    let written = peer.heard();
+    let sent = |text: &str| written.find(text).expect(text);
+    assert!(sent("<body>hi</body>") < sent("<body>so</body>"));
+    cut(&mut peer);
+    peer.engine.close(peer.now);
+    for (_, outcome) in outcomes(&mut peer) {
+        let PostOutcome::Unknown { token } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            token.anchor(),
+            Some(&Cursor::After(ArchiveId::new("a7").unwrap()))
+        );
+    }
+}
+
+/// That an archive is empty has to be said twice. What the room says meanwhile is a place too.
+#[test]
+fn a_post_waits_for_the_second_answer_of_an_empty_archive() {
+    for heard in [false, true] {
+        let (mut peer, room, asked_first) = in_room_unanswered();
+        assert_eq!(post(&mut peer, room, "hi").1, "");
+        peer.say(&empty(&asked_first));
+        let asked = asked(&mut peer);
+        if heard {
+            peer.say(&peer::message("bob", "a8", "x"));
+        }
+        peer.say(&empty(&asked));
+        assert!(peer.heard().starts_with("<message "));
+    }
+}
+
+/// An archive that does not answer, or refuses, holds no post up for long.
+#[test]
+fn a_post_does_not_wait_for_long_where_the_archive_does_not_say_where_it_ends() {
+    let (mut peer, room, asked) = in_room_unanswered();
+    post(&mut peer, room, "hi");
+    refuses(&mut peer, &asked, "forbidden", "auth");
+    assert!(peer.heard().starts_with("<message "));
+    let (mut peer, room, asked) = in_room_unanswered();
+    post(&mut peer, room, "hi");
+    peer.pass(secs(4));
+    assert_eq!(peer.heard(), "");
+    peer.pass(secs(1));
+    assert!(peer.heard().starts_with("<message "));
+    // It may still answer for those that follow.
+    has(&mut peer, &asked, &[("a7", &asked)]);
+    let (id, written) = post(&mut peer, room, "ho");
+    assert!(written.starts_with("<message "));
+    assert_eq!(outcomes(&mut peer), []);
+    cut(&mut peer);
+    peer.engine.close(peer.now);
+    let told = outcomes(&mut peer);
+    let anchor = |(_, outcome): &(PostId, PostOutcome)| match outcome {
+        PostOutcome::Unknown { token } => token.anchor().is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told.iter().map(anchor).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(told[1].0, id);
+}
+
+/// A link that breaks meanwhile begins it anew, and nothing is held up for ever.
+#[test]
+fn a_post_that_waited_over_a_break_waits_for_the_next_answer() {
+    let (mut peer, room, _) = in_room_unanswered();
+    let (id, _) = post(&mut peer, room, "hi");
+    cut(&mut peer);
+    until_connect(&mut peer);
+    peer.events();
+    peer.log_in();
+    let written = peer.heard();
+    let asked = queries(&written)[0].to_owned();
+    let_in(&mut peer, &written, ROOM_FEATURES);
+    assert_eq!(peer.heard(), "");
+    has(&mut peer, &asked, &[("a7", &asked)]);
+    let written = peer.heard();
+    reflect(&mut peer, &written, "a8");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(id, committed("a8", Via::Reflection))]
+    );
+}
+
+/// It is asked for with the join, and never again.
+#[test]
+fn the_place_to_look_from_is_asked_for_once() {
     let (mut peer, room) = in_room();
     post(&mut peer, room, "hi");
     cut(&mut peer);

@@ -238,6 +238,7 @@ fn a_stranger_with_the_nick_we_asked_for_is_not_us() {
         ] => assert_eq!((nick.as_str(), joined.nick.as_str()), ("ada", "ada-2")),
         other => panic!("{other:?}"),
     }
+    peer.say(&peer::no_end(iq(requests(&sent)[0]), ROOM));
     let post = peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
     let origin = attribute(&peer.heard(), "id").to_owned();
     let said = |nick: &str, id: &str| {

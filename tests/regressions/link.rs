@@ -233,6 +233,7 @@ fn bounds_of_zero_do_not_wedge_the_engine() {
     limits.page = 0;
     limits.remembered_ids = 0;
     limits.occupants = 0;
+    config.anchor_at_join = false;
     let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
     peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
     let origin = attribute(&peer.heard(), "id").to_owned();

@@ -100,6 +100,7 @@ fn an_occupant_id_outweighs_the_nick() {
     let proof = presence("ada", "<status code='110'/>");
     peer.say(&proof.replace("<x ", &format!("{}<x ", occupant("us"))));
     peer.say(&features(iq(requests(&sent)[1]), ROOM_FEATURES));
+    peer.say(&peer::no_end(iq(requests(&sent)[0]), ROOM));
     peer.engine
         .subscribe(peer.now, room, Start::Now, 99)
         .unwrap();

@@ -203,6 +203,7 @@ const fn is_final(resolution: &Resolution) -> bool {
             CannotTell::NoArchive
                 | CannotTell::AnchorExpired
                 | CannotTell::Removed
+                | CannotTell::Copied
                 // And it grows no shorter.
                 | CannotTell::NoAnchor
         ),
@@ -444,6 +445,7 @@ mod tests {
             (CannotTell::AnchorExpired, true),
             (CannotTell::NoAnchor, true),
             (CannotTell::Removed, true),
+            (CannotTell::Copied, true),
             (CannotTell::Unstable, false),
             (CannotTell::Failed(RequestError::TimedOut), false),
         ] {
