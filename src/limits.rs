@@ -149,11 +149,12 @@ impl Limits {
             // Hints at what lies next to what: 32 pairs of ids.
             .saturating_add(32 * 2304);
         // Two pages: one that is delivered, one that is compared; and what was told, what is
-        // no message, and whose echoes would be repeats, by two names each.
+        // no message, and, by a digest each, whose echoes would be repeats.
         let subscription = page
             .saturating_mul(2)
             .saturating_add(held)
-            .saturating_add(remembered.saturating_mul(4))
+            .saturating_add(remembered.saturating_mul(2))
+            .saturating_add(times(self.remembered_ids, 64))
             // And of what was dropped, 256 ids that are awaited and 256 that are late.
             .saturating_add(2 * 256 * 2048);
         // As they are kept, and once more as they are sent again.

@@ -43,6 +43,10 @@ const ID_BYTES: usize = 4000;
 /// server acknowledges anything of what is sent again: it may be that which breaks it.
 const FRUITLESS: u8 = 3;
 
+/// So often in a row the server may end the stream when it is asked to resume the session, in
+/// place of an answer: it may be that which it cannot do.
+const UNANSWERED: u8 = 5;
+
 /// The management of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Management {
@@ -64,6 +68,8 @@ pub(crate) struct Management {
     /// The peer asked again while that waits to be written.
     owes: bool,
     fruitless: u8,
+    /// So often in a row a stream ended that was to resume the session, without an answer.
+    unanswered: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -292,7 +298,8 @@ impl Management {
     /// sent waits for the next stream, and until when.
     pub(crate) fn suspend(&mut self, cx: &mut Cx<'_>) -> Option<Instant> {
         if let State::Suspended(until) = self.state {
-            return (cx.now < until && cx.out.keeps_from(self.acked)).then_some(until);
+            let lost = cx.now >= until || self.unanswered >= UNANSWERED;
+            return (!lost && cx.out.keeps_from(self.acked)).then_some(until);
         }
         let resumption = self.resumption.as_ref()?;
         if self.state != State::On || self.fruitless >= FRUITLESS || !cx.out.keeps_from(self.acked)
@@ -317,6 +324,11 @@ impl Management {
         if self.fruitless > 0 {
             self.fruitless = FRUITLESS;
         }
+    }
+
+    /// The stream that was to resume the session ended without an answer.
+    pub(crate) const fn left_without_answer(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
     }
 
     /// What it takes to resume the stream in another process; `None` where the server
@@ -368,7 +380,10 @@ impl Management {
     /// Whether a stream that broke can be resumed no more, at `cx.now`.
     pub(crate) fn is_lost(&self, cx: &Cx<'_>) -> bool {
         match self.state {
-            State::Suspended(until) => cx.now >= until || !cx.out.keeps_from(self.acked),
+            State::Suspended(until) => {
+                let lost = cx.now >= until || self.unanswered >= UNANSWERED;
+                lost || !cx.out.keeps_from(self.acked)
+            }
             _ => false,
         }
     }
@@ -395,6 +410,7 @@ impl Management {
             cx.out.handled(cx.out.count());
         }
         self.state = State::On;
+        self.unanswered = 0;
         if cx.out.count() > self.acked {
             self.fruitless = self.fruitless.saturating_add(1);
             cx.out.urge();

@@ -375,7 +375,8 @@ fn what_is_remembered_is_counted() {
     for n in 1..=5 {
         peer.say(&said(n));
     }
-    grown(&mut peer, "ids of others", 5 * 2 * 1000, before);
+    // However long they are: each by its digest, in two places.
+    grown(&mut peer, "ids of others", 5 * 2 * 24, before);
 
     peer.engine.unsubscribe(peer.now, subscription);
 

@@ -172,6 +172,9 @@ impl Machine {
     /// The stream broke. Says whether the session can live on.
     pub(super) fn suspend(&mut self) -> bool {
         let anew = !self.management.is_suspended();
+        if self.awaits_resumption() {
+            self.management.left_without_answer();
+        }
         let Some(until) = self.management.suspend(&mut self.core.cx()) else {
             return false;
         };
@@ -185,12 +188,15 @@ impl Machine {
         true
     }
 
+    /// The server is being asked to resume the session.
+    fn awaits_resumption(&self) -> bool {
+        matches!(&self.link, Link::Negotiating(negotiation) if negotiation.awaits_resumption())
+    }
+
     /// Ends a suspended session that can no longer be resumed; while the server is
     /// being asked, its answer decides.
     pub(super) fn end_lost_session(&mut self) {
-        let asked =
-            matches!(&self.link, Link::Negotiating(negotiation) if negotiation.awaits_resumption());
-        if !asked && self.management.is_lost(&self.core.cx()) {
+        if !self.awaits_resumption() && self.management.is_lost(&self.core.cx()) {
             let reconnect = self
                 .core
                 .timers

@@ -10,7 +10,7 @@
 //! It does not matter how the copies come: live, from a page, or late. The first that a
 //! subscription comes upon is delivered.
 
-use alloc::boxed::Box;
+use sha2::{Digest as _, Sha256};
 
 use super::recent::Recent;
 use crate::event::Message;
@@ -18,10 +18,12 @@ use crate::event::Message;
 /// The last messages that bore an id of their sender.
 #[derive(Debug)]
 pub(crate) struct Echoes {
-    /// Whether the occupant is known by its lasting id, the occupant, the id, the text.
-    seen: Recent<(bool, Box<str>, Box<str>, u64)>,
+    seen: Recent<Mark>,
     heeded: bool,
 }
+
+/// What a message is known by again: who said it under which id, and its text.
+type Mark = ([u8; 16], u64);
 
 impl Echoes {
     /// Remembers so many; where they are not to be heeded, none is ever found.
@@ -34,10 +36,7 @@ impl Echoes {
 
     /// How many bytes it holds.
     pub(crate) fn held(&self) -> usize {
-        let text = |(_, who, id, _): &(bool, Box<str>, Box<str>, u64)| {
-            who.len().saturating_add(id.len()).saturating_mul(2)
-        };
-        self.seen.held(text)
+        self.seen.held(|_| 0)
     }
 
     /// Whether the same occupant said the same under the same id before.
@@ -47,19 +46,28 @@ impl Echoes {
         };
         let lasting = message.occupant_id.as_deref();
         let who = lasting.unwrap_or(&message.nick);
-        !self.seen.insert((
-            lasting.is_some(),
-            who.into(),
-            origin_id.into(),
-            digest(&message.body),
-        ))
+        let name = name(lasting.is_some(), who, origin_id);
+        !self.seen.insert((name, text(&message.body)))
     }
 }
 
-/// What a text comes to (FNV-1a). Whoever makes two texts come to the same has only one of
-/// their own left out.
-fn digest(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+/// Stands for an occupant, known by its lasting id or not, and an id. Whoever could make theirs
+/// come to somebody else's could have that one's messages left out.
+fn name(lasting: bool, who: &str, id: &str) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    // No two different ones are written alike: neither has a zero byte in it.
+    digest.update([u8::from(lasting)]);
+    digest.update(who);
+    digest.update([0]);
+    digest.update(id);
+    let digest = digest.finalize();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// Stands for a text (FNV-1a). Whoever makes two of theirs come to the same has one of their own
+/// left out, and nobody else's.
+fn text(body: &str) -> u64 {
+    body.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }

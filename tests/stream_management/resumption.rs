@@ -598,3 +598,27 @@ fn a_limit_that_shrank_holds_for_what_waits_for_a_resumption() {
         [(id, PostOutcome::Committed { .. })] if id == small
     ));
 }
+
+/// A server that ends each stream that asks to go on with the session, in place of an answer: a new
+/// session is begun in the end, and what was posted looked for.
+#[test]
+fn a_server_that_ends_the_stream_when_asked_to_resume_is_not_asked_for_ever() {
+    let (mut peer, room) = in_room();
+    let (id, _) = post(&mut peer, room, "hi");
+    cut(&mut peer);
+    let mut asked = 0;
+    loop {
+        let wanted = return_to(&mut peer, BIND_SM);
+        peer.heard();
+        if !wanted.starts_with("<resume ") {
+            assert!(wanted.contains("<bind "), "{wanted}");
+            break;
+        }
+        asked += 1;
+        assert!(asked < 20, "for ever");
+        peer.engine.handle_eof(peer.now);
+    }
+    assert_eq!(asked, 5);
+    let events = peer.events();
+    assert_eq!(outcomes(&events), [], "{id:?} is looked for: {events:?}");
+}

@@ -295,6 +295,9 @@ impl Model {
             let late = late(stanza, &delay, self.hub.is_prosody());
             self.hub.replay(id, late.as_deref().unwrap_or(stanza));
         }
+        if let Some(connection) = self.hub.connections.get_mut(&id) {
+            connection.out.spare();
+        }
         if !missed.is_empty() {
             self.hub.say(id, |w| {
                 w.start("r").attr("xmlns", ns::SM).end();

@@ -12,6 +12,8 @@ const SLACK: usize = 64 * 1024;
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     written: usize,
+    /// So much of it was kept for a broken connection, and does not count.
+    spared: usize,
 }
 
 impl Outbox {
@@ -27,7 +29,12 @@ impl Outbox {
 
     /// Whether more waits than is kept for a client that does not read.
     pub(super) fn overflows(&self) -> bool {
-        self.pending().len() > MOST
+        self.pending().len() > MOST.saturating_add(self.spared)
+    }
+
+    /// What is left to write now is no fault of whoever has just come back for it.
+    pub(super) fn spare(&mut self) {
+        self.spared = self.pending().len();
     }
 
     /// The first `n` bytes are written.
@@ -35,7 +42,7 @@ impl Outbox {
         self.written = self.written.saturating_add(n).min(self.bytes.len());
         if self.written == self.bytes.len() {
             self.bytes.clear();
-            self.written = 0;
+            (self.written, self.spared) = (0, 0);
         } else if self.written > SLACK && self.written > self.bytes.len() / 2 {
             // Moved are fewer bytes than were written: linear in all.
             self.bytes.drain(..self.written);
@@ -47,6 +54,22 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_again_does_not_make_it_overflow() {
+        let mut outbox = Outbox::default();
+        outbox.buffer().resize(2 * MOST, 0);
+        assert!(outbox.overflows());
+        outbox.spare();
+        assert!(!outbox.overflows());
+        outbox.buffer().resize(3 * MOST, 0);
+        assert!(!outbox.overflows());
+        outbox.buffer().push(0);
+        assert!(outbox.overflows());
+        outbox.drain(usize::MAX);
+        outbox.buffer().resize(MOST + 1, 0);
+        assert!(outbox.overflows());
+    }
 
     #[test]
     fn what_is_left_is_what_was_not_written() {
