@@ -50,7 +50,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "sha2",
         &[
-            "bookmark", "ids", "sasl", "saved", "sim", "token", "tokio", "embedded",
+            "bookmark", "ids", "room", "sasl", "saved", "sim", "token", "tokio", "embedded",
         ],
     ),
     ("stringprep", &["prep"]),
