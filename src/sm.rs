@@ -45,7 +45,7 @@ const FRUITLESS: u8 = 3;
 
 /// So often in a row the server may end the stream when it is asked to resume the session, in
 /// place of an answer: it may be that which it cannot do.
-const UNANSWERED: u8 = 5;
+const ASKED_IN_VAIN: u8 = 5;
 
 /// The management of a session.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub(crate) struct Management {
     owes: bool,
     fruitless: u8,
     /// So often in a row a stream ended that was to resume the session, without an answer.
-    unanswered: u8,
+    asked_in_vain: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,8 +298,7 @@ impl Management {
     /// sent waits for the next stream, and until when.
     pub(crate) fn suspend(&mut self, cx: &mut Cx<'_>) -> Option<Instant> {
         if let State::Suspended(until) = self.state {
-            let lost = cx.now >= until || self.unanswered >= UNANSWERED;
-            return (!lost && cx.out.keeps_from(self.acked)).then_some(until);
+            return (!self.is_lost(cx)).then_some(until);
         }
         let resumption = self.resumption.as_ref()?;
         if self.state != State::On || self.fruitless >= FRUITLESS || !cx.out.keeps_from(self.acked)
@@ -328,7 +327,7 @@ impl Management {
 
     /// The stream that was to resume the session ended without an answer.
     pub(crate) const fn left_without_answer(&mut self) {
-        self.unanswered = self.unanswered.saturating_add(1);
+        self.asked_in_vain = self.asked_in_vain.saturating_add(1);
     }
 
     /// What it takes to resume the stream in another process; `None` where the server
@@ -381,7 +380,7 @@ impl Management {
     pub(crate) fn is_lost(&self, cx: &Cx<'_>) -> bool {
         match self.state {
             State::Suspended(until) => {
-                let lost = cx.now >= until || self.unanswered >= UNANSWERED;
+                let lost = cx.now >= until || self.asked_in_vain >= ASKED_IN_VAIN;
                 lost || !cx.out.keeps_from(self.acked)
             }
             _ => false,
@@ -410,7 +409,7 @@ impl Management {
             cx.out.handled(cx.out.count());
         }
         self.state = State::On;
-        self.unanswered = 0;
+        self.asked_in_vain = 0;
         if cx.out.count() > self.acked {
             self.fruitless = self.fruitless.saturating_add(1);
             cx.out.urge();

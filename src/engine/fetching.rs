@@ -69,9 +69,12 @@ const INCONSISTENCIES: u8 = 2;
 impl Fetching {
     /// How many bytes it holds.
     pub(super) fn held(&self) -> usize {
-        let given = self.given.len().saturating_mul(size_of::<ArchiveId>());
-        let pager = self.pager.held().saturating_add(given);
-        pager.saturating_add(size_of::<Self>())
+        let text = |id: &ArchiveId| id.as_str().len().saturating_add(size_of::<ArchiveId>());
+        let given = self.given.iter().map(text);
+        given.fold(
+            self.pager.held().saturating_add(size_of::<Self>()),
+            usize::saturating_add,
+        )
     }
 
     pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {

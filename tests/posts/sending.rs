@@ -228,7 +228,9 @@ fn a_post_waits_for_the_answer_where_the_archive_ends() {
     assert!(sent("<body>hi</body>") < sent("<body>so</body>"));
     cut(&mut peer);
     peer.engine.close(peer.now);
-    for (_, outcome) in outcomes(&mut peer) {
+    let told = outcomes(&mut peer);
+    assert_eq!(told.len(), 2);
+    for (_, outcome) in told {
         let PostOutcome::Unknown { token } = outcome else {
             panic!("{outcome:?}");
         };
