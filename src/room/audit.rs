@@ -484,6 +484,9 @@ impl Log {
             return Compared::Done;
         }
         if self.holds_back(&id) {
+            if self.audit.pass.passed {
+                self.is_in_turn_from(&id);
+            }
             return Compared::HeldBack;
         }
         if self.credit == 0 {

@@ -129,6 +129,16 @@ impl Log {
         }
     }
 
+    /// The archive shows this behind all that the reader was told: what was heard from there on is
+    /// not late, wherever the rest of what is held back lies.
+    pub(in crate::room) fn is_in_turn_from(&mut self, id: &ArchiveId) {
+        let at = self
+            .held
+            .iter()
+            .position(|held| held.id.as_ref() == Some(id));
+        self.late_held = self.late_held.min(at.unwrap_or(self.late_held));
+    }
+
     /// Whether the archive shows all that may be out of its order, and all that came before
     /// something that it shows: else that may be yet to come there. Where the order was kept:
     /// whether it shows the last of what is awaited, or what came after that.
