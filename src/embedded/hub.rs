@@ -19,7 +19,8 @@ use crate::tokio::Lagged;
 /// Notes that a reader may leave unread.
 const NOTES: usize = 16 * 1024;
 
-/// The server and its surroundings, behind one lock that is never held while waiting.
+/// The server and its surroundings, behind one lock that is held neither while waiting
+/// nor while bytes are encrypted, written or read.
 #[derive(Debug)]
 pub(super) struct Shared(Mutex<Hub>);
 

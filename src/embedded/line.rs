@@ -143,26 +143,33 @@ impl Line {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
-        let (id, wire) = (self.id, &mut self.wire);
-        let mut hub = self.carriage.shared.lock();
+        let (id, shared, wire) = (self.id, &self.carriage.shared, &mut self.wire);
         for _ in 0..STEPS {
-            // Anew each time: what is done below may have used the waker up.
-            if !hub.wait(id, cx.waker()) {
-                wire.reset();
-                return Poll::Ready(None);
-            }
-            let wants = hub.server().wants(id);
-            let (transport, unwritten) = (wants.transport, !wants.write.is_empty());
-            let may_read = wants.read && transport == ServerTransport::Open;
+            // The lock is given back before anything is encrypted, written or read: a task
+            // that had it meanwhile would hardly ever be without it, and the others of a
+            // busy server would wait for seconds.
+            let (transport, may_read) = {
+                let mut hub = shared.lock();
+                // Anew each time: what is done below may have used the waker up.
+                if !hub.wait(id, cx.waker()) {
+                    wire.reset();
+                    return Poll::Ready(None);
+                }
+                let wants = hub.server().wants(id);
+                wire.stage(wants.write);
+                let may_read = wants.read && wants.transport == ServerTransport::Open;
+                (wants.transport, may_read)
+            };
             match transport {
                 ServerTransport::Closed => return Poll::Ready(None),
-                _ if unwritten || wire.poll_flushed(cx).is_pending() => {}
+                _ if wire.is_staged() || wire.poll_flushed(cx).is_pending() => {}
                 ServerTransport::StartTls => return Poll::Ready(Some(Next::StartTls)),
                 ServerTransport::Shutdown => return Poll::Ready(Some(Next::Shutdown)),
                 ServerTransport::Open => {}
             }
-            let wrote = match wire.poll_write(cx, wants.write) {
+            let wrote = match wire.poll_write(cx) {
                 Poll::Ready(Ok(count)) => {
+                    let mut hub = shared.lock();
                     hub.act(|server, now| server.written(now, id, count));
                     true
                 }
@@ -171,10 +178,12 @@ impl Line {
             };
             let read = match wire.poll_read(cx, may_read) {
                 Poll::Ready(Ok([])) => {
+                    let mut hub = shared.lock();
                     hub.act(|server, now| server.handle_eof(now, id));
                     true
                 }
                 Poll::Ready(Ok(bytes)) => {
+                    let mut hub = shared.lock();
                     hub.act(|server, now| server.handle_input(now, id, bytes));
                     true
                 }

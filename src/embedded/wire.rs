@@ -1,6 +1,7 @@
 //! The bytes of one connection: in clear or under TLS, at once or as on a slow link.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::future::Future as _;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -16,6 +17,8 @@ use tokio_rustls::server::TlsStream;
 const STALL: Duration = Duration::from_secs(60);
 /// Bytes read at a time.
 const READ: usize = 8 * 1024;
+/// Bytes written at a time: what fits into one record of TLS (RFC 8446 section 5.1).
+const WRITE: usize = 16 * 1024;
 
 /// Where the bytes run.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ fn away<T>() -> Poll<io::Result<T>> {
 pub(super) struct Wire {
     socket: Socket,
     delay: Duration,
+    /// What is to be written next.
+    staged: Vec<u8>,
     /// Something was written that may still wait within TLS.
     unflushed: bool,
     /// What is to be written waits for it.
@@ -93,6 +98,7 @@ impl Wire {
         Self {
             socket,
             delay,
+            staged: Vec::with_capacity(WRITE),
             unflushed: false,
             leaving: Gate::default(),
             arriving: Gate::default(),
@@ -125,16 +131,23 @@ impl Wire {
         let _ = tcp.set_zero_linger();
     }
 
-    /// Writes some of `bytes`. Pending if there are none.
+    /// Takes a copy of the first of `bytes`, in place of what was staged before.
+    pub(super) fn stage(&mut self, bytes: &[u8]) {
+        self.staged.clear();
+        let first = bytes.get(..WRITE).unwrap_or(bytes);
+        self.staged.extend_from_slice(first);
+    }
+
+    pub(super) const fn is_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// Writes some of what is staged. Pending if that is nothing.
     ///
     /// # Errors
     /// If the connection is broken, or the client has read nothing for too long.
-    pub(super) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.staged.is_empty() {
             self.leaving.close();
             self.stalled = None;
             return Poll::Pending;
@@ -142,7 +155,7 @@ impl Wire {
         if self.leaving.poll(cx, self.delay).is_pending() {
             return Poll::Pending;
         }
-        match self.socket.poll_write(cx, bytes) {
+        match self.socket.poll_write(cx, &self.staged) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(result) => {
                 self.unflushed = true;
