@@ -83,6 +83,34 @@ fn q12_an_archive_that_never_shows_what_was_said_is_not_waited_for_for_ever() {
     assert!(took >= secs(5) && took < secs(6), "{took:?}");
 }
 
+/// While a reader takes nothing, nobody looks whether the archive shows it by now.
+#[test]
+fn what_is_waited_for_has_its_time_after_a_reader_took_a_rest() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::parse("a0").unwrap());
+    let log = peer.engine.subscribe(peer.now, room, start, 1).unwrap();
+    let asked = query(&mut peer);
+    peer.say(&message("bob", "a3", "a3"));
+    answer(&mut peer, &asked, &[]);
+    let asked = next_question(&mut peer);
+    answer(&mut peer, &asked, &["a1"]);
+    assert_eq!(told(&mut peer), ["a1"]);
+    peer.pass(secs(2));
+    assert_eq!(queries(&peer.heard()), [""; 0], "the reader has no room");
+    peer.now = peer.now.plus(secs(20));
+    peer.engine.grant(peer.now, log, 1000);
+    let asked = query(&mut peer);
+    answer(&mut peer, &asked, &["a1"]);
+    assert_eq!(
+        told(&mut peer),
+        [""; 0],
+        "it was not looked for in these 20 seconds"
+    );
+    let asked = next_question(&mut peer);
+    answer(&mut peer, &asked, &["a1", "a2", "a3"]);
+    assert_eq!(told(&mut peer), ["a2", "a3", "caught up a3"]);
+}
+
 #[test]
 fn what_shows_up_behind_what_was_delivered_is_told_as_late_and_once() {
     let (mut peer, asked) = following();
