@@ -1,0 +1,160 @@
+//! The link under it all: silence, back-pressure, conflicts, backoff.
+
+use crate::*;
+
+#[test]
+fn a_silent_server_is_asked_and_then_given_up() {
+    let mut peer = Peer::online(config());
+    peer.heard();
+    peer.pass(Duration::from_secs(30));
+    assert!(peer.heard().contains("urn:xmpp:ping"));
+    // White space is no answer (RFC 6120, section 4.6.1): it may be a buffer's.
+    peer.say(" \n ");
+    peer.pass(Duration::from_secs(14));
+    assert_eq!(peer.events(), []);
+    peer.pass(Duration::from_secs(1));
+    match &peer.events()[..] {
+        [
+            Event::Offline {
+                cause: OfflineCause::TimedOut(Timer::KeepaliveReply),
+                retry: Retry::At(_),
+            },
+        ] => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(peer.heard().ends_with("</stream:stream>"));
+    assert_eq!(peer.engine.wants().transport, Transport::Shutdown);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up_and_makes_us_keep_little() {
+    let mut peer = Peer::online(config());
+    peer.heard();
+    let ping = "<iq type='get' id='p' from='parley.local'><ping xmlns='urn:xmpp:ping'/></iq>";
+    let flood = ping.repeat(1000);
+    let mut refused = false;
+    for _ in 0..100 {
+        let taken = peer.engine.handle_input(peer.now, flood.as_bytes());
+        if taken < flood.len() {
+            refused = true;
+            break;
+        }
+    }
+    assert!(refused && !peer.engine.wants().read);
+    assert!(peer.engine.wants().write.len() < 3 * 1024 * 1024);
+    peer.reads = false;
+    peer.pass(Duration::from_secs(30));
+    match &peer.events()[..] {
+        [
+            Event::Offline {
+                cause: OfflineCause::TimedOut(Timer::Write),
+                retry: Retry::At(_),
+            },
+        ] => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn back_pressure_is_not_death() {
+    let mut config = config();
+    config.limits.events = 8;
+    let mut peer = Peer::online(config);
+    let room = peer.join(ROOM_FEATURES);
+    peer.events();
+    peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+    peer.heard();
+    let coming: String = (0..100).map(|n| presence(&format!("n{n}"), "")).collect();
+    let taken = peer.engine.handle_input(peer.now, coming.as_bytes());
+    assert!(taken < coming.len() && !peer.engine.wants().read);
+    // An hour passes without us listening: nobody is declared dead for it.
+    peer.pass(Duration::from_secs(3600));
+    let events = peer.events();
+    assert!(
+        events.iter().all(|e| matches!(e, Event::Room { .. })),
+        "{events:?}"
+    );
+    let rest = &coming[taken..];
+    assert!(peer.engine.handle_input(peer.now, rest.as_bytes()) > 0);
+    peer.events();
+    // The peer has as long to answer as it had before.
+    peer.pass(Duration::from_secs(29));
+    assert!(
+        !peer
+            .events()
+            .iter()
+            .any(|e| matches!(e, Event::Fetch { .. }))
+    );
+}
+
+/// FluuxIO/go-xmpp#45, redsolution/xabber-android#157, redsolution/xabber-android#298,
+/// hannesm/jackline#193: two programs with one resource throw each other out, for ever.
+#[test]
+fn thread_6_a_conflict_is_the_end_of_trying() {
+    let (mut peer, room) = in_room();
+    peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+    peer.heard();
+    peer.say(
+        "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+         </stream:stream>",
+    );
+    peer.engine.handle_eof(peer.now);
+    let events = peer.events();
+    assert!(events.iter().any(|e| matches!(
+        e,
+        Event::Offline {
+            retry: Retry::Never,
+            ..
+        }
+    )));
+    assert!(
+        events.iter().any(|e| matches!(e, Event::Post { .. })),
+        "{events:?}"
+    );
+    peer.pass(Duration::from_secs(86_400));
+    assert_eq!(peer.engine.wants().transport, Transport::Closed);
+    assert_eq!(peer.engine.wants().deadline, None);
+    peer.engine.reconnect(peer.now);
+    assert!(matches!(
+        peer.engine.wants().transport,
+        Transport::Connect { .. }
+    ));
+}
+
+#[test]
+fn thread_5_backoff_grows_and_does_not_start_afresh_with_a_login() {
+    let mut peer = Peer::online(config());
+    let mut ceiling = Duration::from_millis(500);
+    for round in 0..12 {
+        cut(&mut peer);
+        let Some(Event::Offline {
+            retry: Retry::At(at),
+            ..
+        }) = peer
+            .events()
+            .into_iter()
+            .find(|e| matches!(e, Event::Offline { .. }))
+        else {
+            panic!("no attempt in round {round}");
+        };
+        assert!(at.since(peer.now) <= ceiling, "round {round}");
+        ceiling = (ceiling * 2).min(Duration::from_secs(60));
+        peer.pass(at.since(peer.now));
+        peer.log_in();
+    }
+    assert_eq!(ceiling, Duration::from_secs(60));
+    // A stream that lasts is forgiven.
+    for _ in 0..8 {
+        peer.pass(Duration::from_secs(10));
+        peer.say("<message/>");
+    }
+    cut(&mut peer);
+    let again = peer.events().into_iter().find_map(|e| match e {
+        Event::Offline {
+            retry: Retry::At(at),
+            ..
+        } => Some(at.since(peer.now)),
+        _ => None,
+    });
+    assert!(again.unwrap() <= Duration::from_millis(500));
+}
