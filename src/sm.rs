@@ -43,8 +43,10 @@ const ID_BYTES: usize = 4000;
 /// server acknowledges anything of what is sent again: it may be that which breaks it.
 const FRUITLESS: u8 = 3;
 
-/// So often in a row the server may end the stream when it is asked to resume the session, in
-/// place of an answer: it may be that which it cannot do.
+/// So often in a row a stream may end when the server was asked to resume the session, in place of
+/// an answer: it may be that which it cannot do. Whose doing each end was is not asked, for a server
+/// that dies of it looks like a network that breaks; which breaks anywhere, and so often in a row at
+/// this point only by a rare chance.
 const ASKED_IN_VAIN: u8 = 5;
 
 /// The management of a session.

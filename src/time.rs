@@ -180,6 +180,7 @@ impl TimerKey {
                 | Timer::KeepaliveReply
                 | Timer::Ack
                 | Timer::Iq
+                | Timer::Anchor
                 | Timer::Join
                 | Timer::FetchStalled
                 | Timer::SelfPresence
@@ -200,6 +201,7 @@ impl TimerKey {
         matches!(
             self.why,
             Timer::Iq
+                | Timer::Anchor
                 | Timer::Join
                 | Timer::SelfPresence
                 | Timer::Parting

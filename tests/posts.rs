@@ -15,6 +15,7 @@
 mod peer;
 
 mod posts {
+    mod anchor;
     mod doubt;
     mod inquiry;
     mod order;

@@ -20,6 +20,7 @@ mod stream_management {
     mod bounds;
     mod failures;
     mod handed_on;
+    mod in_vain;
     mod resumption;
     mod suspended;
 }

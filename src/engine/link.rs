@@ -181,7 +181,11 @@ impl Machine {
     }
 
     fn negotiate(&mut self, negotiation: Box<Negotiation>, frame: Frame<'_>) -> Then {
+        let awaited = negotiation.awaits_resumption();
         let next = self.with_setting(|cx, setting| negotiation.on_frame(cx, setting, frame));
+        if awaited && next.is_err() {
+            self.management.left_without_answer();
+        }
         self.negotiated(next)
     }
 

@@ -333,7 +333,7 @@ impl Machine {
             Timer::Iq => self.request_expired(key.owner),
             Timer::Post => self.post_expired(key.owner),
             Timer::Settle => self.settle_posts(key.owner),
-            Timer::Anchor => self.await_no_anchor(key.owner),
+            Timer::Anchor => self.anchor_is_late(key.owner),
             Timer::Join
             | Timer::Rejoin
             | Timer::Examine

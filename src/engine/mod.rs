@@ -305,7 +305,8 @@ impl Engine {
     }
 
     /// Leaves a room. [`RoomEvent::Left`](crate::RoomEvent::Left) follows, and
-    /// its subscriptions, fetches and posts end. An unknown room is ignored.
+    /// its subscriptions, fetches and posts end. What still waits to be sent, be it only for
+    /// the end of the room's archive to be known, is not sent. An unknown room is ignored.
     pub fn leave(&mut self, now: Instant, room: RoomId) {
         self.with(now, |machine| machine.leave(room));
     }

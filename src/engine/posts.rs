@@ -75,9 +75,9 @@ impl Machine {
     }
 
     /// What is posted to a room waits no longer for the end of its archive.
-    pub(super) fn await_no_anchor(&mut self, owner: u64) {
+    pub(super) fn anchor_is_late(&mut self, owner: u64) {
         if let Some(entry) = self.rooms.get_mut(&RoomId(owner)) {
-            entry.room.outbox.await_no_anchor();
+            entry.room.outbox.anchor_is_late();
             if matches!(self.link, Link::Online) {
                 entry.room.flush(&mut self.core.cx());
             }

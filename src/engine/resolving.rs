@@ -86,6 +86,7 @@ impl Resolving {
         let (mut search, _) = self.search.take_if(|(_, serial)| *serial == asked)?;
         let why = match search.close(answer) {
             Err(Setback::Passing(error)) => CannotTell::Failed(error),
+            Err(Setback::Lasting(_)) if self.copied => CannotTell::Copied,
             Err(Setback::Lasting(why)) => why,
             Ok(Read {
                 mut hits,
@@ -98,7 +99,8 @@ impl Resolving {
                     return Some(Resolution::Found(at));
                 }
                 match reach {
-                    Reach::End if self.copied => CannotTell::Copied,
+                    // It was said, wherever the search ends.
+                    Reach::End | Reach::Short(_) if self.copied => CannotTell::Copied,
                     Reach::End => return Some(Resolution::AbsentSoFar),
                     Reach::Short(why) => why,
                     Reach::More => {

@@ -77,8 +77,10 @@ impl Outbox {
         self.replace();
         self.doubt_unanswered();
         self.drop_too_large(cx);
-        if !no_archive && !self.anchor.is_fresh(cx.now) && self.anchor.asked.is_none() {
-            self.ask_anchor(cx);
+        if no_archive {
+            self.withdraw_anchor(cx);
+        } else {
+            self.await_anchor(cx);
         }
         if !self.has_doubt() {
             return;
@@ -103,9 +105,9 @@ impl Outbox {
 
     /// Asks where the archive ends, if nothing told it yet, or not lately. This goes out with
     /// the join, so that posts, which wait for the answer, rarely wait longer than for that to
-    /// the join, and never longer than [`Timing::settle`](crate::Timing::settle).
+    /// the join.
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
-        self.ask_no_anchor(cx);
+        self.withdraw_anchor(cx);
         if self.anchor.is_fresh(cx.now) || !self.anchor.wanted {
             return;
         }
@@ -113,18 +115,30 @@ impl Outbox {
         let mut search = Search::new(None, 1);
         let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
         self.anchor.asked = Some((serial, search));
-        self.anchor.awaited = true;
-        cx.arm(Timer::Anchor, self.id.0, cx.timing.settle);
     }
 
-    /// Takes the question back.
-    pub(super) fn ask_no_anchor(&mut self, cx: &mut Cx<'_>) {
+    /// Takes the question where the archive ends back.
+    pub(super) fn withdraw_anchor(&mut self, cx: &mut Cx<'_>) {
         cx.forget(self.anchor.asked.take().map(|(serial, _)| serial));
+        self.anchor.awaited = false;
         cx.disarm(Timer::Anchor, self.id.0);
     }
 
-    /// Where the archive ends is not waited for any longer.
-    pub(crate) const fn await_no_anchor(&mut self) {
+    /// We are in, and what is posted waits for the answer to that question, which is asked now
+    /// unless it was: for [`Timing::settle`](crate::Timing::settle) from now, even if it takes
+    /// two.
+    pub(super) fn await_anchor(&mut self, cx: &mut Cx<'_>) {
+        if self.anchor.asked.is_none() {
+            self.ask_anchor(cx);
+        }
+        if self.anchor.asked.is_some() && !self.anchor.awaited {
+            self.anchor.awaited = true;
+            cx.arm(Timer::Anchor, self.id.0, cx.timing.settle);
+        }
+    }
+
+    /// Where the archive ends is not waited for any longer. What it says counts all the same.
+    pub(crate) const fn anchor_is_late(&mut self) {
         self.anchor.awaited = false;
     }
 
@@ -138,9 +152,8 @@ impl Outbox {
         let Some((_, mut search)) = self.anchor.asked.take_if(|(asked, _)| *asked == serial) else {
             return;
         };
-        cx.disarm(Timer::Anchor, self.id.0);
         let Ok(Read { newest, reach, .. }) = search.close(answer) else {
-            return;
+            return self.withdraw_anchor(cx);
         };
         // What was heard meanwhile is newer.
         match newest {
@@ -151,11 +164,12 @@ impl Outbox {
             None if reach == Reach::More => {
                 let serial = search.ask(cx, &self.room, Purpose::Anchor(self.id), 1);
                 self.anchor.asked = Some((serial, search));
-                cx.arm(Timer::Anchor, self.id.0, cx.timing.settle);
+                return;
             }
             // It may still change: what is heard next tells, or the next time we come in.
             None => {}
         }
+        self.withdraw_anchor(cx);
     }
 
     /// Whether a result of the archive was asked for by these posts; takes it if so.
@@ -238,8 +252,8 @@ impl Outbox {
                 for (origin_id, at) in hits {
                     self.found(cx, &origin_id, at);
                 }
-                for post in &mut self.posts {
-                    post.copied |= copies.contains(&post.origin_id);
+                for origin_id in copies {
+                    self.copied(&origin_id);
                 }
                 match reach {
                     _ if !self.has_doubt() => {}
@@ -277,6 +291,20 @@ impl Outbox {
                 via: Via::Archive,
             };
             resolve(cx, post.id, outcome);
+            self.overtake(index);
+        }
+    }
+
+    /// A post was said, and whether it is in the archive by us nobody can tell.
+    fn copied(&mut self, origin_id: &str) {
+        let index = self
+            .posts
+            .iter()
+            .position(|post| post.origin_id == origin_id);
+        if let Some(index) = index
+            && let Some(post) = self.posts.get_mut(index)
+        {
+            post.copied = true;
             self.overtake(index);
         }
     }

@@ -56,7 +56,7 @@ impl Outbox {
 
     fn interrupted(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         self.stop(cx);
-        self.ask_no_anchor(cx);
+        self.withdraw_anchor(cx);
         for post in &mut self.posts {
             match post.state {
                 State::Sent { number, overtaken }

@@ -441,7 +441,7 @@ impl Room {
             Standing::In => {
                 if self.asked == Asked::Known {
                     if self.info.archive {
-                        self.outbox.ask_anchor(cx);
+                        self.outbox.await_anchor(cx);
                     }
                     self.tell(cx, RoomEvent::Described(self.info));
                 }

@@ -277,7 +277,7 @@ impl Outbox {
     }
 
     /// Whether what is posted first waits for the place that it can be found behind.
-    fn awaits_anchor(&self, now: Instant) -> bool {
+    pub(super) fn awaits_anchor(&self, now: Instant) -> bool {
         let anchor = &self.anchor;
         anchor.awaited && anchor.asked.is_some() && !anchor.is_fresh(now)
     }
@@ -513,7 +513,7 @@ impl Outbox {
     /// Nothing will be sent any more.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, why: NotSent) {
         self.stop(cx);
-        self.ask_no_anchor(cx);
+        self.withdraw_anchor(cx);
         for post in core::mem::take(&mut self.posts) {
             self.abandon(cx, post, why);
         }

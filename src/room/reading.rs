@@ -151,8 +151,12 @@ impl Room {
             .clone()
             .filter(|_| !is_in || ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in) {
+            let waited = self.outbox.awaits_anchor(cx.now);
             self.outbox.heard(id, cx.now);
             self.neighbours.heard(id);
+            if waited {
+                self.flush(cx);
+            }
         }
         if nick == self.current && self.is_ours(message::occupant_id(element), Source::Live) {
             let ids = [message::origin_id(element), element.attr("id")];

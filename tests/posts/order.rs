@@ -107,3 +107,27 @@ fn a_reflection_overtakes_as_well() {
     has_not(&mut peer);
     assert_unknown(&outcomes(&mut peer), &[one]);
 }
+
+/// What the archive has under another's name was said all the same: what was before it and is not
+/// there would come out of its order.
+#[test]
+fn a_copy_that_came_to_the_room_is_not_overtaken_by_sending_again_what_was_before_it() {
+    for nick in ["eve", "ada"] {
+        let (mut peer, room) = in_room();
+        let (first, _) = post(&mut peer, room, "one");
+        let (second, written) = post(&mut peer, room, "two");
+        break_and_heal(&mut peer);
+        for _ in 0..2 {
+            let query = asked(&mut peer);
+            peer.say(&archived_as(&query, "a1", &written, nick, ""));
+            peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+            peer.pass(secs(5));
+        }
+        assert_eq!(peer.heard(), "", "{nick}");
+        let told = outcomes(&mut peer);
+        match nick {
+            "ada" => assert_unknown(&told[1..], &[first]),
+            _ => assert_unknown(&told, &[first, second]),
+        }
+    }
+}

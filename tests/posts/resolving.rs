@@ -58,6 +58,40 @@ fn another_process_does_not_find_it_so_far() {
     }
 }
 
+/// A copy shows that the post was said, wherever it lies and however the search ends.
+#[test]
+fn what_was_said_is_known_however_the_search_ends() {
+    let (token, written) = doubtful();
+    let tombstone = |query: &str| {
+        format!(
+            "<message from='{ROOM}'><result xmlns='urn:xmpp:mam:2' queryid='{}' id='a2'>\
+             <forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' \
+             from='{ROOM}/x' type='groupchat'/></forwarded></result></message>",
+            attribute(query, "queryid")
+        )
+    };
+    for ends in ["removed", "later", "refused"] {
+        let (mut peer, _) = in_room();
+        let id = resolve(&mut peer, &token);
+        let query = asked(&mut peer);
+        peer.say(&archived_as(&query, "a1", &written, "mallory", ""));
+        let page = attribute(&query, "id");
+        if ends == "removed" {
+            peer.say(&tombstone(&query));
+            peer.say(&fin(page, true, &["a1", "a2"]));
+        } else {
+            peer.say(&fin(page, false, &["a1"]));
+            let query = asked(&mut peer);
+            match ends {
+                "later" => peer.say(&fin(attribute(&query, "id"), true, &[])),
+                _ => refuses(&mut peer, &query, "feature-not-implemented", "cancel"),
+            }
+        }
+        let copied = Resolution::CannotTell(CannotTell::Copied);
+        assert_eq!(resolutions(&mut peer), [(id, copied)], "{ends}");
+    }
+}
+
 /// The nick was another's when we came back, after the token was written down: it is not
 /// absent, though nobody can tell that it is ours.
 #[test]

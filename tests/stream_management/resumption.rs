@@ -598,30 +598,3 @@ fn a_limit_that_shrank_holds_for_what_waits_for_a_resumption() {
         [(id, PostOutcome::Committed { .. })] if id == small
     ));
 }
-
-/// A server that ends each stream that asks to go on with the session, in place of an answer: a new
-/// session is begun in the end, and what was posted looked for.
-#[test]
-fn a_server_that_ends_the_stream_when_asked_to_resume_is_not_asked_for_ever() {
-    let (mut peer, room) = in_room();
-    let (id, _) = post(&mut peer, room, "hi");
-    cut(&mut peer);
-    for _ in 0..5 {
-        let asked = return_to(&mut peer, BIND_SM);
-        assert!(asked.starts_with("<resume "), "{asked}");
-        peer.heard();
-        peer.engine.handle_eof(peer.now);
-    }
-    let asked = return_to(&mut peer, BIND_SM);
-    assert!(asked.contains("<bind "), "{asked}");
-    peer.heard();
-    peer.say(&format!(
-        "<iq type='result' id='{}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-         <jid>alice@parley.local/here</jid></bind></iq>",
-        attribute(&asked, "id")
-    ));
-    peer.let_in("ada", ROOM_FEATURES);
-    let written = peer.heard();
-    assert!(written.contains("urn:xmpp:mam:2"), "{written}");
-    assert_eq!(outcomes(&peer.events()), [], "{id:?} is looked for");
-}
