@@ -168,7 +168,8 @@ impl Limits {
             unacked,
             times(self.rooms, room),
             times(self.subscriptions, subscription),
-            times(self.queries, page),
+            // What a fetch gave is remembered, to be given once.
+            times(self.queries, page.saturating_add(remembered)),
             // Each room, subscription and query has one request at a time.
             times(self.rooms, 512),
             times(self.subscriptions, 512),

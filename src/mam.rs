@@ -101,6 +101,9 @@ pub(crate) struct WholePage {
     /// Messages that lie before the position which the page comes after, and that were
     /// not there when it was taken.
     pub(crate) late: Vec<Message>,
+    /// Messages before the position as well, where pages overlap: given before, as a rule,
+    /// but what came late to the archive may be among them.
+    pub(crate) again: Vec<Message>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
     /// Items of it that are no messages, tombstones above all, each with the number of
@@ -123,6 +126,7 @@ impl WholePage {
         Self {
             messages: Vec::new(),
             late: Vec::new(),
+            again: Vec::new(),
             complete: false,
             removed: Vec::new(),
             newest: None,
@@ -345,7 +349,7 @@ impl Pager {
                 }
             }
         }
-        self.drop_position(&mut items);
+        let again = self.split_at_position(&mut items);
         let before = self.neighbour(&items);
         self.move_on(&items, shown.is_some(), fin.complete)
             .map_err(RequestError::Inconsistent)?;
@@ -359,10 +363,12 @@ impl Pager {
         };
         let newest = newest.map(|item| item.id.clone()).or(shown);
         let (late, _) = sort(late);
+        let (again, _) = sort(again);
         let (messages, removed) = sort(items);
         Ok(WholePage {
             messages,
             late,
+            again,
             removed,
             complete: fin.complete && !open.overfull,
             newest,
@@ -371,12 +377,12 @@ impl Pager {
         })
     }
 
-    /// Takes out what we stand on, and what lies before it in the direction of reading, which
-    /// were given before: an item after, or before, which the page was to lie is not on it
-    /// (XEP-0059, section 2.2), whatever the server thinks.
-    fn drop_position(&self, items: &mut VecDeque<Item>) {
+    /// Takes out what we stand on, and gives what lies before it in the direction of reading:
+    /// an item after, or before, which the page was to lie is not on it (XEP-0059, section 2.2),
+    /// whatever the server thinks.
+    fn split_at_position(&self, items: &mut VecDeque<Item>) -> VecDeque<Item> {
         let Some(position) = &self.position else {
-            return;
+            return VecDeque::new();
         };
         let mut ids = items.iter().map(|item| &item.id);
         let at = match self.direction {
@@ -386,10 +392,17 @@ impl Pager {
         match (self.direction, at) {
             // A page that ends with it is the same again: that is for `move_on` to say.
             (Direction::Forward, Some(at)) if at == 0 || at.saturating_add(1) < items.len() => {
-                drop(items.drain(..=at));
+                let beyond = items.split_off(at.saturating_add(1));
+                let mut again = core::mem::replace(items, beyond);
+                again.pop_back();
+                again
             }
-            (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => items.truncate(at),
-            _ => {}
+            (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => {
+                let mut again = items.split_off(at);
+                again.pop_front();
+                again
+            }
+            _ => VecDeque::new(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! A fetch: reading an archive over as many pages as it takes, and waiting for
 //! news where there is nothing.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::command::Fetch;
@@ -11,6 +10,7 @@ use crate::event::{Event, FetchEvent, Message, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label, QueryId, RoomId};
 use crate::mam::{self, Direction, Fin, Pager, WholePage};
 use crate::room::Room;
+use crate::room::recent::Recent;
 use crate::stanza::iq::Kind;
 use crate::time::{Instant, Timer, TimerKey};
 
@@ -40,8 +40,8 @@ pub(super) struct Fetching {
     /// Until when the archive may not show the cursor yet.
     settles_until: Option<Instant>,
     inconsistencies: u8,
-    /// What the last page that had any gave.
-    given: BTreeSet<ArchiveId>,
+    /// What was given, as far as it is remembered.
+    given: Recent<ArchiveId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +69,9 @@ const INCONSISTENCIES: u8 = 2;
 impl Fetching {
     /// How many bytes it holds.
     pub(super) fn held(&self) -> usize {
-        let text = |id: &ArchiveId| id.as_str().len().saturating_add(size_of::<ArchiveId>());
-        let given = self.given.iter().map(text);
-        given.fold(
-            self.pager.held().saturating_add(size_of::<Self>()),
-            usize::saturating_add,
-        )
+        let given = self.given.held(|id| id.as_str().len());
+        let own = size_of::<Self>().saturating_add(given);
+        self.pager.held().saturating_add(own)
     }
 
     pub(super) fn new(cx: &mut Cx<'_>, id: QueryId, room: RoomId, fetch: Fetch) -> Self {
@@ -100,7 +97,7 @@ impl Fetching {
             rechecks: 0,
             settles_until: None,
             inconsistencies: 0,
-            given: BTreeSet::new(),
+            given: Recent::new(cx.limits.remembered_ids),
         }
     }
 
@@ -229,6 +226,7 @@ impl Fetching {
         self.inconsistencies = 0;
         let WholePage {
             mut messages,
+            mut again,
             mut complete,
             newest,
             before,
@@ -241,7 +239,11 @@ impl Fetching {
         if let (Some(newest), Some(before)) = (&newest, before) {
             room.neighbours.note(newest.clone(), before);
         }
-        // What a page says again of the one before has its first place.
+        // What pages say again has its first place.
+        if self.since.is_some() {
+            core::mem::swap(&mut messages, &mut again);
+        }
+        messages.append(&mut again);
         let is_news = |id: &ArchiveId| !self.given.contains(id);
         messages.retain(|message| message.id.as_ref().is_none_or(is_news));
         let newest = self.cut(&mut messages, &mut complete).or(newest);
@@ -251,8 +253,9 @@ impl Fetching {
         }
         if !messages.is_empty() {
             self.delivered = true;
-            let given = messages.iter().filter_map(|message| message.id.clone());
-            self.given = given.collect();
+            for id in messages.iter().filter_map(|message| message.id.clone()) {
+                self.given.insert(id);
+            }
             self.left = self
                 .left
                 .saturating_sub(u32::try_from(messages.len()).unwrap_or(u32::MAX));

@@ -186,34 +186,64 @@ fn a_cursor_that_xml_cannot_carry_is_none() {
     );
 }
 
-/// Q3: an id counts at its first place, also where pages overlap.
+/// Answers the questions that follow with these pages, the last of them complete.
+fn pages(peer: &mut Peer, pages: &[&[&str]]) {
+    for (n, page) in pages.iter().enumerate() {
+        let asked = query(peer);
+        for id in *page {
+            peer.say(&archived(query_id(&asked), id, id));
+        }
+        peer.say(&fin(iq(&asked), n + 1 == pages.len(), page));
+    }
+}
+
+/// Q3: an id counts at its first place, also where pages overlap, and what came late to what they
+/// overlap by is given as well.
 #[test]
 fn q03_pages_that_overlap_give_each_message_once() {
     let everything = everything(100);
     let newest = Fetch::newest(100);
-    for (fetch, pages) in [
-        (&everything, [["a1", "a2", "a3"], ["a2", "a3", "a4"]]),
-        (&everything, [["a1", "a2", "a3"], ["a3", "a2", "a4"]]),
+    let cases: [(&Fetch, &[&[&str]]); 9] = [
+        (&everything, &[&["a1", "a2", "a3"], &["a2", "a3", "a4"]]),
+        (&everything, &[&["a1", "a2", "a3"], &["a3", "a2", "a4"]]),
         // Even if the place it was to begin after is not on it.
-        (&everything, [["a1", "a2", "a3"], ["a1", "a2", "a4"]]),
-        (&newest, [["a2", "a3", "a4"], ["a1", "a2", "a3"]]),
-        (&newest, [["a2", "a3", "a4"], ["a1", "a3", "a4"]]),
-    ] {
+        (&everything, &[&["a1", "a2", "a3"], &["a1", "a2", "a4"]]),
+        (&everything, &[&["a1", "a3"], &["a2", "a3", "a4"]]),
+        // More than two, and not one after the other.
+        (
+            &everything,
+            &[&["a1", "a2"], &["a2", "a1", "a3"], &["a3", "a1", "a4"]],
+        ),
+        (&everything, &[&["a1", "a2"], &["a3"], &["a1", "a2", "a4"]]),
+        (&newest, &[&["a2", "a3", "a4"], &["a1", "a2", "a3"]]),
+        (&newest, &[&["a2", "a3", "a4"], &["a1", "a3", "a4"]]),
+        (&newest, &[&["a2", "a4"], &["a1", "a2", "a3"]]),
+    ];
+    for (fetch, shown) in cases {
         let (mut peer, room) = in_room();
         peer.engine.fetch(peer.now, room, fetch.clone()).unwrap();
-        for (page, complete) in pages.iter().zip([false, true]) {
-            let asked = query(&mut peer);
-            for id in page {
-                peer.say(&archived(query_id(&asked), id, id));
-            }
-            peer.say(&fin(iq(&asked), complete, page));
-        }
+        pages(&mut peer, shown);
         let (messages, _) = fetched(peer.events());
         let mut told: Vec<_> = messages.iter().map(|message| &message.body).collect();
-        if fetch.since.is_none() {
-            // The newest page comes first.
-            told.sort();
-        }
-        assert_eq!(told, ["a1", "a2", "a3", "a4"], "{pages:?}");
+        // Towards the past the newest page comes first; what came late comes late.
+        told.sort();
+        assert_eq!(told, ["a1", "a2", "a3", "a4"], "{shown:?}");
     }
+}
+
+/// A subscription tells it as late.
+#[test]
+fn q03_what_came_late_to_what_pages_overlap_by_is_told() {
+    let (mut peer, room) = in_room();
+    let start = Start::Cursor(Cursor::Beginning);
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    pages(&mut peer, &[&["a1", "a2", "a4"], &["a2", "a3", "a4", "a5"]]);
+    let told = entries(peer.events()).into_iter().map(|entry| match entry {
+        Entry::Message(message) => message.body,
+        Entry::Late(message) => format!("late {}", message.body),
+        Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),
+        other => panic!("{other:?}"),
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, ["a1", "a2", "a4", "late a3", "a5", "caught up a5"]);
 }

@@ -166,8 +166,11 @@ impl Log {
         let complete = page.complete
             || planted(Bug::ShortPageIsLast)
                 && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
-        for message in page.late {
-            self.deliver_late(cx, Box::new(message));
+        for message in page.late.into_iter().chain(page.again) {
+            // What is held back has its turn yet.
+            if !message.id.as_ref().is_some_and(|id| self.holds_back(id)) {
+                self.deliver_late(cx, Box::new(message));
+            }
         }
         for message in page.messages {
             let id = message.id.clone();
