@@ -309,7 +309,7 @@ impl Log {
         self.cursor = Some(place.clone());
         self.settle_at(place, None);
         // What is held back may lie before that.
-        self.late_held = self.held.len();
+        self.are_late(false);
     }
 
     /// What was heard could not be compared, so that it has to be remembered further on.

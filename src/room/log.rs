@@ -107,10 +107,14 @@ pub(crate) struct Log {
     /// How often it was looked at for that.
     looks: u32,
     order: Order,
+    /// What is heard next may come in another order: the stream was resumed.
+    doubtful: bool,
     /// So many of those held back first may be out of their order: the archive has to show them.
     awaited: usize,
     /// So many of those are told late, whatever their place: nobody knows it.
     pub(super) late_held: usize,
+    /// Nor in which order they were said.
+    pub(super) scattered: bool,
     pub(super) audit: Audit,
 }
 
@@ -190,8 +194,10 @@ impl Log {
             progressed: false,
             looks: 0,
             order: Order::Kept,
+            doubtful: false,
             awaited: 0,
             late_held: 0,
+            scattered: false,
             audit: Audit::new(remembered, page, &bookmark),
         }
     }
@@ -319,7 +325,7 @@ impl Log {
         self.progressed = false;
         self.looks = 0;
         self.audit.begin_anew();
-        self.order = Order::Kept;
+        (self.order, self.doubtful) = (Order::Kept, false);
         self.stop(cx);
         self.drop_held(cx);
         self.overflowed = false;
@@ -470,9 +476,7 @@ impl Log {
 
     fn go_live(&mut self, cx: &mut Cx<'_>, at: Option<Cursor>) {
         self.phase = Phase::Live;
-        if self.order != Order::Doubtful {
-            self.order = Order::Kept;
-        }
+        self.order = Order::Kept;
         self.overflowed = false;
         self.dropped = None;
         self.unplaced_lost = false;

@@ -703,3 +703,47 @@ fn what_was_not_heard_is_not_told_before_what_was_and_is_not_shown_yet() {
     assert!(!told().any(|told| told == "m15"), "{:?}", world.told);
     assert_eq!(world.not_once(), [], "{:?}", world.told);
 }
+
+/// The stream is resumed once more while the archive is read for the first time that it was: what
+/// is heard next may be out of its order as well, whether the archive answers, lags or refuses.
+#[test]
+fn what_is_heard_after_a_second_resumption_is_read_in_its_order_as_well() {
+    let first = |shown| Step::Resume(1, 0, 0, shown, false);
+    let second = |shown| Step::Resume(0, 1, 1, shown, false);
+    let pass = Step::Pass(0);
+    for steps in [
+        [
+            first(false),
+            Step::Shows,
+            Step::Delays,
+            pass.clone(),
+            second(false),
+        ],
+        [
+            Step::Delays,
+            first(true),
+            pass.clone(),
+            second(true),
+            pass.clone(),
+        ],
+        [
+            Step::Refuses(true),
+            Step::Delays,
+            first(true),
+            pass.clone(),
+            second(true),
+        ],
+    ] {
+        for refuses in [false, true] {
+            let mut steps = steps.to_vec();
+            if refuses {
+                steps.insert(steps.len() - 1, Step::Refuses(true));
+            }
+            steps.push(Step::Pass(0));
+            let world = run(&steps, 1024, 100, 100, 99);
+            let told = &world.told;
+            assert_eq!(disorder(&world), None, "{steps:?} {told:?}");
+            assert_eq!(world.not_once(), [], "{steps:?} {told:?}");
+        }
+    }
+}

@@ -23,10 +23,8 @@ use crate::time::Timer;
 /// The order in which the room's messages come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The one in which they were said.
+    /// The one in which they were said, as far as they were heard.
     Kept,
-    /// Perhaps another, since the stream was resumed.
-    Doubtful,
     /// Some came out of another, perhaps, while the archive was read: it is to be read again.
     ToRead,
     /// It is read for that.
@@ -42,11 +40,11 @@ impl Log {
             return;
         }
         if !planted(Bug::ResumedInOrder) {
-            self.order = match self.order {
-                // What is held back came after another resumption, and was not read since.
-                Order::ToRead | Order::Read if !self.held.is_empty() => Order::ToRead,
-                _ => Order::Doubtful,
-            };
+            self.doubtful = true;
+            // What is held back came after another resumption, and was not read since.
+            if self.held.is_empty() {
+                self.order = Order::Kept;
+            }
             self.audit.orders = false;
         }
         if self.is_idle() {
@@ -56,7 +54,7 @@ impl Log {
 
     /// The room said something that has a place, perhaps after what it said later.
     pub(super) fn order_of_what_is_heard(&mut self, cx: &mut Cx<'_>) {
-        if self.order != Order::Doubtful || !self.archived {
+        if !self.archived || !core::mem::take(&mut self.doubtful) {
             return;
         }
         match self.phase {
@@ -82,12 +80,13 @@ impl Log {
     pub(in crate::room) const fn ordered(&mut self) {
         if self.audit.orders {
             self.order = Order::Kept;
+            self.doubtful = false;
         }
     }
 
     /// A comparison begins: what is out of its order by then is in the archive.
-    pub(in crate::room) fn orders(&self) -> bool {
-        self.order == Order::Doubtful
+    pub(in crate::room) const fn orders(&self) -> bool {
+        self.doubtful
     }
 
     /// The end of the archive was reached. Whether it has to be read again for what came since.
@@ -95,6 +94,8 @@ impl Log {
         let rereads = self.order == Order::ToRead;
         if rereads {
             self.order = Order::Read;
+            // All that was heard by now.
+            self.awaited = 0;
         }
         rereads
     }
@@ -121,7 +122,7 @@ impl Log {
     /// held back.
     pub(super) fn gives_up_order(&mut self) {
         if matches!(self.order, Order::ToRead | Order::Read) {
-            self.late_held = self.held.len();
+            self.are_late(true);
             // It may lie behind what is to be read yet.
             if self.late_held > 0 && !core::mem::replace(&mut self.audit.ahead, true) {
                 self.told.begin_reading();
@@ -129,9 +130,19 @@ impl Log {
         }
     }
 
+    /// What is held back is told late; in an order that is not the room's, perhaps.
+    pub(in crate::room) fn are_late(&mut self, scattered: bool) {
+        self.scattered &= self.late_held > 0;
+        self.scattered |= scattered || self.order != Order::Kept;
+        self.late_held = self.held.len();
+    }
+
     /// The archive shows this behind all that the reader was told: what was heard from there on is
-    /// not late, wherever the rest of what is held back lies.
+    /// not late, wherever the rest of what is held back lies; if it was heard in its order.
     pub(in crate::room) fn is_in_turn_from(&mut self, id: &ArchiveId) {
+        if self.scattered {
+            return;
+        }
         let at = self
             .held
             .iter()
