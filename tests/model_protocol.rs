@@ -183,6 +183,30 @@ fn a_broken_stream_goes_on_where_it_stood() {
     });
 }
 
+/// Else each stream that is resumed would end at once, and what is sent again grow for ever.
+#[test]
+fn a_client_that_missed_much_is_not_dropped_for_what_it_missed() {
+    both(|mut raw, _| {
+        let alice = raw.bind("alice", "here");
+        let enabled = raw.say(alice, ENABLE);
+        let token = attribute(&enabled, "<enabled", "id").to_owned();
+        raw.enter(alice, "ada");
+        let bob = raw.bind("bob", "there");
+        raw.enter(bob, "bob");
+        raw.heard(alice);
+        raw.server.transport_failed(raw.now, alice);
+        let body = "x".repeat(100_000);
+        for _ in 0..50 {
+            raw.post(bob, &body);
+        }
+        let again = raw.log_in("alice");
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
+        let answer = raw.say(again, &resume);
+        assert_eq!(raw.server.wants(again).transport, ServerTransport::Open);
+        assert_eq!(answer.matches(&body).count(), 50);
+    });
+}
+
 #[test]
 fn a_stream_that_waited_too_long_is_remembered_by_its_count() {
     both(|mut raw, prosody| {

@@ -55,6 +55,23 @@ fn what_is_in_the_archive_killed_nothing() {
     assert_eq!(outcomes(&mut peer), [(id, committed("a1", Via::Archive))]);
 }
 
+/// Nor did what is there under another's name: it was said.
+#[test]
+fn what_was_said_under_another_nick_killed_nothing() {
+    let (mut peer, room) = in_room();
+    let (id, written) = send(&mut peer, room, Post::new("fine").within(secs(1000)));
+    kill(&mut peer, "policy-violation");
+    heal(&mut peer);
+    for _ in 0..2 {
+        let query = asked(&mut peer);
+        peer.say(&archived_as(&query, "a1", &written, "eve", ""));
+        peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+        peer.pass(secs(5));
+    }
+    assert_unknown(&outcomes(&mut peer), &[id]);
+    assert_eq!(peer.heard(), "");
+}
+
 #[test]
 fn where_nobody_can_tell_that_is_said() {
     let (mut peer, room) = in_room_of(far());

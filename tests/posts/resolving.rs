@@ -70,7 +70,7 @@ fn what_was_said_is_known_however_the_search_ends() {
             attribute(query, "queryid")
         )
     };
-    for ends in ["removed", "later", "refused"] {
+    for ends in ["removed", "later", "refused", "expired"] {
         let (mut peer, _) = in_room();
         let id = resolve(&mut peer, &token);
         let query = asked(&mut peer);
@@ -79,6 +79,11 @@ fn what_was_said_is_known_however_the_search_ends() {
         if ends == "removed" {
             peer.say(&tombstone(&query));
             peer.say(&fin(page, true, &["a1", "a2"]));
+        } else if ends == "expired" {
+            refuses(&mut peer, &query, "item-not-found", "cancel");
+            // It is the anchor, not the archive.
+            let query = asked(&mut peer);
+            has(&mut peer, &query, &[]);
         } else {
             peer.say(&fin(page, false, &["a1"]));
             let query = asked(&mut peer);
