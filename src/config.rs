@@ -118,11 +118,11 @@ pub struct Config {
     /// be sent again. Of a room elsewhere that can never be known. List nothing
     /// (`Some(vec![])`) to have no post sent again by that rule.
     pub own_services: Option<Vec<String>>,
-    /// Whether a room's archive is asked for its end with the first join. What is
-    /// posted before anything was heard there waits for the answer, which mostly comes with
-    /// that to the join, for [`Timing::settle`](crate::Timing::settle) at most; so it can be
-    /// found later, however much is said meanwhile. Default: yes; a program that only reads
-    /// can do without.
+    /// Whether a room's archive is asked for its end with the first join. What is posted before
+    /// anything was heard there waits for the answer, which mostly comes with that to the join,
+    /// and after that for [`Timing::settle`](crate::Timing::settle) at most; so it can be found
+    /// later, however much is said meanwhile. Default: yes; a program that only reads can do
+    /// without.
     pub anchor_at_join: bool,
     /// Whether subscriptions leave out what was said before by the same occupant
     /// under the same id (XEP-0359): a post that its sender had to send again.

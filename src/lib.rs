@@ -133,6 +133,7 @@
 //! | it does not; the room is elsewhere, or another resource is bound | `Unknown` |
 //! | it refuses, no longer shows the place, there is none, or something was removed behind it | `Unknown` |
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
+//! | five streams in a row ended, however, in place of an answer whether it is resumed | as if it was not resumed, without `h` |
 //! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |
 //! | the server ended a new stream over what was in flight | the archive is read: `Committed`, `StreamKill` or `Unknown` |
 //! | eight sessions in a row ended, however, with it as the first in flight | the same, without a condition |
@@ -151,8 +152,8 @@
 //! can copy it, but that it was said: nobody else knew it before.
 //!
 //! The place to look from is known before it leaves. Where nothing was heard in the room yet
-//! the end of its archive is asked for with the join, and posts wait for the answer, for
-//! [`Timing::settle`] at most ([`Config::anchor_at_join`]).
+//! the end of its archive is asked for with the join, and posts wait for the answer, once we are
+//! in for [`Timing::settle`] at most ([`Config::anchor_at_join`]).
 //!
 //! # Features
 //!
