@@ -84,9 +84,10 @@ impl Log {
         }
     }
 
-    /// A comparison begins: what is out of its order by then is in the archive.
-    pub(in crate::room) const fn orders(&self) -> bool {
-        self.doubtful
+    /// A comparison begins: what is out of its order by then is in the archive, unless something
+    /// is held back that is to be read for its own sake.
+    pub(in crate::room) fn orders(&self) -> bool {
+        self.doubtful && self.order == Order::Kept
     }
 
     /// The end of the archive was reached. Whether it has to be read again for what came since.
