@@ -217,6 +217,16 @@ fn has_not(peer: &mut Peer) {
     has(peer, &query, &[]);
 }
 
+/// The archive has this and no more, by this nick, both times that it is asked.
+fn has_by(peer: &mut Peer, written: &str, nick: &str) {
+    for _ in 0..2 {
+        let query = asked(peer);
+        peer.say(&archived_as(&query, "a1", written, nick, ""));
+        peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
+        peer.pass(secs(5));
+    }
+}
+
 fn refuses(peer: &mut Peer, query: &str, condition: &str, kind: &str) {
     peer.say(&format!(
         "<iq type='error' id='{}' from='{ROOM}'><error type='{kind}'>\

@@ -263,12 +263,7 @@ fn what_was_said_under_a_nick_that_we_were_given_meanwhile_is_not_sent_again() {
         ));
         peer.say(&presence("eve", "<status code='110'/>"));
         break_and_heal(&mut peer);
-        for _ in 0..2 {
-            let query = asked(&mut peer);
-            peer.say(&archived_as(&query, "a1", &written, "eve", ""));
-            peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
-            peer.pass(secs(5));
-        }
+        has_by(&mut peer, &written, "eve");
         assert_unknown(&outcomes(&mut peer), &[id]);
         assert_eq!(peer.heard(), "");
     }

@@ -117,12 +117,7 @@ fn a_copy_that_came_to_the_room_is_not_overtaken_by_sending_again_what_was_befor
         let (first, _) = post(&mut peer, room, "one");
         let (second, written) = post(&mut peer, room, "two");
         break_and_heal(&mut peer);
-        for _ in 0..2 {
-            let query = asked(&mut peer);
-            peer.say(&archived_as(&query, "a1", &written, nick, ""));
-            peer.say(&fin(attribute(&query, "id"), true, &["a1"]));
-            peer.pass(secs(5));
-        }
+        has_by(&mut peer, &written, nick);
         assert_eq!(peer.heard(), "", "{nick}");
         let told = outcomes(&mut peer);
         match nick {
