@@ -41,7 +41,10 @@ pub(crate) struct Pager {
     direction: Direction,
     /// The last item reached; `None` before the first page.
     position: Option<ArchiveId>,
-    /// What lay right before that when it was seen, if it was.
+    /// Where reading began: what lies behind that is of no interest. Towards the past from the
+    /// end of the archive that is the newest item of the first page.
+    began: Option<ArchiveId>,
+    /// What lay right before the position when it was seen, if it was.
     before: Option<Cursor>,
     /// Whether the archive still knows the position is to be found out first.
     witness: Option<Witness>,
@@ -146,9 +149,10 @@ const LAPS: u8 = 2;
 const REFUSALS: u8 = 2;
 
 impl Pager {
-    pub(crate) const fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
+    pub(crate) fn new(direction: Direction, position: Option<ArchiveId>, page: u32) -> Self {
         Self {
             direction,
+            began: position.clone(),
             position,
             before: None,
             witness: None,
@@ -263,7 +267,9 @@ impl Pager {
                 .saturating_add(seen)
                 .saturating_add(open.query_id.len())
         });
-        let places = [&self.position, &self.mark].into_iter().flatten();
+        let places = [&self.began, &self.position, &self.mark]
+            .into_iter()
+            .flatten();
         places
             .map(|id| id.as_str().len())
             .fold(open, usize::saturating_add)
@@ -355,6 +361,8 @@ impl Pager {
             .map_err(RequestError::Inconsistent)?;
         if self.direction == Direction::Forward {
             self.before.clone_from(&before);
+        } else if self.began.is_none() {
+            self.began = items.back().map(|item| item.id.clone());
         }
         let newest = if planted(Bug::CursorIsFirst) {
             items.front()
@@ -379,7 +387,8 @@ impl Pager {
 
     /// Takes out what we stand on, and gives what lies before it in the direction of reading:
     /// an item after, or before, which the page was to lie is not on it (XEP-0059, section 2.2),
-    /// whatever the server thinks.
+    /// whatever the server thinks. Nor does that give what lies behind where reading began, which
+    /// nobody asked for.
     fn split_at_position(&self, items: &mut VecDeque<Item>) -> VecDeque<Item> {
         let Some(position) = &self.position else {
             return VecDeque::new();
@@ -389,21 +398,23 @@ impl Pager {
             Direction::Forward => ids.rposition(|id| id == position),
             Direction::Backward => ids.position(|id| id == position),
         };
-        match (self.direction, at) {
+        let mut again = match (self.direction, at) {
             // A page that ends with it is the same again: that is for `move_on` to say.
             (Direction::Forward, Some(at)) if at == 0 || at.saturating_add(1) < items.len() => {
                 let beyond = items.split_off(at.saturating_add(1));
-                let mut again = core::mem::replace(items, beyond);
-                again.pop_back();
-                again
+                core::mem::replace(items, beyond)
             }
-            (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => {
-                let mut again = items.split_off(at);
-                again.pop_front();
-                again
-            }
-            _ => VecDeque::new(),
+            (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => items.split_off(at),
+            _ => return VecDeque::new(),
+        };
+        let mut ids = again.iter().map(|item| Some(&item.id));
+        match (self.direction, ids.position(|id| id == self.began.as_ref())) {
+            (Direction::Forward, Some(began)) => drop(again.drain(..=began)),
+            (Direction::Backward, Some(began)) => again.truncate(began),
+            (_, None) => {}
         }
+        again.retain(|item| item.id != *position);
+        again
     }
 
     /// What lies right before the newest of a page of these items.

@@ -84,13 +84,18 @@ fn in_room_with(config: Config, features: &str, anchor: Option<&str>) -> (Peer, 
 
 /// Answers the join in what was written.
 fn let_in(peer: &mut Peer, written: &str, features: &str) {
-    let disco = written.rsplit("<iq ").next().unwrap();
-    let id = attribute(disco, "id").to_owned();
     peer.say(&presence("ada", "<status code='110'/>"));
-    peer.say(&format!(
+    peer.say(&described(written, features));
+}
+
+/// The room's answer to what it can do, as it was asked in the last request of these.
+fn described(written: &str, features: &str) -> String {
+    let disco = written.rsplit("<iq ").next().unwrap();
+    let id = attribute(disco, "id");
+    format!(
         "<iq type='result' id='{id}' from='{ROOM}'>\
          <query xmlns='http://jabber.org/protocol/disco#info'>{features}</query></iq>"
-    ));
+    )
 }
 
 fn joined(event: &Event) -> bool {

@@ -124,10 +124,20 @@ impl Outbox {
         cx.disarm(Timer::Anchor, self.id.0);
     }
 
+    /// The room that we are in said whether it has an archive. What waited for that archive's
+    /// end for long already does not do so once more.
+    pub(super) fn described(&mut self, cx: &mut Cx<'_>, archive: bool) {
+        if !archive {
+            self.withdraw_anchor(cx);
+        } else if self.anchor.asked.is_none() {
+            self.await_anchor(cx);
+        }
+    }
+
     /// We are in, and what is posted waits for the answer to that question, which is asked now
     /// unless it was: for [`Timing::settle`](crate::Timing::settle) from now, even if it takes
     /// two.
-    pub(super) fn await_anchor(&mut self, cx: &mut Cx<'_>) {
+    fn await_anchor(&mut self, cx: &mut Cx<'_>) {
         if self.anchor.asked.is_none() {
             self.ask_anchor(cx);
         }

@@ -440,10 +440,9 @@ impl Room {
             }
             Standing::In => {
                 if self.asked == Asked::Known {
-                    if self.info.archive {
-                        self.outbox.await_anchor(cx);
-                    }
+                    self.outbox.described(cx, self.info.archive);
                     self.tell(cx, RoomEvent::Described(self.info));
+                    self.flush(cx);
                 }
                 RoomOutput::Described
             }

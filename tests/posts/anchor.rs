@@ -127,6 +127,39 @@ fn a_post_does_not_wait_for_an_archive_that_there_is_not() {
     assert!(post(&mut peer, room, "hi").1.starts_with("<message "));
 }
 
+/// In a room that takes its time to say what it can do, and has not said where its archive ends;
+/// what was written for that.
+fn in_room_undescribed() -> (Peer, RoomId, String) {
+    let (mut peer, room, written) = joining();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    while !peer.events().iter().any(joined) {
+        peer.pass(secs(1));
+    }
+    peer.heard();
+    (peer, room, written)
+}
+
+/// What the room says of itself at last is an end to waiting for an archive that there is not.
+#[test]
+fn a_post_that_waits_leaves_once_the_room_says_that_it_has_no_archive() {
+    let (mut peer, room, asked) = in_room_undescribed();
+    assert_eq!(post(&mut peer, room, "hi").1, "");
+    let none = "<feature var='http://jabber.org/protocol/muc'/>";
+    peer.say(&described(&asked, none));
+    assert!(peer.heard().starts_with("<message "));
+}
+
+/// And no beginning, where the time to wait is over.
+#[test]
+fn a_post_does_not_wait_once_more_when_the_room_says_that_it_has_an_archive() {
+    let (mut peer, room, asked) = in_room_undescribed();
+    peer.pass(secs(6));
+    assert!(post(&mut peer, room, "hi").1.starts_with("<message "));
+    peer.say(&described(&asked, ROOM_FEATURES));
+    peer.heard();
+    assert!(post(&mut peer, room, "so").1.starts_with("<message "));
+}
+
 /// While we do not read, the answer may have come.
 #[test]
 fn a_post_waits_for_the_answer_while_the_host_does_not_read() {

@@ -247,3 +247,43 @@ fn q03_what_came_late_to_what_pages_overlap_by_is_told() {
     let told: Vec<_> = told.collect();
     assert_eq!(told, ["a1", "a2", "a4", "late a3", "a5", "caught up a5"]);
 }
+
+/// Where pages lead back to before where reading began, that is no news: it was not asked for, and
+/// who asked had it before.
+#[test]
+fn q03_pages_that_lead_back_to_before_the_cursor_give_nothing_of_that() {
+    let back: &[&[&str]] = &[&["a2"], &["a3", "a4"], &["a1", "a2", "a3", "a4", "a5"]];
+    let (mut peer, room) = in_room();
+    peer.shows = false;
+    let cursor = Cursor::parse("a3").unwrap();
+    let since = Fetch::since(cursor.clone(), 9);
+    peer.engine.fetch(peer.now, room, since).unwrap();
+    pages(&mut peer, back);
+    let (messages, _) = fetched(peer.events());
+    let told: Vec<_> = messages.iter().map(|message| &message.body).collect();
+    assert_eq!(told, ["a4", "a5"]);
+
+    let start = Start::Cursor(cursor);
+    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    pages(&mut peer, back);
+    let told = entries(peer.events()).into_iter().map(|entry| match entry {
+        Entry::Message(message) => message.body,
+        Entry::CaughtUp { at } => format!("caught up {}", at.unwrap()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["a4", "a5", "caught up a5"]);
+}
+
+/// Towards the past nothing is given that lies behind the cursor to go on from later.
+#[test]
+fn q03_pages_that_lead_on_to_after_the_newest_give_nothing_of_that() {
+    let (mut peer, room) = in_room();
+    peer.engine.fetch(peer.now, room, Fetch::newest(9)).unwrap();
+    pages(&mut peer, &[&["a2", "a4"], &["a1", "a2", "a3", "a4", "a5"]]);
+    let (messages, ends) = fetched(peer.events());
+    let mut told: Vec<_> = messages.iter().map(|message| &message.body).collect();
+    told.sort();
+    assert_eq!(told, ["a1", "a2", "a3", "a4"]);
+    let next = Cursor::parse("a4").unwrap();
+    assert!(matches!(&ends[..], [FetchEvent::Done { next: told, .. }] if *told == next));
+}

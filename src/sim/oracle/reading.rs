@@ -416,6 +416,11 @@ impl Follow {
             let lately = |shown: Instant| witness.disturbed || now.since(shown) < GRACE;
             item.gone || item.unsettled || item.copy_of.is_some() || item.shown.is_none_or(lately)
         };
+        // Whose clock leaps has waited for long, though what it was told last was under way.
+        let is_unseen = |item: &Item| match item.shown {
+            Some(shown) => witness.disturbed && now.since(shown) < GRACE,
+            None => true,
+        };
         let is_awaited = |id: &str| {
             let place = truth.place(id).filter(|place| !self.delivered.has(*place));
             place
@@ -438,7 +443,7 @@ impl Follow {
                 .filter(|heard| witness.disturbed || now.since(heard.at) >= SETTLE)
                 .filter_map(|heard| heard.id.as_deref())
                 .any(is_awaited),
-            place_is_missing: place.is_some_and(|item| item.unplaced || item.shown.is_none()),
+            place_is_missing: place.is_some_and(|item| item.unplaced || is_unseen(item)),
             place_is_gone: place.is_some_and(|item| item.unplaced || unshown(item)),
             let_go: truth.let_go.is_some_and(|at| at >= since),
             refused_for: failed()

@@ -17,7 +17,7 @@
 //!
 //! | reason | what there has to be |
 //! |---|---|
-//! | `CursorExpired` | it names a place, which is not in the archive, nor is its tombstone; or it does not show yet. Nobody expires who stands nowhere, or at the beginning |
+//! | `CursorExpired` | it names a place, which is not in the archive, nor is its tombstone; or it does not show yet, or did not a minute ago where the host's clock leaps just then or its link is slow. Nobody expires who stands nowhere, or at the beginning |
 //! | `NoArchive` | the room said, when it was asked last in this session, that it has no archive or does not put its ids on messages; or it would not say; or it has been asked for half a minute by the host's clock, counted from when it was asked to let the host in, or since the session began where a link that is slow or broken may not have taken the question (unless its bot was told late) |
 //! | `NeverAnchored` | it stands nowhere: no place was told, and it was out of the room or off its stream since it began; or something was given without one |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
@@ -305,7 +305,7 @@ pub(super) struct Grounds {
     /// Something came live that the archive does not show as it should.
     pub(super) awaited: bool,
     /// The gap names a place that was given out, and that the archive let go of or does not
-    /// show yet.
+    /// show yet, as far as the host can know.
     pub(super) place_is_missing: bool,
     /// It does so, or did lately.
     pub(super) place_is_gone: bool,

@@ -140,7 +140,12 @@ fn nobody_expires_who_stands_nowhere_or_at_the_beginning() {
 
 #[test]
 fn a_place_expires_that_the_archive_does_not_show_yet() {
-    for (shown, broken) in [(false, &[][..]), (true, &["S4"])] {
+    // The last: its clock leaps while what it was told before is under way.
+    for (shown, leaps, broken) in [
+        (false, false, &[][..]),
+        (true, false, &["S4"]),
+        (true, true, &[]),
+    ] {
         let mut hand = standing();
         let post = Post::new("four");
         hand.ask(Request::Post(ROOM, &post, PostId(9)));
@@ -148,6 +153,15 @@ fn a_place_expires_that_the_archive_does_not_show_yet() {
         hand.give("d", "four");
         if shown {
             hand.show("d");
+        }
+        if leaps {
+            let at = hand.at;
+            hand.see(&Happening::Fault(&Fault::Leap {
+                host: HOST,
+                by: Duration::from_secs(40),
+            }));
+            // In the same instant.
+            hand.at = at;
         }
         let after = ArchiveId::new("d").map(Cursor::After);
         let reason = GapReason::CursorExpired;
