@@ -387,4 +387,45 @@ mod tests {
         assert_eq!(told.before(&id("c")), None);
         assert_eq!(told.oldest_place(), Some(&id("c")));
     }
+
+    /// Only what the reading under way came by counts, and of that what was told in its turn.
+    #[test]
+    fn what_an_earlier_reading_came_by_is_not_come_by() {
+        let mut told = told(9, &["a", "b", "~x"]);
+        told.begin_reading();
+        told.come_by(&id("x"));
+        told.come_by(&id("a"));
+        assert_eq!(told.come_by_before(9), Some((&id("a"), 2)));
+        told.begin_reading();
+        assert_eq!(told.come_by_before(9), None);
+        told.come_by(&id("x"));
+        assert_eq!(told.come_by_before(9), None, "that is no place");
+        told.come_by(&id("b"));
+        assert_eq!(told.come_by_before(9), Some((&id("b"), 1)));
+    }
+
+    #[test]
+    fn what_a_reading_to_the_end_did_not_come_by_is_no_place() {
+        let mut told = told(9, &["a", "b"]);
+        told.begin_reading();
+        told.come_by(&id("b"));
+        assert_eq!(told.oldest_place(), Some(&id("a")));
+        told.read_all();
+        assert_eq!(told.oldest_place(), Some(&id("b")));
+    }
+
+    /// A subscription may last for years.
+    #[test]
+    fn what_readings_come_by_is_counted_anew_before_the_count_is_full() {
+        let mut told = told(9, &["a", "b"]);
+        told.came_by = u32::MAX / 2;
+        told.begin_reading();
+        assert_eq!(told.came_by, u32::MAX / 2, "not yet");
+        told.come_by(&id("a"));
+        told.begin_reading();
+        assert_eq!(told.came_by, 0);
+        assert_eq!(told.come_by_before(9), None);
+        told.come_by(&id("b"));
+        assert_eq!(told.come_by_before(9), Some((&id("b"), 0)));
+    }
 }

@@ -316,4 +316,48 @@ mod tests {
         missing.end_is_read(at(1));
         assert!(missing.was_not_found(None, at(1), SETTLE).is_some());
     }
+
+    #[test]
+    fn what_was_found_makes_place_before_anything_is_forgotten() {
+        let mut missing = missing(&["first", "found"]);
+        (2..MOST).for_each(|number| expect(&mut missing, &format!("c{number}")));
+        missing.found(&id("found"));
+        expect(&mut missing, "last");
+        missing.end_is_read(at(1));
+        assert!(missing.has_late(&id("first")) && missing.has_late(&id("last")));
+        // These are as many as can be remembered, and not too many.
+        missing.look(at(1));
+        assert_eq!(missing.was_not_found(None, at(1), SETTLE), None);
+    }
+
+    #[test]
+    fn what_is_newly_late_is_looked_for_at_once() {
+        let mut missing = missing(&["a"]);
+        missing.end_is_read(at(10));
+        missing.look(at(10));
+        missing.end_is_read(at(11));
+        assert!(!missing.is_due(at(11), SETTLE), "nothing is new");
+        expect(&mut missing, "b");
+        missing.end_is_read(at(12));
+        assert!(missing.is_due(at(12), SETTLE));
+    }
+
+    #[test]
+    fn so_many_pages_are_read_back() {
+        let mut missing = missing(&["a"]);
+        for _ in 0..2 {
+            missing.look(at(1));
+            assert_eq!((1..99).take_while(|_| missing.looks_on()).count(), 31);
+        }
+    }
+
+    #[test]
+    fn one_look_does_not_do() {
+        let mut missing = missing(&["a"]);
+        missing.end_is_read(at(10));
+        missing.look(at(80));
+        assert_eq!(missing.was_not_found(None, at(80), SETTLE), None);
+        missing.look(at(81));
+        assert!(missing.was_not_found(None, at(81), SETTLE).is_some());
+    }
 }
