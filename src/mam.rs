@@ -106,7 +106,9 @@ pub(crate) struct WholePage {
     pub(crate) late: Vec<Message>,
     /// Messages before the position as well, where pages overlap: given before, as a rule,
     /// but what came late to the archive may be among them.
-    pub(crate) again: Vec<Message>,
+    again: Vec<Message>,
+    /// These may lie behind where reading in this direction began, which the page does not show.
+    astray: Option<Direction>,
     /// Nothing lies beyond it in the direction of the pager.
     pub(crate) complete: bool,
     /// Items of it that are no messages, tombstones above all, each with the number of
@@ -130,12 +132,34 @@ impl WholePage {
             messages: Vec::new(),
             late: Vec::new(),
             again: Vec::new(),
+            astray: None,
             complete: false,
             removed: Vec::new(),
             newest: None,
             before: None,
             doubtful: true,
         }
+    }
+
+    /// Takes the messages that lie before the position again, where pages overlap: given before, as
+    /// a rule, but what came late to the archive may be among them. What lies behind where reading
+    /// began is not: of a page that does not show that place, what it shows on this side of
+    /// something that `is_known`, since it was given.
+    pub(crate) fn take_again(&mut self, is_known: impl Fn(&ArchiveId) -> bool) -> Vec<Message> {
+        let mut again = core::mem::take(&mut self.again);
+        let is_known = |message: &Message| message.id.as_ref().is_some_and(&is_known);
+        match self.astray {
+            None => {}
+            Some(Direction::Forward) => {
+                let known = again.iter().position(is_known).unwrap_or(again.len());
+                drop(again.drain(..known));
+            }
+            Some(Direction::Backward) => {
+                let known = again.iter().rposition(is_known);
+                again.truncate(known.map_or(0, |at| at.saturating_add(1)));
+            }
+        }
+        again
     }
 }
 
@@ -355,7 +379,7 @@ impl Pager {
                 }
             }
         }
-        let again = self.split_at_position(&mut items);
+        let (again, astray) = self.split_at_position(&mut items);
         let before = self.neighbour(&items);
         self.move_on(&items, shown.is_some(), fin.complete)
             .map_err(RequestError::Inconsistent)?;
@@ -377,6 +401,7 @@ impl Pager {
             messages,
             late,
             again,
+            astray,
             removed,
             complete: fin.complete && !open.overfull,
             newest,
@@ -388,10 +413,10 @@ impl Pager {
     /// Takes out what we stand on, and gives what lies before it in the direction of reading:
     /// an item after, or before, which the page was to lie is not on it (XEP-0059, section 2.2),
     /// whatever the server thinks. Nor does that give what lies behind where reading began, which
-    /// nobody asked for.
-    fn split_at_position(&self, items: &mut VecDeque<Item>) -> VecDeque<Item> {
+    /// nobody asked for; if the page does not show that place, the direction is given too.
+    fn split_at_position(&self, items: &mut VecDeque<Item>) -> (VecDeque<Item>, Option<Direction>) {
         let Some(position) = &self.position else {
-            return VecDeque::new();
+            return (VecDeque::new(), None);
         };
         let mut ids = items.iter().map(|item| &item.id);
         let at = match self.direction {
@@ -405,16 +430,19 @@ impl Pager {
                 core::mem::replace(items, beyond)
             }
             (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => items.split_off(at),
-            _ => return VecDeque::new(),
+            _ => return (VecDeque::new(), None),
         };
-        let mut ids = again.iter().map(|item| Some(&item.id));
-        match (self.direction, ids.position(|id| id == self.began.as_ref())) {
-            (Direction::Forward, Some(began)) => drop(again.drain(..=began)),
-            (Direction::Backward, Some(began)) => again.truncate(began),
-            (_, None) => {}
+        let mut astray = None;
+        if let Some(began) = &self.began {
+            let at = again.iter().position(|item| item.id == *began);
+            match (self.direction, at) {
+                (Direction::Forward, Some(at)) => drop(again.drain(..=at)),
+                (Direction::Backward, Some(at)) => again.truncate(at),
+                (direction, None) => astray = Some(direction),
+            }
         }
         again.retain(|item| item.id != *position);
-        again
+        (again, astray)
     }
 
     /// What lies right before the newest of a page of these items.

@@ -22,7 +22,9 @@ mod regressions {
     mod bookmarks;
     mod busy_rooms;
     mod coming_and_going;
+    mod comparisons;
     mod dropped;
+    mod early;
     mod fetches;
     mod lagging_archives;
     mod link;

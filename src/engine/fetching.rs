@@ -209,7 +209,7 @@ impl Fetching {
             return;
         }
         self.asked = None;
-        let page = match self.pager.close(answer) {
+        let mut page = match self.pager.close(answer) {
             Ok(page) => page,
             Err(RequestError::Inconsistent(_))
                 if self.inconsistencies < INCONSISTENCIES && !self.pager.is_lost() =>
@@ -224,9 +224,9 @@ impl Fetching {
             Err(error) => return self.refused(cx, error),
         };
         self.inconsistencies = 0;
+        let mut again = page.take_again(|id| self.given.contains(id));
         let WholePage {
             mut messages,
-            mut again,
             mut complete,
             newest,
             before,

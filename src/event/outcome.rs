@@ -141,7 +141,8 @@ impl fmt::Display for CannotTell {
 #[non_exhaustive]
 pub enum FetchEvent {
     /// A page, its messages in the order of the archive. Pages of a fetch
-    /// towards the past come newest page first.
+    /// towards the past come newest page first. Where pages of a server overlap, and something
+    /// came late to the archive where they do, a page may begin with what lies before the last.
     Page(Vec<Message>),
     /// All pages were given.
     Done {

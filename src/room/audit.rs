@@ -236,6 +236,7 @@ impl Log {
         }
         removed.for_each(|(_, id)| self.come_by(id));
         if page.complete {
+            self.ordered();
             return self.end_pass(cx, at, true);
         }
         if self.cursor != stood_at {
@@ -260,9 +261,6 @@ impl Log {
         let Some(cursor) = self.cursor.clone() else {
             return;
         };
-        if complete {
-            self.ordered();
-        }
         let catching_up = self.phase == Phase::Comparing;
         let pressed = catching_up || self.audit.is_pressed();
         if self.audit.beyond {

@@ -105,7 +105,7 @@ impl Outbox {
 
     /// Asks where the archive ends, if nothing told it yet, or not lately. This goes out with
     /// the join, so that posts, which wait for the answer, rarely wait longer than for that to
-    /// the join.
+    /// the join; and where that question got no answer, once more when we are in.
     pub(super) fn ask_anchor(&mut self, cx: &mut Cx<'_>) {
         self.withdraw_anchor(cx);
         if self.anchor.is_fresh(cx.now) || !self.anchor.wanted {

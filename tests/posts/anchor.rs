@@ -235,7 +235,7 @@ fn a_post_that_waited_over_a_break_waits_for_the_next_answer() {
     );
 }
 
-/// It is asked for with the join, and never again.
+/// It is asked for with the join, and not once more where it is known.
 #[test]
 fn the_place_to_look_from_is_asked_for_once() {
     let (mut peer, room) = in_room();

@@ -32,7 +32,7 @@ fn sm_peer(config: &parley_xmpp::Config) -> (Peer, RoomId) {
 }
 
 /// A world over a stream that is managed.
-fn managed(config: parley_xmpp::Config) -> World {
+pub(super) fn managed(config: parley_xmpp::Config) -> World {
     let config = quiet(config);
     let (peer, room) = sm_peer(&config);
     World {
@@ -73,7 +73,7 @@ fn release(world: &mut World) {
 
 /// The link breaks; `pending` messages are said, and `overtaken`; it is resumed, and `new` are said
 /// before what was overtaken comes.
-fn resume(
+pub(super) fn resume(
     world: &mut World,
     pending: usize,
     overtaken: usize,
@@ -267,7 +267,7 @@ fn is_told(told: &str) -> bool {
     is_message(told) || told == "x" || told == "late x"
 }
 
-fn disorder(world: &World) -> Option<String> {
+pub(super) fn disorder(world: &World) -> Option<String> {
     let mut most = 0;
     for told in world.told.iter().filter(|told| told.starts_with('m')) {
         let number: usize = told[1..].parse().unwrap();

@@ -123,7 +123,7 @@ impl Log {
             return;
         }
         self.asked = None;
-        let page = match self.pager.close(answer) {
+        let mut page = match self.pager.close(answer) {
             Ok(page) => page,
             Err(error) if self.phase == Phase::Placing && error.is_expired() => {
                 // The archive does not show it yet: then its end is still before that.
@@ -166,7 +166,8 @@ impl Log {
         let complete = page.complete
             || planted(Bug::ShortPageIsLast)
                 && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
-        for message in page.late.into_iter().chain(page.again) {
+        let again = page.take_again(|id| self.told.contains(id));
+        for message in page.late.into_iter().chain(again) {
             // What is held back has its turn yet.
             if !message.id.as_ref().is_some_and(|id| self.holds_back(id)) {
                 self.deliver_late(cx, Box::new(message));

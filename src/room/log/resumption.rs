@@ -41,7 +41,7 @@ impl Log {
         }
         if !planted(Bug::ResumedInOrder) {
             self.doubtful = true;
-            // What is held back came after another resumption, and was not read since.
+            // Else what is held back came after another resumption, and was not read since.
             if self.held.is_empty() {
                 self.order = Order::Kept;
             }
@@ -76,7 +76,8 @@ impl Log {
         cx.arm(Timer::LogSettle, self.id.0, Duration::ZERO);
     }
 
-    /// The archive was compared up to its end.
+    /// The archive was compared up to its end: not where that stopped at what is held back, and
+    /// what lies behind it was not seen.
     pub(in crate::room) const fn ordered(&mut self) {
         if self.audit.orders {
             self.order = Order::Kept;
