@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) refuses: bool,
     /// Whether it does not answer.
     pub(super) silent: bool,
+    /// So many items of its pages lie before the place which they were to come after.
+    pub(super) overlap: usize,
     pub(super) bookmark: Bookmark,
     /// What was told, in the words of [`words`].
     pub(super) told: Vec<String>,
@@ -68,6 +70,7 @@ impl World {
             items: vec![first],
             refuses: false,
             silent: false,
+            overlap: 0,
             bookmark: Bookmark::at(Cursor::parse("m0").unwrap()),
             told: Vec::new(),
             before: 0,
@@ -213,7 +216,11 @@ impl World {
             }
             (Some(Some(end)), true) => end.saturating_sub(max)..end,
             (None, true) => shown.len().saturating_sub(max)..shown.len(),
-            (Some(Some(at)), false) => at + 1..shown.len().min(at + 1 + max),
+            (Some(Some(at)), false) => {
+                let overlap = self.overlap.min(max.saturating_sub(2));
+                let from = (at + 1).saturating_sub(overlap);
+                from..shown.len().min(from + max)
+            }
             (None, false) => 0..shown.len().min(max),
         };
         let complete = match backward {
@@ -306,11 +313,24 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Does the steps; then all is shown and taken, for a long time.
 fn run(steps: &[Step], remembered: usize, page: u32, held: usize, window: u32) -> World {
+    run_over(0, steps, remembered, page, held, window)
+}
+
+/// The same with an archive whose pages overlap by so much.
+fn run_over(
+    overlap: usize,
+    steps: &[Step],
+    remembered: usize,
+    page: u32,
+    held: usize,
+    window: u32,
+) -> World {
     let mut config = config();
     config.limits.remembered_ids = remembered;
     config.limits.page = page;
     config.limits.held_messages = held;
     let mut world = World::new(config);
+    world.overlap = overlap;
     world.read(window);
     let mut taken = 0;
     let takes = |world: &mut World, taken: &mut usize| {
@@ -387,8 +407,9 @@ proptest! {
         page in 1..6_u32,
         held in 1..8_usize,
         window in 1..30_u32,
+        overlap in prop_oneof![4 => Just(0_usize), 1 => 1..4_usize],
     ) {
-        let world = run(&steps, remembered, page, held, window);
+        let world = run_over(overlap, &steps, remembered, page, held, window);
         let (lost, twice): (Vec<_>, Vec<_>) =
             world.not_once().into_iter().partition(|(_, times)| *times == 0);
         let has = |what: &str| world.told.iter().any(|told| told.starts_with(what));
@@ -409,6 +430,19 @@ proptest! {
         let found = !shows_very_late(&steps) && (remembered == 1024 || !steps.iter().any(hides));
         prop_assert!(!found || has("gap") || lost.is_empty(), "{lost:?}: {:?}", world.told);
     }
+}
+
+/// Its pages lead back to before the place that it is read from.
+#[test]
+fn who_goes_on_from_a_bookmark_is_not_told_again_where_pages_overlap() {
+    let steps = [
+        Step::Said(2, true),
+        Step::Pass(30),
+        Step::Markers(2),
+        Step::Restart,
+    ];
+    let world = run_over(2, &steps, 0, 4, 1, 4);
+    assert_eq!(world.not_once(), [], "{:?}", world.told);
 }
 
 /// A page that began before where the reader stands showed what had been told late there, and was

@@ -47,6 +47,7 @@ pub(super) fn managed(config: parley_xmpp::Config) -> World {
         }],
         refuses: false,
         silent: false,
+        overlap: 0,
         bookmark: Bookmark::at(Cursor::parse("m0").unwrap()),
         told: Vec::new(),
         before: 0,
@@ -174,11 +175,24 @@ fn restart(world: &mut World, credit: u32) {
 }
 
 fn run(steps: &[Step], remembered: usize, page: u32, held: usize, window: u32) -> World {
+    run_over(0, steps, remembered, page, held, window)
+}
+
+/// The same with an archive whose pages overlap by so much.
+fn run_over(
+    overlap: usize,
+    steps: &[Step],
+    remembered: usize,
+    page: u32,
+    held: usize,
+    window: u32,
+) -> World {
     let mut config = config();
     config.limits.remembered_ids = remembered;
     config.limits.page = page;
     config.limits.held_messages = held;
     let mut world = managed(config);
+    world.overlap = overlap;
     world.read(window);
     let mut taken = 0;
     let takes = |world: &mut World, taken: &mut usize| {
@@ -310,7 +324,7 @@ proptest! {
         prop_assert!(restarts || late.is_none(), "{late:?} {:?}", world.told);
     }
 
-    /// It refuses, is silent, or shows late what was said.
+    /// It refuses, is silent, shows late what was said, or repeats itself from page to page.
     #[test]
     fn over_any_resumptions_nothing_is_told_twice_nor_lost_in_silence(
         steps in proptest::collection::vec(step(true), 1..30),
@@ -318,8 +332,9 @@ proptest! {
         page in 1..6_u32,
         held in 1..8_usize,
         window in 1..30_u32,
+        overlap in prop_oneof![4 => Just(0_usize), 1 => 1..4_usize],
     ) {
-        let world = run(&steps, remembered, page, held, window);
+        let world = run_over(overlap, &steps, remembered, page, held, window);
         let (lost, twice): (Vec<_>, Vec<_>) =
             world.not_once().into_iter().partition(|(_, times)| *times == 0);
         let has = |what: &str| world.told.iter().any(|told| told.starts_with(what));
