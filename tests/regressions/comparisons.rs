@@ -1,17 +1,13 @@
 //! When a subscription compares what it was told with its archive, and when it asks nothing.
 
-use super::memory::World;
+use super::memory::{World, limited};
 use super::resumptions::{disorder, managed, resume};
 use crate::peer::message;
 use crate::*;
 
 /// Who remembers 32: eight that are heard are due, and behind twenty no more is told.
 fn small() -> parley_xmpp::Config {
-    let mut config = config();
-    config.limits.remembered_ids = 32;
-    config.limits.page = 8;
-    config.limits.held_messages = 24;
-    config
+    limited(32, 8, 24)
 }
 
 /// A reader who was compared long ago.

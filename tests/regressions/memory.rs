@@ -311,6 +311,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Who remembers so many, asks for pages of so many, and holds so many back.
+pub(super) fn limited(remembered: usize, page: u32, held: usize) -> parley_xmpp::Config {
+    let mut config = config();
+    config.limits.remembered_ids = remembered;
+    config.limits.page = page;
+    config.limits.held_messages = held;
+    config
+}
+
 /// Does the steps; then all is shown and taken, for a long time.
 fn run(steps: &[Step], remembered: usize, page: u32, held: usize, window: u32) -> World {
     run_over(0, steps, remembered, page, held, window)
@@ -325,11 +334,7 @@ fn run_over(
     held: usize,
     window: u32,
 ) -> World {
-    let mut config = config();
-    config.limits.remembered_ids = remembered;
-    config.limits.page = page;
-    config.limits.held_messages = held;
-    let mut world = World::new(config);
+    let mut world = World::new(limited(remembered, page, held));
     world.overlap = overlap;
     world.read(window);
     let mut taken = 0;

@@ -1,6 +1,6 @@
 //! Resumptions in any phase, against an archive that may be slow.
 
-use super::memory::{Item, World, is_message};
+use super::memory::{Item, World, is_message, limited};
 use crate::peer::{BIND_SM, message};
 use crate::*;
 use parley_xmpp::{Bookmark, Start};
@@ -187,11 +187,7 @@ fn run_over(
     held: usize,
     window: u32,
 ) -> World {
-    let mut config = config();
-    config.limits.remembered_ids = remembered;
-    config.limits.page = page;
-    config.limits.held_messages = held;
-    let mut world = managed(config);
+    let mut world = managed(limited(remembered, page, held));
     world.overlap = overlap;
     world.read(window);
     let mut taken = 0;
