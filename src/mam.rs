@@ -104,8 +104,7 @@ pub(crate) struct WholePage {
     /// Messages that lie before the position which the page comes after, and that were
     /// not there when it was taken.
     pub(crate) late: Vec<Message>,
-    /// Messages before the position as well, where pages overlap: given before, as a rule,
-    /// but what came late to the archive may be among them.
+    /// Those before the position again, for [`take_again`](Self::take_again).
     again: Vec<Message>,
     /// These may lie behind where reading in this direction began, which the page does not show.
     astray: Option<Direction>,
