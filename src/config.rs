@@ -73,7 +73,8 @@ pub enum Plaintext {
 pub enum Security {
     /// Not at all yet.
     Clear {
-        /// The other end is a loopback address of this machine.
+        /// The other end is a loopback address of this machine, and was meant to be: it was
+        /// not the DNS that said so, which anybody may have answered.
         loopback: bool,
     },
     /// TLS stands and its certificate was verified for the account's domain

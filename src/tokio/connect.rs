@@ -28,7 +28,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::client::TlsInfo;
 use super::error::ConnectError;
-use super::service::{HostPort, Service};
+use super::service::{self, HostPort, Service};
 use super::settings::Settings;
 use super::srv::{self, Target};
 use super::tls;
@@ -183,9 +183,13 @@ impl Connector {
                 tls,
             });
         }
-        let loopback = tcp
-            .peer_addr()
-            .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+        // Without TLS nothing says who is there, and answers of the DNS are not authenticated: they
+        // do not make a server one of this machine.
+        let loopback = self.service.is_loopback()
+            && service::is_loopback(host)
+            && tcp
+                .peer_addr()
+                .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
         Ok(Opened {
             socket: Socket::Clear(tcp),
             security: Security::Clear { loopback },

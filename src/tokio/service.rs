@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use core::fmt;
+use core::net::IpAddr;
 use core::str::FromStr;
 
 /// Where to find the server of an account. Says nothing about who it is: that is
@@ -37,6 +38,26 @@ pub enum Service {
     /// 3.2.1, XEP-0368). Without the feature `srv`, and where there are no
     /// records, the name itself on port 5222 (RFC 6120 section 3.2.2).
     Domain(String),
+}
+
+impl Service {
+    /// Whether it is on this machine by its text alone: `localhost`, or a loopback address.
+    ///
+    /// A name that merely resolves to such an address is not: who answers for the DNS could
+    /// point it at any port of this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let (Self::Tcp { host, .. } | Self::DirectTls { host, .. } | Self::Domain(host)) = self;
+        is_loopback(host)
+    }
+}
+
+/// The same, of a host.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 impl FromStr for Service {
@@ -108,7 +129,7 @@ impl FromStr for Service {
                 host,
                 port: port.unwrap_or(5223),
             },
-            (false, None, None) if host.parse::<core::net::IpAddr>().is_err() => Self::Domain(host),
+            (false, None, None) if host.parse::<IpAddr>().is_err() => Self::Domain(host),
             (false, _, port) => Self::Tcp {
                 host,
                 port: port.unwrap_or(5222),

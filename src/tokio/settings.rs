@@ -46,9 +46,10 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TlsMode {
-    /// Only over a loopback address, and only if the server does not require TLS,
-    /// and only if nothing was set that shows that TLS is meant: no `ca_file`, no
-    /// `tls_name`, no `tls_config`.
+    /// Only where the service says itself that it is on this machine
+    /// ([`Service::is_loopback`]), and only if the server does not require TLS, and only if
+    /// nothing was set that shows that TLS is meant: no `ca_file`, no `tls_name`, no
+    /// `tls_config`.
     #[default]
     Auto,
     /// Never.

@@ -3,7 +3,8 @@
 //! RFC 6120 section 3.2.1, RFC 2782, XEP-0368 v1.1.0: the records of
 //! `_xmpps-client._tcp` and `_xmpp-client._tcp` count as one set. The order is
 //! pure; only [`lookup`] asks anybody. Answers are not authenticated (DNSSEC), nor
-//! need they be: the certificate is checked for the domain, never for the target.
+//! need they be: the certificate is checked for the domain, never for the target, and a
+//! target is never the reason to do without TLS.
 
 use alloc::string::String;
 use alloc::vec::Vec;

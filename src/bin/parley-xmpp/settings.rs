@@ -1,7 +1,6 @@
 //! Where to connect and as whom: flags, environment, file and defaults, in this order of strength.
 
 use core::fmt;
-use core::net::IpAddr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -268,18 +267,11 @@ impl Resolved {
 pub(crate) const DEFAULT_PASSWORD_WARNING: &str =
     "warning: using the default password, as the server is on this machine; set PARLEY_XMPP_PASS";
 
-/// Whether the service is on this machine, by its text alone: a name that merely
-/// resolves to it could resolve to another one the next time.
+/// Whether the service is on this machine, by its text alone.
 fn is_loopback(service: &str) -> bool {
-    let Ok(Service::Tcp { host, .. } | Service::DirectTls { host, .. } | Service::Domain(host)) =
-        service.parse()
-    else {
-        return false;
-    };
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+    service
+        .parse()
+        .is_ok_and(|service: Service| service.is_loopback())
 }
 
 fn read_small(path: &Path) -> Result<String, Failure> {

@@ -344,6 +344,41 @@ async fn a_closed_port_is_named() {
     assert!(error.remedy().unwrap().contains("running"));
 }
 
+/// S6: answers of the DNS are not authenticated, so they do not make a server one of this machine,
+/// with which it would do without TLS.
+#[::tokio::test]
+async fn s06_a_name_that_resolves_to_loopback_is_no_loopback() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = |service: &str| Settings::new(service, "example.org", "ana", "secret").unwrap();
+    for (service, host, loopback) in [
+        // The target of an SRV record, whatever it is called.
+        ("example.org", "127.0.0.1", false),
+        ("example.org", "localhost", false),
+        ("localhost", "localhost", true),
+        ("xmpp://127.0.0.1", "127.0.0.1", true),
+        ("xmpp://localhost", "localhost", true),
+    ] {
+        let connector = Connector::new(&settings(service)).unwrap();
+        let target = Target {
+            host: host.into(),
+            port,
+            direct_tls: false,
+        };
+        let opened = connector.open_first(&[target]).await.unwrap();
+        assert_eq!(opened.security, Security::Clear { loopback }, "{service}");
+    }
+    // Not a name of the service's own that is one of ours in the hosts file only.
+    for name in [
+        "im.example.org",
+        "127.0.0.1.example.org",
+        "localhost.example.org",
+    ] {
+        let service: Service = format!("xmpp://{name}:{port}").parse().unwrap();
+        assert!(!service.is_loopback(), "{name}");
+    }
+}
+
 #[::tokio::test]
 async fn the_next_server_is_tried_and_the_furthest_failure_told() {
     let authority = authority();
@@ -374,7 +409,7 @@ async fn the_next_server_is_tried_and_the_furthest_failure_told() {
         .open_first(&[target(closed, true), target(good, false)])
         .await
         .unwrap();
-    assert_eq!(opened.security, Security::Clear { loopback: true });
+    assert!(matches!(opened.security, Security::Clear { .. }));
     let Socket::Clear(tcp) = opened.socket else {
         panic!("not in clear")
     };
