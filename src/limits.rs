@@ -101,6 +101,13 @@ impl Default for Limits {
 impl Limits {
     /// The longest nick that is kept, in bytes (RFC 7622, section 3.4).
     pub(crate) const NICK_BYTES: usize = 1023;
+
+    /// Whether an occupant can have this nick, which is the resource of an address. What
+    /// characters it may have is for the room to say: it is told, compared and kept as it is.
+    pub(crate) fn is_nick(text: &str) -> bool {
+        (1..=Self::NICK_BYTES).contains(&text.len())
+    }
+
     /// Bytes of one page of an archive that are kept while it is received. A
     /// heavier page is asked for again, smaller.
     pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -135,9 +142,9 @@ impl Limits {
         let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let times = |n: usize, each: u64| wide(n).saturating_mul(each);
         let stanza = wide(self.xml.stanza_bytes);
-        // Decoded text, the unfinished tag, and records of elements and attributes
-        // (at least five bytes each on the wire), in vectors that double.
-        let xml = stanza.saturating_mul(20);
+        // Decoded text, the unfinished tag, and records of attributes (at least five bytes each
+        // on the wire) and of nodes (two in five bytes), in vectors that double.
+        let xml = stanza.saturating_mul(36);
         let page = wide(Self::PAGE_BYTES).saturating_add(stanza);
         let held = wide(self.held_bytes).saturating_add(stanza);
         let remembered = times(self.remembered_ids, 2048);
@@ -177,9 +184,11 @@ impl Limits {
             wide(self.event_bytes)
                 .saturating_add(page)
                 .saturating_add(held),
+            // In a vector that doubles; and where stanzas end, of which none has fewer bytes
+            // than its place there.
             wide(self.write_bytes)
-                .saturating_mul(2)
-                .saturating_add(stanza.saturating_mul(2)),
+                .saturating_add(stanza)
+                .saturating_mul(2 * 3),
         ]
         .into_iter()
         .fold(0, u64::saturating_add)

@@ -313,6 +313,8 @@ impl Pager {
         };
         let item = Item { id, message };
         match open.direction {
+            // Its first place counts, and it takes no other.
+            _ if open.seen.contains(&item.id) => {}
             // What does not fit is the first of the next page.
             Direction::Forward if open.overfull || !open.fits(&item) => open.overfull = true,
             Direction::Forward => open.push(item),
@@ -345,9 +347,9 @@ impl Pager {
             return Err(RequestError::Inconsistent("an answer to no question"));
         };
         let mut items = open.items;
-        if !open.overfull {
-            agree(&items, &fin).map_err(RequestError::Inconsistent)?;
-        } else if open.direction == self.direction {
+        let cut = open.overfull.then_some(open.direction);
+        agree(&items, &fin, cut).map_err(RequestError::Inconsistent)?;
+        if open.overfull && open.direction == self.direction {
             self.page = u32::try_from(items.len()).unwrap_or(u32::MAX).max(1);
         }
         let nothing = items.is_empty() && fin.set.nothing;
@@ -553,12 +555,11 @@ impl OpenPage {
                 && self.bytes.saturating_add(item.weight()) <= Limits::PAGE_BYTES)
     }
 
-    /// Appends an item, unless its id was there before: the first place counts.
+    /// Appends an item that is not on the page yet.
     fn push(&mut self, item: Item) {
-        if self.seen.insert(item.id.clone()) {
-            self.bytes = self.bytes.saturating_add(item.weight());
-            self.items.push_back(item);
-        }
+        self.seen.insert(item.id.clone());
+        self.bytes = self.bytes.saturating_add(item.weight());
+        self.items.push_back(item);
     }
 
     fn drop_oldest(&mut self) {
@@ -586,14 +587,21 @@ fn sort(items: VecDeque<Item>) -> (Vec<Message>, Vec<(usize, ArchiveId)>) {
 
 /// Checks that a page is what its answer says it is: XEP-0059 section 2.2 makes
 /// `<first/>` and `<last/>` the ids of the first and last item. Where they name
-/// items that never came, the page has a hole.
-fn agree(items: &VecDeque<Item>, fin: &Fin<'_>) -> Result<(), &'static str> {
+/// items that never came, the page has a hole. Of a page that was `cut`, because it was more
+/// than was asked for, only the end is there at which it was kept.
+fn agree(
+    items: &VecDeque<Item>,
+    fin: &Fin<'_>,
+    cut: Option<Direction>,
+) -> Result<(), &'static str> {
     let matches = |claimed: Option<&str>, item: Option<&Item>| match (claimed, item) {
         (None, _) => true,
         (Some(_), None) => false,
         (Some(claimed), Some(item)) => item.id.as_str() == claimed,
     };
-    if matches(fin.set.first, items.front()) && matches(fin.set.last, items.back()) {
+    let first = cut == Some(Direction::Backward) || matches(fin.set.first, items.front());
+    let last = cut == Some(Direction::Forward) || matches(fin.set.last, items.back());
+    if first && last {
         Ok(())
     } else {
         Err("the first or last item of a page never came")

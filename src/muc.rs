@@ -3,6 +3,7 @@
 
 use crate::event::{LeaveCause, Privacy, RoomInfo};
 use crate::jid::BareJid;
+use crate::limits::Limits;
 use crate::ns;
 use crate::stanza::prose;
 use crate::xml::{Element, Writer};
@@ -155,9 +156,12 @@ impl<'a> OccupantPresence<'a> {
         self.x?.child("item", ns::MUC_USER)
     }
 
-    /// The nick the occupant changes to, with status 303.
+    /// The nick the occupant changes to, with status 303; `None` if nobody can have it, for
+    /// then whom it is said of is gone.
     pub(crate) fn next_nick(&self) -> Option<&'a str> {
-        self.item()?.attr("nick").filter(|nick| !nick.is_empty())
+        self.item()?
+            .attr("nick")
+            .filter(|nick| Limits::is_nick(nick))
     }
 
     /// Why the occupant of an unavailable presence is gone.

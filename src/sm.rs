@@ -29,6 +29,14 @@ use crate::xml::{Element, Writer};
 /// After so many stanzas without an acknowledgement one is asked for. Posts ask at once.
 const ASK_AFTER: u64 = 16;
 
+/// Where an answer acknowledges nothing although much is outstanding, it is asked again after
+/// that long, or when there is more to ask about.
+const STALLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the transport has to take for a request that waits behind it to be given its time again:
+/// who takes a byte now and then does not read.
+const PROGRESS: u64 = 512;
+
 /// How long a broken stream is taken to be resumable where the server does not
 /// say: servers' defaults are five and ten minutes.
 const UNKNOWN_MAX: Duration = Duration::from_secs(300);
@@ -65,6 +73,10 @@ pub(crate) struct Management {
     asked: bool,
     /// Where that request ends in the stream, until the transport has taken it.
     question: u64,
+    /// How much the transport had taken of the stream when that was last given its time.
+    taken: u64,
+    /// The peer answers, and acknowledges nothing of what is too much.
+    stalled: Option<Stalled>,
     /// Where our last `<a/>` ends in the stream.
     answered: u64,
     /// The peer asked again while that waits to be written.
@@ -85,6 +97,15 @@ enum State {
     On,
     /// The stream broke, and may be resumed until then.
     Suspended(Instant),
+}
+
+/// Answers that acknowledge nothing.
+#[derive(Clone, Copy, Debug)]
+struct Stalled {
+    /// When the first came.
+    since: Instant,
+    /// What had been sent when the last came.
+    count: u64,
 }
 
 #[derive(Debug)]
@@ -143,9 +164,15 @@ impl Management {
                 Ok(true)
             }
             ("a", State::On) => {
+                let before = self.acked;
                 self.asked = false;
-                cx.disarm(Timer::Ack, 0);
                 self.acknowledged(cx, count(element)?)?;
+                if self.acked > before || !self.is_too_much(cx) {
+                    self.stalled = None;
+                    cx.disarm(Timer::Ack, 0);
+                } else {
+                    self.stall(cx);
+                }
                 Ok(true)
             }
             ("r", State::On) if planted(Bug::RequestUnanswered) => Ok(false),
@@ -170,11 +197,36 @@ impl Management {
     /// Asks for an acknowledgement, if it is time. There is never more than one
     /// request without an answer.
     pub(crate) fn ask_if_due(&mut self, cx: &mut Cx<'_>) {
-        let unacked = cx.out.count().saturating_sub(self.acked);
-        let due = cx.out.is_urgent() || unacked >= ASK_AFTER || cx.out.is_full();
-        if due && unacked > 0 {
+        let due = cx.out.is_urgent() || self.is_too_much(cx);
+        let is_news = |stalled: Stalled| cx.out.count() > stalled.count;
+        if due && cx.out.count() > self.acked && self.stalled.is_none_or(is_news) {
             self.ask(cx);
         }
+    }
+
+    /// Whether so much is not acknowledged that it is asked for without anything urgent.
+    fn is_too_much(&self, cx: &Cx<'_>) -> bool {
+        let unacked = cx.out.count().saturating_sub(self.acked);
+        unacked >= ASK_AFTER || unacked > 0 && cx.out.is_full()
+    }
+
+    /// The peer answered, and acknowledged nothing of what is too much. That is allowed, for it
+    /// may be at work on it; to ask again at once would be answered likewise, for ever.
+    fn stall(&mut self, cx: &mut Cx<'_>) {
+        let since = self.stalled.map_or(cx.now, |stalled| stalled.since);
+        self.stalled = Some(Stalled {
+            since,
+            count: cx.out.count(),
+        });
+        let left = cx.timing.request.saturating_sub(cx.now.since(since));
+        cx.arm(Timer::Ack, 0, left.min(STALLED_PAUSE));
+    }
+
+    /// The time for an acknowledgement is over. Says whether it was only the pause before it is
+    /// asked for again: not for longer than an answer may take.
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>) -> bool {
+        let patient = |stalled: Stalled| cx.now.since(stalled.since) < cx.timing.request;
+        self.stalled.is_some_and(patient) && self.ask(cx)
     }
 
     /// Asks for an acknowledgement, unless that was done already or nothing is
@@ -189,20 +241,26 @@ impl Management {
             w.start("r").attr("xmlns", ns::SM).end();
         });
         self.question = cx.out.end();
+        self.taken = cx.out.sent();
         cx.arm(Timer::Ack, 0, cx.timing.request);
         cx.arm(Timer::KeepaliveReply, 0, cx.timing.keepalive_reply);
         true
     }
 
     /// The transport took something. As long as it has not taken our request the
-    /// peer cannot answer, however long what was to be written before it takes.
+    /// peer cannot answer, however long what was to be written before it takes, if only it
+    /// goes on.
     fn question_on_its_way(&mut self, cx: &mut Cx<'_>) {
+        let sent = cx.out.sent();
         if self.question == 0 {
             return;
         }
-        if self.question <= cx.out.sent() {
+        if self.question <= sent {
             self.question = 0;
+        } else if sent.saturating_sub(self.taken) < PROGRESS {
+            return;
         }
+        self.taken = sent;
         for (timer, after) in [
             (Timer::Ack, cx.timing.request),
             (Timer::KeepaliveReply, cx.timing.keepalive_reply),
@@ -311,6 +369,7 @@ impl Management {
         self.state = State::Suspended(until);
         self.asked = false;
         self.question = 0;
+        self.stalled = None;
         self.owes = false;
         self.answered = 0;
         cx.out.park();

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ids::{ArchiveId, Cursor};
 use crate::jid::BareJid;
+use crate::limits::Limits;
 
 const VERSION: &str = "pt1";
 
@@ -96,8 +97,8 @@ impl PostToken {
         let room = BareJid::parse(room.as_deref()?).ok()?;
         // What a request is made of, or compared with, has to be sound.
         let origin_id = origin_id.filter(|id| ArchiveId::new(id).is_some())?;
-        let nick = nick?;
-        room.with_resource(&nick).ok()?;
+        // Only compared: a room gives nicks that we would not ask for.
+        let nick = nick.filter(|nick| Limits::is_nick(nick))?;
         let anchor = match anchor {
             Some(anchor) => Some(Cursor::parse(&anchor)?),
             None => None,

@@ -490,6 +490,28 @@ fn what_peers_say_cannot_break_out() {
     );
 }
 
+/// What a login says is worth as much as the password to who can try many; and pages are passed
+/// on.
+#[test]
+fn a18_a_page_shows_no_login() {
+    let html = small().chart.html();
+    assert!(html.contains("SCRAM-SHA-256"));
+    for said in ["biwsbj11MCxyPWFiYw==", "cj1hYmM=", "Yz1iaXdz", "dj1hYmM="] {
+        assert!(!html.contains(said), "{said}");
+    }
+    // Nor what is not whole yet.
+    let mut script = Script::new(Chart::new("torn"));
+    script.start(0);
+    script.connect(0, 0);
+    script.send(0, Side::Host, HEADER, 9_000);
+    script.write(
+        0,
+        Side::Host,
+        b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>biwsbj11",
+    );
+    assert!(!script.chart.html().contains("biwsbj11"));
+}
+
 #[test]
 fn the_same_run_gives_the_same_page() {
     assert_eq!(large(40).chart.html(), large(40).chart.html());

@@ -112,7 +112,10 @@ fn what_is_posted_is_fetched() {
             "",
         ));
         let (last, messages) = all.split_last().unwrap();
-        assert_eq!(last, &json!({"nextCursor": ids[199], "complete": true}));
+        assert_eq!(
+            last,
+            &json!({"nextCursor": ids[199], "complete": true, "stable": true})
+        );
         assert_eq!(messages[0]["content"], "one @bob");
         assert_eq!(messages[0]["mentions"], json!(["bob"]));
         assert_eq!(messages[0]["backendMsgId"], one[0]);
@@ -553,7 +556,7 @@ fn the_bridge_posts_fetches_and_follows() {
         let empty = bridge.call("fetchRecent", json!({"topic": "empty"}));
         assert_eq!(
             empty,
-            json!({"messages": [], "nextCursor": "", "complete": true})
+            json!({"messages": [], "nextCursor": "", "complete": true, "stable": true})
         );
         let waiting = bridge.send(
             "fetchRecent",

@@ -25,6 +25,7 @@ mod hostile {
     mod muc;
     mod output;
     mod requests;
+    mod said;
     mod sasl;
     mod stream;
     mod table;

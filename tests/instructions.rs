@@ -91,8 +91,17 @@ const PIECES: [u64; 2] = [64, 1];
 const IDLE_CALLS: u64 = 3;
 
 /// What most of a stanza is: a message of a room, each of them, with a text, one value, many
-/// small elements, or a text that is spelled in another way.
-const SHAPES: [&str; 5] = ["text", "value", "children", "references", "cdata"];
+/// small elements, a text that is spelled in another way, the last of as many attributes as there
+/// may be, or the space within a tag.
+const SHAPES: [&str; 7] = [
+    "text",
+    "value",
+    "children",
+    "references",
+    "cdata",
+    "attributes",
+    "gap",
+];
 
 /// How many instructions a call may cost at most that brings one byte of white space between
 /// two stanzas.
@@ -118,6 +127,9 @@ fn limits() -> XmlLimits {
 
 /// A stanza of about so many bytes, or as much white space.
 fn stanza(shape: &str, bytes: usize) -> String {
+    // With the namespace and the long one as many as may be.
+    let attributes: String = (0..62).map(|n| format!(" a{n}='{n}'")).collect();
+    let attributes = format!("<body>b</body><x xmlns='urn:example'{attributes} value='");
     let (open, piece, close): (_, fn(usize) -> String, _) = match shape {
         "space" => return " ".repeat(bytes),
         "text" => (
@@ -130,6 +142,12 @@ fn stanza(shape: &str, bytes: usize) -> String {
             |_| "what a value says, in some words ".into(),
             "'/>",
         ),
+        "attributes" => (
+            &*attributes,
+            |_| "what a value says, in some words ".into(),
+            "'/>",
+        ),
+        "gap" => ("<body>b</body><x xmlns='urn:example'", |_| " ".into(), "/>"),
         "children" => (
             "<body>b</body><x xmlns='urn:example'>",
             |n| format!("<item id='{n:05}'>word</item>"),

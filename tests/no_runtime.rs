@@ -94,6 +94,7 @@ fn fetch(host: &mut Host, room: RoomId, since: &str) -> (Vec<Message>, Cursor) {
                 FetchEvent::Done {
                     next,
                     complete: true,
+                    ..
                 },
             ..
         } => (messages, next),

@@ -139,7 +139,7 @@ pub fn mam_paging(data: &[u8]) {
         return;
     }
     match end {
-        FetchEvent::Done { next, complete } => {
+        FetchEvent::Done { next, complete, .. } => {
             assert!(is_there || limit == 0, "a cursor that is not there");
             archive.check(
                 &given,

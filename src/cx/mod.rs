@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 
-use crate::event::{Entry, Event, FetchEvent, Message, RoomEvent};
+use crate::event::Event;
 use crate::ids::{IdSource, Label, QueryId, RoomId, SubscriptionId};
 use crate::jid::{Jid, same_address};
 use crate::limits::{Limits, Timing};
@@ -95,13 +95,13 @@ pub(crate) struct EventQueue {
 
 impl EventQueue {
     fn push(&mut self, event: Event) {
-        self.bytes = self.bytes.saturating_add(weight(&event));
+        self.bytes = self.bytes.saturating_add(event.weight());
         self.events.push_back(event);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(weight(&event));
+        self.bytes = self.bytes.saturating_sub(event.weight());
         Some(event)
     }
 
@@ -112,33 +112,6 @@ impl EventQueue {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
-}
-
-/// About how many bytes an event holds: exact in what a peer can make large.
-fn weight(event: &Event) -> usize {
-    let messages = match event {
-        Event::Entry {
-            entry: Entry::Message(message) | Entry::Late(message),
-            ..
-        } => message.weight(),
-        Event::Fetch {
-            event: FetchEvent::Page(page),
-            ..
-        } => page
-            .iter()
-            .map(Message::weight)
-            .fold(0, usize::saturating_add),
-        Event::Room {
-            event: RoomEvent::Subject { text, .. },
-            ..
-        } => text.len(),
-        Event::Disco {
-            result: Ok(info), ..
-        } => info.weight(),
-        // Nicks, ids, reasons and names of mechanisms: each is bounded by itself.
-        _ => 0,
-    };
-    messages.saturating_add(size_of::<Event>())
 }
 
 /// What an answer is wanted for.

@@ -125,6 +125,11 @@ impl Outbound {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
+    /// How many bytes there are: what waits, and what the transport took of late.
+    pub(crate) const fn buffered(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The stream position behind the last byte written.
     pub(crate) fn end(&self) -> u64 {
         self.sent
@@ -169,7 +174,7 @@ impl Outbound {
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.taken = 0;
-        } else if self.taken > self.bytes.len() / 2 {
+        } else if self.taken >= self.bytes.len().div_ceil(2) {
             // Moves at most as many bytes as were taken since the last move.
             self.bytes.drain(..self.taken);
             self.taken = 0;

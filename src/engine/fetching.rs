@@ -40,6 +40,8 @@ pub(super) struct Fetching {
     /// Until when the archive may not show the cursor yet.
     settles_until: Option<Instant>,
     inconsistencies: u8,
+    /// Of a page it was said that it may still change.
+    unstable: bool,
     /// What was given, as far as it is remembered.
     given: Recent<ArchiveId>,
 }
@@ -97,6 +99,7 @@ impl Fetching {
             rechecks: 0,
             settles_until: None,
             inconsistencies: 0,
+            unstable: false,
             given: Recent::new(cx.limits.remembered_ids),
         }
     }
@@ -209,6 +212,7 @@ impl Fetching {
             return;
         }
         self.asked = None;
+        self.unstable |= answer.as_ref().is_ok_and(|fin| !fin.stable);
         let mut page = match self.pager.close(answer) {
             Ok(page) => page,
             Err(RequestError::Inconsistent(_))
@@ -331,7 +335,13 @@ impl Fetching {
             Some(id) => Cursor::After(id),
             None => self.since.take().unwrap_or(Cursor::Beginning),
         };
-        self.over(cx, FetchEvent::Done { next, complete });
+        let stable = !self.unstable;
+        let done = FetchEvent::Done {
+            next,
+            complete,
+            stable,
+        };
+        self.over(cx, done);
     }
 
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, error: RequestError) {

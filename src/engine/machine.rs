@@ -221,7 +221,8 @@ impl Machine {
         self.core.events.len() >= limits.events
             || self.core.events.bytes() >= limits.event_bytes
             // What we owe the peer for what it sends, answers to pings say.
-            || self.core.out.waiting().len() >= limits.write_bytes.saturating_mul(2)
+            // What was taken and is not moved away yet takes its place as well.
+            || self.core.out.buffered() >= limits.write_bytes.saturating_mul(2)
     }
 
     /// Whether input is taken.
@@ -315,6 +316,7 @@ impl Machine {
 
     fn on_timer(&mut self, key: TimerKey) {
         match key.why {
+            Timer::Ack if self.management.ask_again(&mut self.core.cx()) => {}
             Timer::Connect
             | Timer::Negotiation
             | Timer::Login

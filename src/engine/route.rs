@@ -50,7 +50,7 @@ impl Machine {
         match element.name() {
             "message" => self.on_message(element),
             "presence" => {
-                let Some(from) = element.attr("from").map(RawJid::new) else {
+                let Some(from) = element.attr("from").and_then(RawJid::read) else {
                     return;
                 };
                 self.in_room(from, Some(element), |entry, cx| {
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     fn on_message(&mut self, element: Element<'_>) {
-        let Some(from) = element.attr("from").map(RawJid::new) else {
+        let Some(from) = element.attr("from").and_then(RawJid::read) else {
             return;
         };
         // Only an archive itself sends results: what an occupant says is payload,

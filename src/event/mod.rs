@@ -1,6 +1,7 @@
 //! What the engine tells its host: the only queue to drain.
 
 mod outcome;
+mod weight;
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -150,6 +150,11 @@ pub enum FetchEvent {
         next: Cursor,
         /// Nothing lay behind `next` when the archive was asked.
         complete: bool,
+        /// The archive stands by what it showed. Where it says of a page that it may still change
+        /// (`stable='false'`, XEP-0313 v1.1.3, section 4.2), what it shows later may lie before
+        /// `next`: who must not miss that goes on from where they began, and drops by its id
+        /// what they have.
+        stable: bool,
     },
     /// A page failed. The pages given before are whole and without a hole.
     Failed(RequestError),

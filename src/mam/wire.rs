@@ -51,7 +51,7 @@ impl<'a> Archived<'a> {
         if message.attr("type") != Some("groupchat") {
             return None;
         }
-        let from = RawJid::new(message.attr("from")?);
+        let from = RawJid::read(message.attr("from")?)?;
         from.resource.filter(|_| is_room(from.bare))
     }
 }

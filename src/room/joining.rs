@@ -88,7 +88,7 @@ impl Room {
 
     fn send_join(&mut self, cx: &mut Cx<'_>) {
         self.standing = Standing::Joining;
-        self.subject_told = false;
+        self.history_told = false;
         self.occupants.clear();
         self.provisional = None;
         self.join_id = cx.ids.token(Label::IqId);

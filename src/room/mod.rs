@@ -99,8 +99,9 @@ pub(crate) struct Room {
     patience: Option<Duration>,
     /// Said after we came in and before we know what the room's ids are worth.
     early: Early,
-    /// The room told its subject since we came: all that follows is said now.
-    subject_told: bool,
+    /// The room told its subject since we came, or what was said live: all that follows is said
+    /// now.
+    history_told: bool,
     /// Attempts to get in, since we last were in for a while.
     failures: u32,
     /// Nicks that were taken, since we last came in.
@@ -217,7 +218,7 @@ impl Room {
             own_nicks: Recent::new(OWN_NICKS),
             occupant_id: None,
             early: Early::default(),
-            subject_told: false,
+            history_told: false,
             failures: 0,
             conflicts: 0,
             haunted: None,

@@ -11,7 +11,6 @@ use super::policy::{Removal, removal};
 use super::{Room, RoomOutput, Standing};
 use crate::cx::Cx;
 use crate::event::{LeaveCause, RoomEvent};
-use crate::limits::Limits;
 use crate::muc::{self, OccupantPresence};
 use crate::stanza::{self, message, presence};
 use crate::time::{Timer, part};
@@ -43,7 +42,7 @@ impl Room {
                 RoomOutput::Nothing
             };
         }
-        let Some(nick) = nick.filter(|nick| (1..=Limits::NICK_BYTES).contains(&nick.len())) else {
+        let Some(nick) = nick else {
             return RoomOutput::Nothing;
         };
         self.heard_of(cx.now);

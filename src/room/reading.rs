@@ -67,17 +67,19 @@ impl Room {
             // Private messages, invitations: not the topic's.
             _ => return RoomOutput::Nothing,
         }
-        // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>".
+        // XEP-0045 section 7.2.15: "a message with a <subject/> but no <body/>"; and section 8.1:
+        // one with a <subject/> and a <thread/> "SHALL NOT be interpreted as a subject change".
         let subject = element.child("subject", ns::CLIENT);
         if let Some(subject) = subject
             && element.child("body", ns::CLIENT).is_none()
+            && element.child("thread", ns::CLIENT).is_none()
         {
             let event = RoomEvent::Subject {
                 text: subject.text().into(),
                 by: nick.map(Into::into),
             };
             self.tell(cx, event);
-            self.subject_told = true;
+            self.history_told = true;
             // It ends what a room says to those who enter.
             return self.presume(cx);
         }
@@ -86,7 +88,8 @@ impl Room {
             Standing::In | Standing::Examining | Standing::Unlocking
         );
         match nick {
-            Some(nick) if inside && !self.is_history(element) => {
+            Some(nick) if inside && !self.is_history(cx, element) => {
+                self.history_told = true;
                 self.on_said(cx, element, nick, followed)
             }
             Some(nick) => {
@@ -127,11 +130,14 @@ impl Room {
     /// XEP-0045 section 7.2.13: "Discussion history messages MUST be stamped with Delayed
     /// Delivery", the 'from' of which "MUST be set to the JID of the room itself", and all of
     /// them come "before delivering the room subject and any "live" messages". After the
-    /// subject such a stamp is somebody's own, and hides nothing.
-    fn is_history(&self, element: Element<'_>) -> bool {
+    /// subject, or what was said live, such a stamp is somebody's own, and hides nothing; nor
+    /// where neither comes, once a room has had the time to tell what was.
+    fn is_history(&self, cx: &Cx<'_>, element: Element<'_>) -> bool {
         let room = self.jid.as_str();
         let mut delays = element.children().filter(|c| c.is("delay", ns::DELAY));
-        !self.subject_told
+        let is_over = |arrived| cx.now.since(arrived) >= cx.timing.settle;
+        !self.history_told
+            && !self.arrived.is_some_and(is_over)
             && delays.any(|delay| delay.attr("from").is_some_and(|by| same_address(room, by)))
     }
 
@@ -147,9 +153,7 @@ impl Room {
         let id = message::stanza_id(element, |by| same_address(room.as_str(), by));
         let is_in = self.standing == Standing::In;
         let told = id.filter(|_| !is_in || self.places() != Places::None);
-        let id = told
-            .clone()
-            .filter(|_| !is_in || ids_are_places(&self.info));
+        let id = told.clone().filter(|_| ids_are_places(&self.info));
         if let Some(id) = id.as_ref().filter(|_| is_in) {
             let waited = self.outbox.awaits_anchor(cx.now);
             self.outbox.heard(id, cx.now);

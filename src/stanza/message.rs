@@ -15,9 +15,14 @@ use crate::xml::{Element, Writer};
 
 /// A copy of what a room message says, except for its archive id.
 ///
-/// `None` without a `<body/>`: a subject change, a chat state, an invitation.
+/// `None` without a `<body/>`: a subject change, a chat state, an invitation. Nor with one that
+/// has elements in it: RFC 6121 section 5.2.3 has it that it "MUST NOT contain mixed content", and
+/// what of it is the text, clients do not agree on: one would be told another thing than the next.
 pub(crate) fn read(message: Element<'_>, nick: &str, source: Source) -> Option<Box<Message>> {
     let body = message.child("body", ns::CLIENT)?;
+    if body.children().next().is_some() {
+        return None;
+    }
     Some(Box::new(Message {
         id: None,
         nick: nick.into(),

@@ -9,9 +9,13 @@ pub(crate) mod iq;
 pub(crate) mod message;
 pub(crate) mod presence;
 
+use crate::limits::Limits;
+
 /// An address as it stands in an attribute, split and not prepared.
 ///
-/// RFC 7622 section 3.1: the first `/` ends the domain.
+/// RFC 7622 section 3.1: the first `/` ends the domain. Section 3.4: what is behind it "MUST NOT
+/// be zero octets in length and MUST NOT be more than 1023 octets in length"; so nobody is
+/// at `room/`, and no nick is longer than [`Limits::NICK_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawJid<'a> {
     /// Up to the first `/`.
@@ -21,17 +25,15 @@ pub(crate) struct RawJid<'a> {
 }
 
 impl<'a> RawJid<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
-        match text.split_once('/') {
-            Some((bare, resource)) => Self {
-                bare,
-                resource: Some(resource),
-            },
-            None => Self {
-                bare: text,
-                resource: None,
-            },
-        }
+    /// Splits an address; `None` if its resource is none.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        let (bare, resource) = match text.split_once('/') {
+            Some((bare, resource)) => (bare, Some(resource)),
+            None => (text, None),
+        };
+        resource
+            .is_none_or(Limits::is_nick)
+            .then_some(Self { bare, resource })
     }
 }
 

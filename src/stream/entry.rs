@@ -132,7 +132,9 @@ impl AwaitBind {
         };
         let bound = answer
             .payload()
+            .filter(|bind| bind.is("bind", ns::BIND))
             .and_then(|bind| bind.child("jid", ns::BIND))
+            .filter(|jid| jid.children().next().is_none())
             .and_then(|jid| Jid::parse(jid.text()).ok())
             .filter(|jid| jid.resource().is_some())
             .ok_or(OfflineCause::PeerMisbehaved(PeerMisbehaved::MalformedBind))?;
@@ -179,7 +181,7 @@ fn answer<'a>(
     element: Element<'a>,
     us: &Jid,
 ) -> Result<Option<Iq<'a>>, OfflineCause> {
-    if element.ns() != ns::CLIENT {
+    if !element.is("iq", ns::CLIENT) {
         return Ok(None);
     }
     let Some(iq) = Iq::parse(element).filter(|iq| matches!(iq.kind, Kind::Result | Kind::Error))

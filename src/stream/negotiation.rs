@@ -180,6 +180,12 @@ impl Negotiation {
                 State::Features(state) => state.on_features(cx, setting, element, &mut login),
                 State::Proceed(state) => state.on_answer(element),
                 State::Authenticating(state) => state.on_answer(cx, setting, element),
+                // Features, TLS and SASL have had their time on this stream.
+                State::Resume(_) | State::Bind(_) | State::Session(_)
+                    if matches!(element.ns(), ns::STREAM | ns::TLS | ns::SASL) =>
+                {
+                    unexpected(element)
+                }
                 State::Resume(state) => state.on_answer(setting, element, &mut login),
                 State::Bind(state) => state.on_stanza(cx, setting, element, &mut login),
                 State::Session(state) => state.on_stanza(cx, element, &mut login),
@@ -424,7 +430,11 @@ impl Authenticating {
                 Ok((state, Step::LoggedIn(keys)))
             }
             "failure" => {
-                let condition = element.children().find(|child| child.name() != "text");
+                // RFC 6120 section 6.4.5: the cause "MUST be communicated in an appropriate child
+                // element"; one of another namespace is an application's.
+                let condition = element
+                    .children()
+                    .find(|child| child.ns() == ns::SASL && child.name() != "text");
                 let text = element.child("text", ns::SASL).map(|text| text.text());
                 Err(OfflineCause::Auth(sasl::failure(
                     condition.map_or("", |condition| condition.name()),

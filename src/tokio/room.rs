@@ -160,8 +160,12 @@ impl Room {
                     reading.add(page);
                     progress(reading.count);
                 }
-                Some(Fetched::Event(FetchEvent::Done { next, complete })) => {
-                    break Ok((next, complete));
+                Some(Fetched::Event(FetchEvent::Done {
+                    next,
+                    complete,
+                    stable,
+                })) => {
+                    break Ok((next, complete, stable));
                 }
                 Some(Fetched::Event(FetchEvent::Failed(error))) => break Err(error),
                 Some(Fetched::Refused(QueryError::UnknownRoom)) => {
@@ -172,10 +176,11 @@ impl Room {
         };
         guard.disarm();
         match end {
-            Ok((next, complete)) => Ok(Page {
+            Ok((next, complete, stable)) => Ok(Page {
                 messages: reading.messages(),
                 next,
                 complete,
+                stable,
             }),
             Err(error) => Err(reading.fail(error)),
         }
@@ -325,6 +330,8 @@ pub struct Page {
     pub next: Cursor,
     /// Nothing lay behind `next` when the archive was asked.
     pub complete: bool,
+    /// The archive stands by what it showed: see [`FetchEvent::Done`].
+    pub stable: bool,
 }
 
 /// A fetch that failed, with what it read until then.

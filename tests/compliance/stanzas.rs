@@ -79,7 +79,10 @@ fn everything_written() -> String {
     // Silence: the server is asked, and the room.
     for _ in 0..30 {
         peer.pass(Duration::from_secs(5));
-        peer.say("<a xmlns='urn:xmpp:sm:3' h='2'/><message from='parley.local'/>");
+        let h = peer.sent;
+        peer.say(&format!(
+            "<a xmlns='urn:xmpp:sm:3' h='{h}'/><message from='parley.local'/>"
+        ));
     }
     all.push_str(&peer.heard());
     peer.engine.destroy(peer.now, room);

@@ -70,6 +70,30 @@ fn b01_another_resource_is_ours_and_another_account_is_not() {
             "{given}"
         );
     }
+    // Only the answer to the request, and only what it says in the place for it.
+    let (mut peer, id) = binding(BIND);
+    for other in ["message", "presence"] {
+        let answer = bound(&id, &jid("alice@parley.local/x"));
+        let answer = answer.replace("<iq ", &format!("<{other} "));
+        peer.say(&answer.replace("</iq>", &format!("</{other}>")));
+        assert_eq!(peer.events(), [], "{other}");
+    }
+    for (wrong, from, to) in [
+        (
+            "another wrapper",
+            "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>",
+            "<bind xmlns='u'>",
+        ),
+        ("an address in pieces", "/x", "/<y/>x"),
+    ] {
+        let (mut peer, id) = binding(BIND);
+        let answer = bound(&id, &jid("alice@parley.local/x"));
+        let answer = answer.replace(from, to);
+        let answer = answer.replace("<jid>", "<jid xmlns='urn:ietf:params:xml:ns:xmpp-bind'>");
+        peer.say(&answer);
+        let malformed = OfflineCause::PeerMisbehaved(PeerMisbehaved::MalformedBind);
+        assert_eq!(ended(&mut peer), malformed, "{wrong}");
+    }
 }
 
 #[test]

@@ -121,3 +121,38 @@ fn c01_a_carbon_is_nobodys() {
     }
     assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
 }
+
+/// XEP-0313 section 3.5: nor is an id believed while we are not in the room, whatever it can do.
+#[test]
+fn i01_a_place_counts_no_more_while_we_are_out() {
+    for (features, place) in [(ROOM_FEATURES, Some("x")), ("", None), (MAM_ALONE, None)] {
+        let (mut peer, room) = in_room(features);
+        let ids: Vec<String> = (0..2)
+            .map(|_| {
+                peer.engine.post(peer.now, room, Post::new("hi")).unwrap();
+                attribute(&peer.heard(), "id").to_owned()
+            })
+            .collect();
+        // The room no longer knows us.
+        peer.say(&format!(
+            "<message type='error' from='{ROOM}' id='{}'><error type='modify'>\
+             <not-acceptable xmlns='{STANZAS}'/></error></message>",
+            ids[0]
+        ));
+        peer.events();
+        peer.say(&format!(
+            "<message from='{ROOM}/ada' type='groupchat' id='{}'><body>hi</body>{}</message>",
+            ids[1],
+            stanza_id(&by_room(), "x")
+        ));
+        let told = peer.events().into_iter().find_map(|event| match event {
+            Event::Post {
+                outcome: PostOutcome::Committed { id, .. },
+                ..
+            } => Some(id),
+            _ => None,
+        });
+        let id = told.expect("to be committed");
+        assert_eq!(id.as_ref().map(ArchiveId::as_str), place, "{features}");
+    }
+}

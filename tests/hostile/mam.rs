@@ -84,7 +84,7 @@ fn fetched(peer: &mut Peer) -> (Vec<Message>, FetchEvent) {
 #[track_caller]
 fn done(peer: &mut Peer) -> (Vec<String>, String, bool) {
     match fetched(peer) {
-        (messages, FetchEvent::Done { next, complete }) => {
+        (messages, FetchEvent::Done { next, complete, .. }) => {
             let bodies = messages.into_iter().map(|m| m.body).collect();
             (bodies, next.as_str().to_owned(), complete)
         }
@@ -241,6 +241,38 @@ fn q05_results_belong_to_a_page_until_it_ends() {
     assert_eq!(done(&mut peer).0, ["a1", "a2"]);
     peer.say(&result(&page, "a3"));
     assert_eq!(peer.events(), []);
+}
+
+/// More than was asked for is cut, and what is left of the page is checked all the same.
+#[test]
+fn q05_a_page_too_full_hides_no_hole() {
+    // Forward the first that is told has to be there, backward the last.
+    let (mut peer, _, page) = all(2);
+    for id in ["a1", "a2", "a3"] {
+        peer.say(&result(&page, id));
+    }
+    ends(&mut peer, &page, false, &["a0", "a3"]);
+    assert_eq!(peer.events(), []);
+    let page = question(&mut peer);
+    gives(&mut peer, &page, false, &["a0", "a1", "a2"]);
+    assert_eq!(done(&mut peer).0, ["a0", "a1"]);
+    let (mut peer, _, page) = fetching(Fetch::newest(2));
+    for id in ["a1", "a2", "a3"] {
+        peer.say(&result(&page, id));
+    }
+    ends(&mut peer, &page, false, &["a1", "a4"]);
+    assert_eq!(peer.events(), []);
+    let page = question(&mut peer);
+    gives(&mut peer, &page, false, &["a2", "a3", "a4"]);
+    assert_eq!(done(&mut peer).0, ["a3", "a4"]);
+    // An item that comes twice does not make a page too full.
+    let (mut peer, _, page) = all(2);
+    for id in ["a1", "a2", "a2"] {
+        peer.say(&result(&page, id));
+    }
+    ends(&mut peer, &page, false, &["a0", "a2"]);
+    assert_eq!(peer.events(), []);
+    question(&mut peer);
 }
 
 #[test]
@@ -458,6 +490,27 @@ fn q13_what_may_still_change_is_told_and_not_confirmed() {
     assert!(confirmed);
 }
 
+/// A fetch has one end only, and says with it what it is worth.
+#[test]
+fn q13_a_fetch_tells_what_may_still_change() {
+    for (word, sure) in [
+        ("", true),
+        (" stable='true'", true),
+        (" stable='false'", false),
+    ] {
+        let (mut peer, _, page) = all(9);
+        peer.say(&result(&page, "a1"));
+        let end = fin(attribute(&page, "id"), false, &["a1"]);
+        peer.say(&end.replace(" complete='false'", &format!(" complete='false'{word}")));
+        let page = question(&mut peer);
+        gives(&mut peer, &page, true, &["a2"]);
+        match fetched(&mut peer).1 {
+            FetchEvent::Done { stable, .. } => assert_eq!(stable, sure, "{word}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn q14_what_was_removed_is_progress_and_no_message() {
     let empty = |page: &str, id: &str| {
@@ -526,6 +579,11 @@ fn q16_what_was_not_said_in_the_room_is_not_of_the_room() {
         ("a4", format!("from='{ROOM}/bob' type='chat'")),
         ("a5", format!("from='{ROOM}/bob'")),
         ("a6", "type='groupchat'".to_owned()),
+        ("a6-2", format!("from='{ROOM}/' type='groupchat'")),
+        (
+            "a6-3",
+            format!("from='{ROOM}/{}' type='groupchat'", "x".repeat(1024)),
+        ),
     ];
     let mut ids = Vec::new();
     for (id, from) in &foreign {

@@ -447,3 +447,56 @@ fn sm13_who_never_acknowledges_is_not_written_to_for_ever() {
     };
     assert!(!ends.iter().any(told));
 }
+
+/// An answer is one if it acknowledges something. Else it is asked for again after a pause, not
+/// at once, and not for longer than an answer may take.
+#[test]
+fn sm13_an_answer_that_acknowledges_nothing_is_none() {
+    let mut config = quiet();
+    config.limits.unacked_stanzas = 8;
+    let (mut peer, room) = inside_with(config, ENABLED);
+    for _ in 0..20 {
+        peer.engine.post(peer.now, room, Post::new("x")).unwrap();
+    }
+    let began = peer.now;
+    let (mut asked, mut ends) = (0, Vec::new());
+    while peer.engine.wants().transport == Transport::Open && asked < 1000 {
+        if peer.heard().contains(ASK) {
+            asked += 1;
+            peer.say(&ack(3));
+        } else {
+            peer.pass(Duration::from_millis(100));
+        }
+        ends.extend(peer.events());
+    }
+    let dead = |event: &Event| {
+        matches!(event, Event::Offline { cause: OfflineCause::TimedOut(timer), .. }
+            if *timer == parley_xmpp::Timer::Ack)
+    };
+    assert!(ends.iter().any(dead), "{ends:?}");
+    assert!((10..=40).contains(&asked), "{asked}");
+    let took = peer.now.since(began);
+    assert!(took <= Duration::from_secs(61), "{took:?}");
+}
+
+/// One that is slow to handle what it reads is not given up, as long as it goes on.
+#[test]
+fn sm13_who_is_slow_to_acknowledge_is_waited_for() {
+    let mut config = quiet();
+    config.limits.unacked_stanzas = 8;
+    config.timing.post = Duration::from_secs(3600);
+    let (mut peer, room) = inside_with(config, ENABLED);
+    for _ in 0..20 {
+        peer.engine.post(peer.now, room, Post::new("x")).unwrap();
+    }
+    let mut h = 3;
+    for second in 0..400 {
+        if peer.heard().contains(ASK) {
+            h += u32::from(second % 20 == 19);
+            peer.say(&ack(h.min(peer.sent)));
+        }
+        peer.pass(Duration::from_secs(1));
+        assert_eq!(peer.engine.wants().transport, Transport::Open, "{second}");
+    }
+    assert!(h > 15, "{h}");
+}

@@ -306,3 +306,45 @@ fn r07_every_collection_has_a_bound_and_something_happens_at_it() {
     assert!(held < most, "{held}");
     assert!(held < peer.engine.config().limits.worst_case_bytes());
 }
+
+/// What the transport took is let go of, however it takes it.
+#[test]
+fn r07_what_was_written_is_let_go() {
+    const MOST: usize = 500_000;
+    let mut config = config();
+    config.limits.write_bytes = MOST;
+    let mut peer = Peer::online(config);
+    let ping = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>".repeat(1000);
+    let mut most = 0;
+    for _ in 0..50 {
+        while peer.engine.wants().read {
+            assert!(peer.engine.handle_input(peer.now, ping.as_bytes()) > 0);
+        }
+        most = most.max(peer.engine.held_bytes());
+        let waiting = peer.engine.wants().write.len();
+        // Little by little, so that for long not half of it is gone.
+        peer.engine.written(peer.now, waiting / 4);
+    }
+    assert!(most < 9 * MOST as u64 / 2, "{most}");
+}
+
+/// What waits for the host is counted with all that a peer can put into it.
+#[test]
+fn r07_events_weigh_what_they_hold() {
+    let mut config = config();
+    config.limits.events = 100_000;
+    config.limits.event_bytes = 64 * 1024;
+    let mut peer = Peer::online(config);
+    peer.join("");
+    peer.events();
+    let nicks = ["a", "b"].map(|letter| letter.repeat(1023));
+    for nick in nicks.iter().cycle().take(10_000) {
+        let renamed = presence(nick, "<status code='110'/>");
+        if peer.engine.handle_input(peer.now, renamed.as_bytes()) < renamed.len() {
+            break;
+        }
+    }
+    assert!(!peer.engine.wants().read);
+    let events = peer.events();
+    assert!((16..=32).contains(&events.len()), "{}", events.len());
+}

@@ -576,8 +576,22 @@ fn a17_a_refused_login_is_not_hammered() {
         peer.pass(Duration::from_secs(86_400));
         assert_eq!(peer.engine.wants().transport, Transport::Closed);
     }
+    // What an application adds is not the condition, wherever it stands.
+    let failure_of = |conditions: &str| {
+        format!("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{conditions}</failure>")
+    };
     let (mut peer, ..) = authenticating();
-    peer.say(&failure("temporary-auth-failure"));
+    peer.say(&failure_of(
+        "<temporary-auth-failure xmlns='urn:app'/><not-authorized/>",
+    ));
+    peer.heard();
+    peer.engine.handle_eof(peer.now);
+    peer.pass(Duration::from_secs(86_400));
+    assert_eq!(peer.engine.wants().transport, Transport::Closed);
+    let (mut peer, ..) = authenticating();
+    peer.say(&failure_of(
+        "<locked xmlns='urn:app'/><temporary-auth-failure/>",
+    ));
     let events = peer.events();
     let again = |event: &Event| {
         let retry = matches!(

@@ -176,6 +176,20 @@ fn s04_what_is_offered_again_changes_nothing_and_at_the_wrong_time_is_fatal() {
         peer.say(early);
         assert_eq!(ended(&mut peer), unexpected, "{early}");
     }
+    // Nor is the stream set up once more while it is asked for a resource.
+    for late in [
+        SUCCESS,
+        PROCEED,
+        BIND,
+        "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+        "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</challenge>",
+    ] {
+        let mut peer = Peer::new(config());
+        peer.authenticate();
+        peer.say(BIND);
+        peer.say(late);
+        assert_eq!(ended(&mut peer), unexpected, "{late}");
+    }
     // Before the header.
     let mut peer = opened();
     peer.say("<features xmlns='http://etherx.jabber.org/streams'/>");
@@ -379,6 +393,54 @@ fn s11_a_dead_peer_is_found_out() {
         matches!(event, Event::Offline { cause: c, .. } if *c == cause)
     };
     assert!(events.iter().any(timed_out), "{events:?}");
+}
+
+/// With much to write, and a question behind it: who takes a byte now and then does not read.
+#[test]
+fn s11_who_takes_a_byte_now_and_then_is_not_alive() {
+    let mut peer = Peer::new(config());
+    peer.authenticate();
+    peer.bind(BIND_SM);
+    peer.heard();
+    peer.say("<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>");
+    let room = peer.join("");
+    peer.events();
+    peer.reads = false;
+    let long = Post::new(&"x".repeat(60_000));
+    peer.engine.post(peer.now, room, long).unwrap();
+    let began = peer.now;
+    while peer.engine.wants().transport == Transport::Open {
+        let so_far = peer.now.since(began);
+        assert!(so_far < Duration::from_secs(120), "still online");
+        peer.engine.written(peer.now, 1);
+        peer.pass(Duration::from_secs(14));
+    }
+    let timed_out = |event: &Event| {
+        matches!(
+            event,
+            Event::Offline {
+                cause: OfflineCause::TimedOut(_),
+                ..
+            }
+        )
+    };
+    assert!(peer.events().iter().any(timed_out));
+    // Who takes it slowly is.
+    let mut peer = Peer::new(config());
+    peer.authenticate();
+    peer.bind(BIND_SM);
+    peer.heard();
+    peer.say("<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>");
+    let room = peer.join("");
+    peer.events();
+    peer.reads = false;
+    let long = Post::new(&"x".repeat(60_000));
+    peer.engine.post(peer.now, room, long).unwrap();
+    for second in 0..100 {
+        assert_eq!(peer.engine.wants().transport, Transport::Open, "{second}");
+        peer.engine.written(peer.now, 600);
+        peer.pass(Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_fetch_gives_no_more_than_it_was_asked_for() {
         let (messages, ends) = fetched(archive.serve(&mut peer));
         assert_eq!(ids(&messages), archive.ids[..10]);
         match &ends[..] {
-            [FetchEvent::Done { next, complete }] => {
+            [FetchEvent::Done { next, complete, .. }] => {
                 assert_eq!((next.as_str(), *complete), ("i9", false));
             }
             other => panic!("{other:?}"),

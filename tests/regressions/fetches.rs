@@ -140,7 +140,8 @@ fn a_poll_ends_in_time_however_the_archive_lags() {
         fetched(peer.events()).1,
         [FetchEvent::Done {
             next: Cursor::Beginning,
-            complete: true
+            complete: true,
+            stable: true,
         }]
     );
 }

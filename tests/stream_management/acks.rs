@@ -226,13 +226,13 @@ fn a_question_is_not_unanswered_before_it_was_heard() {
     let mut config = config();
     config.timing.keepalive = secs(1000);
     let (mut peer, room) = in_room_of(config, ENABLED);
-    let post = Post::new(&"x".repeat(100)).within(secs(1000));
+    let post = Post::new(&"x".repeat(4000)).within(secs(1000));
     peer.engine.post(peer.now, room, post).unwrap();
     peer.reads = false;
     // The transport is slow, but takes something all the time.
     while !peer.engine.wants().write.is_empty() {
         peer.pass(secs(2));
-        peer.engine.written(peer.now, 3);
+        peer.engine.written(peer.now, 80);
     }
     peer.pass(secs(14));
     assert_eq!(causes(&peer.events()), []);

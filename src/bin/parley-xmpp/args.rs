@@ -203,7 +203,8 @@ pub(crate) struct Post {
 /// Text: one message after another as `TIME NICK: TEXT  [ID]`, and at the end on standard error
 /// where to go on. With --json: one object a message, with the fields of the bridge's `message`
 /// notification (topic, senderHandle, content, timestamp, backendMsgId, cursor, mentions, own,
-/// source, late?), and as the last line {"nextCursor":…,"complete":…}.
+/// source, late?), and as the last line {"nextCursor":…,"complete":…,"stable":…}; `stable` is
+/// false where the archive says that what it showed may still change.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -7,15 +7,21 @@
 
 use core::fmt::{self, Write as _};
 
-/// Whether a terminal or a reader's eye could be misled by it.
+/// Whether a terminal or a reader's eye could be misled by it: what steers, and what is not seen
+/// (Unicode's `Default_Ignorable_Code_Point`, but for the variation selectors that emoji have).
 pub(crate) const fn is_dangerous(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'     // C0, DEL, C1
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'         // soft hyphen, Arabic mark, Mongolian separator
+        | '\u{ad}' | '\u{61c}'                     // soft hyphen, Arabic mark
+        | '\u{34f}' | '\u{17b4}' | '\u{17b5}'      // joiner of graphemes, Khmer vowels without a shape
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+        | '\u{180b}'..='\u{180f}'                   // Mongolian selectors and separator
+        | '\u{1bca0}'..='\u{1bca3}'                 // shorthand controls
+        | '\u{1d173}'..='\u{1d17a}'                 // musical controls
         | '\u{200b}'..='\u{200f}'                   // zero width, directional marks
         | '\u{2028}'..='\u{202e}'                   // line and paragraph separators, bidi
         | '\u{2060}'..='\u{206f}'                   // joiners, invisible operators, isolates
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'      // byte order mark, annotations
+        | '\u{feff}' | '\u{fff0}'..='\u{fffb}'      // byte order mark, annotations
         | '\u{e0000}'..='\u{e0fff}'                 // tags and their like
     )
 }
@@ -111,6 +117,11 @@ mod tests {
             "\u{202e}gpj.exe",
             "\u{2066}x\u{2069}",
             "a\u{200b}b",
+            "admin\u{34f}",
+            "admin\u{3164}",
+            "\u{ffa0}admin",
+            "ad\u{180b}min",
+            "ad\u{1d173}min",
         ] {
             for shown in [Line(text).to_string(), Body(text).to_string()] {
                 assert!(!shown.chars().any(is_dangerous), "{shown:?}");

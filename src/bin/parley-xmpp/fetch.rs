@@ -58,7 +58,8 @@ async fn read(room: &Room, json: bool, topic: &str, fetch: Fetch) -> Result<(), 
     match result {
         Ok(page) => {
             let next = page.next.as_str();
-            let last = json!({ "nextCursor": next, "complete": page.complete });
+            let last =
+                json!({ "nextCursor": next, "complete": page.complete, "stable": page.stable });
             print(json, topic, &page.messages, Some(&last))?;
             if !json {
                 let count = page.messages.len();
@@ -68,8 +69,13 @@ async fn read(room: &Room, json: bool, topic: &str, fetch: Fetch) -> Result<(), 
                     "there is more"
                 };
                 let plural = if count == 1 { "" } else { "s" };
+                let doubt = if page.stable {
+                    ""
+                } else {
+                    " (the archive says that this may still change: something may come before it)"
+                };
                 crate::say(&format!(
-                    "{count} message{plural}, {more}; go on with --since '{}'",
+                    "{count} message{plural}, {more}{doubt}; go on with --since '{}'",
                     Line(next)
                 ));
             }

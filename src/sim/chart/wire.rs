@@ -191,7 +191,7 @@ impl Direction {
         Some(Found {
             kind: Kind::Bytes,
             label: UNFINISHED.into(),
-            text: String::from_utf8_lossy(&self.raw).into_owned(),
+            text: shown(&self.raw),
             start: self.start,
             bytes: self.written.saturating_sub(self.start),
             began: now,
@@ -234,7 +234,7 @@ impl Direction {
         Some(Found {
             kind,
             label,
-            text: String::from_utf8_lossy(&raw).into_owned(),
+            text: shown(&raw),
             start: self.start,
             bytes: self.written.saturating_sub(self.start),
             began,
@@ -242,6 +242,19 @@ impl Direction {
             pieces: core::mem::take(&mut self.pieces),
             restarts,
         })
+    }
+}
+
+/// What is shown of a piece of the stream: all of it, but for what a login says, which is as good
+/// as a password to who can try many.
+fn shown(raw: &[u8]) -> String {
+    let text = String::from_utf8_lossy(raw);
+    let secret = ["<auth", "<response", "<challenge", "<success"]
+        .iter()
+        .any(|tag| text.starts_with(tag));
+    match text.split_once('>') {
+        Some((tag, said)) if secret && !said.is_empty() => format!("{tag}>\u{2026}"),
+        _ => text.into_owned(),
     }
 }
 

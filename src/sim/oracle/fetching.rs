@@ -61,7 +61,7 @@ impl Reading {
                 }
                 self.page(truth, messages, found);
             }
-            FetchEvent::Done { next, complete } => {
+            FetchEvent::Done { next, complete, .. } => {
                 self.over = true;
                 self.done(truth, next, *complete, found);
             }

@@ -66,9 +66,10 @@ Requests (parameters by name; ? is optional):
       cannot-tell. It joins the room. The token may be another process's; ask again at will.
   forget {token}              -> {}
       With --state: takes a post in doubt out of the file, for one that does not matter.
-  fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete}
+  fetchRecent {topic, since?, limit?, blockMs?}   -> {messages, nextCursor, complete, stable}
       The oldest first. Without `since` the newest `limit` (default 100, at most 10000); with it
-      those after it. `blockMs` waits that long where nothing lies after `since`.
+      those after it. `blockMs` waits that long where nothing lies after `since`. `stable` is
+      false where the archive says that what it showed may still change.
       At a time 16 are under way, and besides these 32 with `blockMs`; more wait their turn.
   resolveIdentity {handle}                        -> {handle, backendRef}
       `backendRef` is the nick by which the handle goes in every room: the handle itself.

@@ -262,6 +262,7 @@ async fn fetch_recent(live: &Arc<Live>, params: FetchParams) -> Result<Value, Er
             "messages": messages(&page.messages),
             "nextCursor": page.next.as_str(),
             "complete": page.complete,
+            "stable": page.stable,
         })),
         Err(failure) => Err(Error::from(Problem::from(&failure))
             .with("messages", messages(&failure.prefix))

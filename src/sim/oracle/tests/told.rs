@@ -92,6 +92,7 @@ fn s5_a_cursor_that_the_archive_let_go_of() {
     let done = FetchEvent::Done {
         next: ArchiveId::new("c").map(Cursor::After).unwrap(),
         complete: true,
+        stable: true,
     };
     let expired = || FetchEvent::Failed(RequestError::CursorExpired { oldest: None });
     let rules = |tombstone, event| {
