@@ -77,7 +77,8 @@ pub enum Timer {
     Reconnect,
     /// The closing of the stream is not answered.
     Close,
-    /// The server does not say which stanzas it handled, although it was asked to.
+    /// The server does not say which stanzas it handled, although it was asked to; or says for as
+    /// long that it handled none of many.
     Ack,
     /// A broken stream can no longer be resumed.
     Session,

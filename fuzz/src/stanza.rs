@@ -68,11 +68,17 @@ pub fn stanza(data: &[u8]) {
     });
     let subjects: Vec<_> = subjects.collect();
     match tree.nick_in_room() {
+        None if tree.is_of_no_nick() => assert!(told.is_empty(), "nobody did {told:?}"),
         // The same address in other letters, perhaps.
         None if tree.is_near() => {}
         Some(nick) if tree.name == "message" && tree.attr("type") == Some("groupchat") => {
             let subject = tree.child("subject", CLIENT);
+            let thread = tree.child("thread", CLIENT);
             match (tree.child("body", CLIENT), subject) {
+                // RFC 6121 section 5.2.3: it "MUST NOT contain mixed content".
+                (Some(body), _) if !body.children.is_empty() => {
+                    assert!(said.is_empty() && subjects.is_empty(), "{told:?}");
+                }
                 (Some(body), _) => {
                     let Some(nick) = nick else {
                         return assert!(said.is_empty(), "nobody said {said:?}");
@@ -81,6 +87,10 @@ pub fn stanza(data: &[u8]) {
                         panic!("{said:?} for {tree:?}");
                     };
                     tree.check(message, nick, body);
+                }
+                // XEP-0045 section 8.1: it "SHALL NOT be interpreted as a subject change".
+                (None, Some(_)) if thread.is_some() => {
+                    assert!(said.is_empty() && subjects.is_empty(), "{told:?}");
                 }
                 (None, Some(subject)) => {
                     assert!(said.is_empty(), "{said:?}");
@@ -144,10 +154,17 @@ impl Tree {
     fn nick_in_room(&self) -> Option<Option<&str>> {
         let rest = self.attr("from")?.strip_prefix(ROOM)?;
         match rest.strip_prefix('/') {
-            Some(nick) if !nick.is_empty() => Some(Some(nick)),
+            Some(nick) if is_nick(nick) => Some(Some(nick)),
             None if rest.is_empty() => Some(None),
             _ => None,
         }
+    }
+
+    /// Whether it is the room's, letter by letter, with a nick that nobody can have.
+    fn is_of_no_nick(&self) -> bool {
+        let rest = self.attr("from").and_then(|from| from.strip_prefix(ROOM));
+        let nick = rest.and_then(|rest| rest.strip_prefix('/'));
+        nick.is_some_and(|nick| !is_nick(nick))
     }
 
     /// Whether the address may be the room's though it is spelt in another way.
@@ -194,6 +211,11 @@ impl Tree {
             }
         }
     }
+}
+
+/// RFC 7622 section 3.4.
+fn is_nick(text: &str) -> bool {
+    (1..=1023).contains(&text.len())
 }
 
 /// The one element that this text is, if it is one and nothing else.
