@@ -115,6 +115,14 @@
 //!   room's ([`RequestError::CursorForeign`]).
 //! - No end-to-end encryption, no one-to-one chat, no contact list, no files.
 //!
+//! # How that is known
+//!
+//! In the simulated world, rule by rule (`sim`, whose docs say how far): 200,000 worlds in a row, by
+//! `parley-xmpp sim --seeds 0..200000 --keep-going` on 23 November 2026 at commit 65d85a7, broke
+//! none; bugs planted to measure that are found in at most 25 worlds each. On Prosody and ejabberd,
+//! through a network that breaks and with servers that are killed: the README has what was posted,
+//! what became of it, and the commands.
+//!
 //! # A post after a break
 //!
 //! What is known of its stanza decides, and where nothing is, the room's archive does,
