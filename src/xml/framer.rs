@@ -28,7 +28,7 @@ use super::element::Element;
 use super::error::{Refused, XmlError, XmlFault};
 use super::reference;
 use super::scope::Scope;
-use super::tag::Progress;
+use super::tag::{Awaited, Progress};
 use super::tape::{Mark, Name, Tape};
 use super::text::Run;
 use super::{chars, declaration};
@@ -97,8 +97,11 @@ pub struct Framer {
 
     /// The start of a tag or an XML declaration that comes in pieces.
     carry: Vec<u8>,
-    /// How much of the tag there is when it is looked at next.
+    /// How much of the tag there was when it was looked at, and is when it will be.
+    looked: usize,
     next_look: usize,
+    /// What brings that forward, and from where on it was not looked for.
+    awaited: Option<(Awaited, usize)>,
     /// What was made of it at the last look.
     reading: Progress,
     /// The start of a reference in text that comes in pieces.
@@ -188,7 +191,9 @@ impl Framer {
             base: Mark::default(),
             base_bindings: 0,
             carry: Vec::new(),
+            looked: 0,
             next_look: 0,
+            awaited: None,
             reading,
             partial: [0; reference::LONGEST],
             partial_len: 0,
@@ -213,7 +218,9 @@ impl Framer {
         self.base = self.tape.mark();
         self.base_bindings = 0;
         self.carry.clear();
+        self.looked = 0;
         self.next_look = 0;
+        self.awaited = None;
         self.partial_len = 0;
         self.run = Run::default();
         self.in_text = false;

@@ -3,7 +3,7 @@
 
 use core::str;
 
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
 
 use super::chars;
 use super::error::XmlFault;
@@ -123,18 +123,40 @@ impl Progress {
         }
     }
 
-    /// With how many bytes of the tag a limit can be crossed at the earliest, `len` of which
-    /// were read: however the tag goes on, with fewer none is.
-    pub(super) fn due(&self, len: usize, limits: &XmlLimits) -> usize {
-        // The bytes behind it may be of a character that is not whole.
-        let after = |bytes: usize| self.at.saturating_add(bytes);
-        // What is read now, and how many attributes there were before it.
-        let (own, count) = match self.place {
-            Place::Name(part) => (part.end.saturating_add(1), 0),
-            Place::Attributes(head) => (usize::MAX, head.count),
-            Place::AttributeName(head, part) => (part.end.saturating_add(1), head.count),
-            Place::Equals(head, _) | Place::Quote(head, _) => (usize::MAX, head.count),
-            Place::Value(head, value) => (value.end.saturating_add(1), head.count),
+    /// With how many bytes of the tag what is read now can be too long at the earliest, `len` of
+    /// which were read: however the tag goes on, with fewer it is not.
+    pub(super) fn due(&self, len: usize) -> usize {
+        let end = match self.place {
+            Place::Name(part) | Place::AttributeName(_, part) => part.end,
+            Place::Value(_, value) => value.end,
+            Place::Attributes(_) | Place::Equals(..) | Place::Quote(..) => usize::MAX,
+        };
+        // A character that crosses a limit is one when it is whole.
+        end.max(len).saturating_add(1)
+    }
+
+    /// What has to come before any other limit can be crossed, and where to look for it from.
+    pub(super) const fn awaited(&self) -> (Awaited, usize) {
+        let awaited = match self.place {
+            Place::Name(_) | Place::AttributeName(..) => Awaited::EndOfName,
+            Place::Attributes(_) | Place::Equals(..) | Place::Quote(..) => Awaited::NoSpace,
+            Place::Value(_, value) => Awaited::Quote(value.quote),
+        };
+        (awaited, self.at)
+    }
+
+    /// With how many bytes of the tag another limit can be crossed at the earliest, when what was
+    /// awaited came as its byte `at`: however the tag goes on from there, with fewer none is.
+    pub(super) fn due_behind(&self, at: usize, limits: &XmlLimits) -> usize {
+        let after = |bytes: usize| at.saturating_add(bytes);
+        // How many attributes there were before what is read now.
+        let count = match self.place {
+            Place::Name(_) => 0,
+            Place::Attributes(head)
+            | Place::AttributeName(head, _)
+            | Place::Equals(head, _)
+            | Place::Quote(head, _)
+            | Place::Value(head, _) => head.count,
         };
         // The next name begins here, the next value behind its quote.
         let name = after(limits.name_bytes.saturating_add(1));
@@ -148,14 +170,46 @@ impl Progress {
             .declarations
             .saturating_sub(declared)
             .min(limits.bindings.saturating_sub(self.bindings));
-        let declarations = match self.place {
+        let declarations = after(match self.place {
             Place::AttributeName(..) if left == 0 => 1,
             _ => left.saturating_mul(9).saturating_sub(1).max(6),
-        };
-        let earliest = own.min(name).min(value).min(attributes);
-        // A character that crosses a limit is one when it is whole.
-        earliest.min(after(declarations)).max(len.saturating_add(1))
+        });
+        let earliest = name.min(value).min(attributes).min(declarations);
+        earliest.max(after(1))
     }
+}
+
+/// What is behind a name, a gap or a value that is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Awaited {
+    /// A byte that no name has.
+    EndOfName,
+    /// Anything but white space.
+    NoSpace,
+    /// The quote that closes the value.
+    Quote(u8),
+}
+
+impl Awaited {
+    /// The first of those bytes that is it.
+    pub(super) fn position(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::EndOfName => first_not(bytes, chars::is_in_name),
+            Self::NoSpace => first_not(bytes, chars::is_space),
+            Self::Quote(quote) => memchr(quote, bytes),
+        }
+    }
+}
+
+/// The first byte that is not such a one. Sixteen are judged at once: without an early end
+/// that takes a few instructions.
+fn first_not(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
+    let all = |chunk: &&[u8; 16]| chunk.iter().fold(true, |all, &byte| all & is(byte));
+    let same = bytes.as_chunks().0.iter().take_while(all).count();
+    let from = same.saturating_mul(16);
+    let rest = bytes.get(from..)?;
+    let at = rest.iter().position(|&byte| !is(byte))?;
+    Some(from.saturating_add(at))
 }
 
 /// Why reading stops before the end of a tag.

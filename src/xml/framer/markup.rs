@@ -38,7 +38,9 @@ impl Framer {
         self.in_text = false;
         self.carry.clear();
         self.reading = Progress::begin(&self.tape, &self.scope, &self.limits);
-        self.next_look = FIRST_LOOK.min(self.reading.due(0, &self.limits));
+        self.looked = 0;
+        self.next_look = FIRST_LOOK.min(self.reading.due(0));
+        self.awaited = Some(self.reading.awaited());
         // That byte is the first of the tag.
         self.go(0, State::Tag(ElementParser::default()))
     }
@@ -51,10 +53,8 @@ impl Framer {
         let began = self.offset.saturating_sub(self.carry.len() as u64);
         if !whole {
             self.carry.extend_from_slice(bytes);
-            if self.carry.len() >= self.next_look {
-                // Faults are counted from the start of the tag, `offset` is not there yet.
-                self.look_at_tag(began)?;
-            }
+            // Faults are counted from the start of the tag, `offset` is not there yet.
+            self.look_at_tag(began)?;
             return self.go(bytes.len(), State::Tag(parser));
         }
         let tag = if self.carry.is_empty() {
@@ -78,18 +78,41 @@ impl Framer {
     }
 
     /// The next look is when the tag is twice as long, or with the byte that may be the first
-    /// beyond a limit, which is then refused and not only what comes later. In a tag that has
-    /// all the attributes it may have, that can be each byte. Still the work is linear, since
-    /// a look goes on where the last one stopped ([`Progress`]): it costs the new bytes and a
-    /// constant. It is at the same bytes however the tag comes, so that it tells the same.
+    /// beyond a limit, which is then refused and not only what comes later. While a name, a gap
+    /// or a value is read no limit can be crossed but its own, and what is behind it is not
+    /// looked at but awaited. A look goes on where the last one stopped ([`Progress`]), so that
+    /// it costs the new bytes and a constant. It is at the same bytes however the tag comes, so
+    /// that it tells the same.
     fn look_at_tag(&mut self, began: u64) -> Result<(), Refused> {
-        while self.carry.len() >= self.next_look {
+        loop {
+            self.await_what_is_behind();
             let len = self.next_look;
+            if self.carry.len() < len {
+                return Ok(());
+            }
             self.read_first(len, began)?;
+            self.looked = len;
             let twice = len.saturating_mul(2).max(FIRST_LOOK);
-            self.next_look = twice.min(self.reading.due(len, &self.limits));
+            self.next_look = twice.min(self.reading.due(len));
+            self.awaited = Some(self.reading.awaited());
         }
-        Ok(())
+    }
+
+    /// Brings the next look forward once that has come behind which limits can be crossed.
+    fn await_what_is_behind(&mut self) {
+        let Some((awaited, from)) = self.awaited else {
+            return;
+        };
+        let new = self.carry.get(from..).unwrap_or_default();
+        let Some(at) = awaited.position(new) else {
+            self.awaited = Some((awaited, self.carry.len()));
+            return;
+        };
+        self.awaited = None;
+        let due = self
+            .reading
+            .due_behind(from.saturating_add(at), &self.limits);
+        self.next_look = self.next_look.min(due.max(self.looked.saturating_add(1)));
     }
 
     /// Reads the first `len` bytes of a tag whose end has not come.
