@@ -19,6 +19,7 @@ mod peer;
 
 mod hostile {
     mod bind;
+    mod framing;
     mod ids;
     mod mam;
     mod management;
@@ -127,6 +128,45 @@ fn all_refused(start: fn() -> Peer, condition: &str, fault: XmlFault, inputs: &[
     for input in inputs {
         refused(start, input, fault, condition);
     }
+}
+
+// ---- XML -------------------------------------------------------------------
+
+const NOT_WELL_FORMED: &str = "not-well-formed";
+const RESTRICTED: &str = "restricted-xml";
+const POLICY: &str = "policy-violation";
+const ENCODING: &str = "unsupported-encoding";
+const PONG: &str = "<iq type='result' id='1'/>";
+
+/// What somebody said, the markup of the body being this.
+#[track_caller]
+fn said(markup: &str) -> String {
+    let mut bodies = Vec::new();
+    let message =
+        format!("<message from='{ROOM}/bob' type='groupchat'><body>{markup}</body></message>");
+    for size in [usize::MAX, 1, 2, 3] {
+        let (mut peer, _) = followed("");
+        feed(&mut peer, message.as_bytes(), size);
+        match &peer.events()[..] {
+            [
+                Event::Entry {
+                    entry: Entry::Message(message),
+                    ..
+                },
+            ] => bodies.push(message.body.clone()),
+            other => panic!("{markup}: {other:?}"),
+        }
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    bodies.remove(0)
+}
+
+/// What is answered to a request with this payload.
+#[track_caller]
+fn answer(payload: &str) -> String {
+    let mut peer = online();
+    peer.say(&format!("<iq type='get' id='1'>{payload}</iq>"));
+    peer.heard()
 }
 
 // ---- rooms -----------------------------------------------------------------

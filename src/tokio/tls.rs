@@ -346,6 +346,39 @@ mod tests {
             .to_vec()
     }
 
+    /// RFC 6120, section 13.9.5, and RFC 7590: what goes out first is a record of TLS, in which
+    /// version 1.3 is offered, 1.2, and none else.
+    #[test]
+    fn nothing_older_than_tls_1_2_is_offered() {
+        let config = Arc::new(with_roots(RootCertStore::empty()).unwrap());
+        let mut client =
+            ClientConnection::new(config, server_name("example.org").unwrap()).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        // A handshake record (22), with a client hello (1) of the version that all say: 3.3. A hello
+        // of SSL 2.0 begins with a byte above 127.
+        assert_eq!((hello[0], hello[1], hello[5]), (22, 3, 1));
+        assert_eq!(hello[9..11], [3, 3]);
+        let number = |at: usize| usize::from(u16::from_be_bytes([hello[at], hello[at + 1]]));
+        let session = 43 + 1 + usize::from(hello[43]);
+        let compressions = session + 2 + number(session);
+        let mut at = compressions + 1 + usize::from(hello[compressions]);
+        let end = at + 2 + number(at);
+        at += 2;
+        let mut offered = None;
+        while at < end {
+            // `supported_versions`, RFC 8446 section 4.2.1.
+            if number(at) == 43 {
+                let list = &hello[at + 5..at + 4 + number(at + 2)];
+                offered = Some(list.chunks(2).map(|two| [two[0], two[1]]).collect());
+            }
+            at += 4 + number(at + 2);
+        }
+        let mut offered: Vec<[u8; 2]> = offered.unwrap();
+        offered.sort_unstable();
+        assert_eq!(offered, [[3, 3], [3, 4]]);
+    }
+
     #[test]
     fn the_end_point_is_hashed_as_it_is_signed() {
         let p256 = self_signed(&PKCS_ECDSA_P256_SHA256);

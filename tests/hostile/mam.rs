@@ -555,11 +555,21 @@ fn q15_a_stamp_is_the_archives_and_a_time_or_none() {
         peer.say(&result(&page, id).replace(good, stamp));
         ids.push(id);
     }
+    // Of several, the first; one that is no time is not replaced by the next.
+    let delay = |stamp: &str| format!("<delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>");
+    let (later, never) = (delay("2030-01-01T00:00:00Z"), delay("never"));
+    let first = delay("2026-11-21T09:00:00Z");
+    let said = result(&page, "a8");
+    assert!(said.contains(&first), "{said}");
+    peer.say(&said.replace(&first, &format!("{first}{later}{never}")));
+    peer.say(&result(&page, "a9").replace(&first, &format!("{never}{first}")));
+    ids.extend(["a8", "a9"]);
     ends(&mut peer, &page, true, &ids);
     let (messages, _) = fetched(&mut peer);
     let stamps: Vec<_> = messages.iter().map(|m| m.stamp.as_deref()).collect();
     assert_eq!(stamps[0], Some("2026-11-21T09:00:00Z"));
-    assert_eq!(stamps[1..], [None; 6]);
+    assert_eq!(stamps[1..7], [None; 6]);
+    assert_eq!(stamps[7..], [Some("2026-11-21T09:00:00Z"), None]);
 }
 
 #[test]
