@@ -71,6 +71,8 @@ pub fn run(plan: &Plan) -> Result<()> {
         judge.limit = took * 5 + Duration::from_secs(5);
         println!("{}: {took:.1?}", judge.name);
     }
+    // Who is fast is asked first.
+    judges.sort_by_key(|judge| judge.limit);
 
     let mut left_out = numbers(&plan.copy.join(LEFT_OUT), |_| true)?;
     if plan.results.exists() {
@@ -141,7 +143,7 @@ fn numbers(path: &Path, which: impl Fn(&str) -> bool) -> Result<BTreeSet<usize>>
     Ok(found)
 }
 
-/// Builds the tests; gives them in the order in which they were asked for, as far as cargo keeps it.
+/// Builds the tests.
 fn built(plan: &Plan) -> Result<Vec<Judge>> {
     if plan.tests.is_empty() {
         return Ok(Vec::new());
@@ -171,11 +173,6 @@ fn built(plan: &Plan) -> Result<Vec<Judge>> {
             });
         }
     }
-    // Who judges fast is asked first: cargo tells what it built in the order of that.
-    judges.sort_by_key(|judge| {
-        let place = plan.tests.iter().position(|arg| arg.ends_with(&judge.name));
-        place.unwrap_or_default()
-    });
     Ok(judges)
 }
 
@@ -187,6 +184,8 @@ impl Judge {
             .arg(&self.program)
             .args(&self.args)
             .env("PARLEY_MUTANT", number.to_string())
+            // That something fails is all that is asked.
+            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
             .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
             .env("RUST_BACKTRACE", "0")
             .current_dir(copy)
