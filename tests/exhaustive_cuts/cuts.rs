@@ -13,7 +13,8 @@ fn cut_everywhere(server: &str, from: &str) {
     let (mut runs, mut sessions, mut resumed, mut committed, mut locked_out) = (0, 0, 0, 0, 0);
     let mut failures = Failures::default();
     for (how, turn) in WAYS.into_iter().zip(0..) {
-        let mut after = if in_turn { turn * stride / 3 } else { 0 };
+        // Where not every byte has its turn in each way, each way has others.
+        let mut after = turn * stride / 3;
         let before = runs;
         loop {
             let line = format!("at 0s cut host 0 from {from} after {after} how {how}");

@@ -13,6 +13,10 @@
 //! $mutants run /tmp/switched /tmp/mutants.json results.tsv -- --lib --test=rooms --test=cursors
 //! ```
 //!
+//! Before the first question each test runs once alone, without a mutant, and it is taken down how
+//! long that takes and which mutants it comes by. About a mutant only those are asked, the fast ones
+//! first, until one fails; what no test comes by has survived without a question.
+//!
 //! `run` goes on where it stopped: what `results.tsv` has is not asked again. With `--survivors
 //! OLD.tsv` only what survived there is asked, say with more tests or with a command of its own
 //! (`--command 'target/release/parley-xmpp sim --seeds 0..300'`, which the mutant is told by the
@@ -31,6 +35,7 @@
 
 mod list;
 mod run;
+mod suite;
 mod switch;
 
 use std::path::{Path, PathBuf};

@@ -3,21 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use wait_timeout::ChildExt as _;
+use anyhow::{Context, Result, ensure};
 
 use crate::list::Mutant;
+use crate::suite::{self, Program, Test, Verdict};
 use crate::switch::LEFT_OUT;
-
-/// What a mutant may take of memory, in KiB: one that never ends may ask for more and more.
-const MEMORY: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Plan {
@@ -32,20 +27,12 @@ pub struct Plan {
     pub tests: Vec<String>,
 }
 
-/// What fails where something is noticed.
-#[derive(Debug)]
-struct Judge {
-    name: String,
-    program: String,
-    args: Vec<String>,
-    /// As long as it may take: five times what it takes, and a little.
-    limit: Duration,
-}
-
-enum Verdict {
-    Held,
-    Failed,
-    TimeLimit,
+/// All that is asked about a mutant.
+struct Judges {
+    programs: Vec<Program>,
+    tests: Vec<Test>,
+    /// With what each may take.
+    commands: Vec<(String, Duration)>,
 }
 
 /// Asks about each mutant that has no line in the results yet.
@@ -53,26 +40,25 @@ enum Verdict {
 /// # Errors
 /// The tests cannot be built, or fail without a mutant.
 pub fn run(plan: &Plan) -> Result<()> {
-    let mut judges = built(plan)?;
+    let programs = suite::build(&plan.copy, &plan.tests)?;
+    let tests = suite::record(&plan.copy, &programs, plan.jobs)?;
+    let mut commands = Vec::new();
     for command in &plan.commands {
-        judges.push(Judge {
-            name: command.clone(),
-            program: "sh".into(),
-            args: vec!["-c".into(), command.clone()],
-            limit: Duration::from_secs(3600),
-        });
-    }
-    ensure!(!judges.is_empty(), "no test to ask");
-    for judge in &mut judges {
         let began = Instant::now();
-        let held = matches!(judge.ask(&plan.copy, 0)?, Verdict::Held);
-        ensure!(held, "{} fails without a mutant", judge.name);
+        let limit = Duration::from_secs(3600);
+        let held = suite::command(&plan.copy, command, 0, limit)? == Verdict::Held;
+        ensure!(held, "{command} fails without a mutant");
         let took = began.elapsed();
-        judge.limit = took * 5 + Duration::from_secs(5);
-        println!("{}: {took:.1?}", judge.name);
+        commands.push((command.clone(), took * 5 + Duration::from_secs(5)));
     }
-    // Who is fast is asked first.
-    judges.sort_by_key(|judge| judge.limit);
+    ensure!(!(tests.is_empty() && commands.is_empty()), "no test to ask");
+    let all: Duration = tests.iter().map(|test| test.took).sum();
+    println!("{all:.0?} for all of them");
+    let judges = Judges {
+        programs,
+        tests,
+        commands,
+    };
 
     let mut left_out = numbers(&plan.copy.join(LEFT_OUT), |_| true)?;
     if plan.results.exists() {
@@ -88,44 +74,39 @@ pub fn run(plan: &Plan) -> Result<()> {
         .append(true)
         .open(&plan.results)?;
     let (results, next) = (Mutex::new(results), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        let work = || -> Result<()> {
-            while let Some(&number) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let done = next.load(Ordering::Relaxed).min(asked.len());
-                let line = asked_about(plan, &judges, number)?;
-                println!("{done} of {}: {line}", asked.len());
-                let mut results: std::sync::MutexGuard<'_, File> = results
-                    .lock()
-                    .map_err(|_| anyhow::anyhow!("another job failed"))?;
-                writeln!(results, "{line}")?;
-            }
-            Ok(())
-        };
-        let jobs: Vec<_> = (0..plan.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        for job in jobs {
-            match job.join() {
-                Ok(done) => done?,
-                Err(_) => bail!("a job panicked"),
-            }
+    suite::parallel(plan.jobs, || {
+        while let Some(&number) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let done = next.load(Ordering::Relaxed).min(asked.len());
+            let line = judges.ask(plan, number)?;
+            println!("{done} of {}: {line}", asked.len());
+            let mut results: MutexGuard<'_, File> = results
+                .lock()
+                .map_err(|_| anyhow::anyhow!("another job failed"))?;
+            writeln!(results, "{line}")?;
         }
         Ok(())
     })
 }
 
-fn asked_about(plan: &Plan, judges: &[Judge], number: usize) -> Result<String> {
-    let name = plan
-        .mutants
-        .get(number - 1)
-        .map_or("", |mutant| mutant.name.as_str());
-    for judge in judges {
-        let verdict = match judge.ask(&plan.copy, number)? {
-            Verdict::Held => continue,
-            Verdict::Failed => "noticed",
-            Verdict::TimeLimit => "time limit",
+impl Judges {
+    fn ask(&self, plan: &Plan, number: usize) -> Result<String> {
+        let name = number.checked_sub(1).and_then(|at| plan.mutants.get(at));
+        let name = name.map_or("", |mutant| mutant.name.as_str());
+        let mut verdict = suite::ask(&plan.copy, &self.programs, &self.tests, number)?;
+        for (command, limit) in &self.commands {
+            if verdict == Verdict::Held {
+                verdict = suite::command(&plan.copy, command, number, *limit)?;
+            }
+        }
+        let reached = self.tests.iter().any(|test| test.reached.contains(&number));
+        let (verdict, by) = match verdict {
+            Verdict::Failed(by) => ("noticed", by),
+            Verdict::TimeLimit => ("time limit", String::new()),
+            Verdict::Held if reached => ("survived", String::new()),
+            Verdict::Held => ("survived", "no test comes by it".into()),
         };
-        return Ok(format!("{number}\t{verdict}\t{}\t{name}", judge.name));
+        Ok(format!("{number}\t{verdict}\t{by}\t{name}"))
     }
-    Ok(format!("{number}\tsurvived\t\t{name}"))
 }
 
 /// The numbers of the lines of such a verdict.
@@ -141,69 +122,4 @@ fn numbers(path: &Path, which: impl Fn(&str) -> bool) -> Result<BTreeSet<usize>>
         }
     }
     Ok(found)
-}
-
-/// Builds the tests.
-fn built(plan: &Plan) -> Result<Vec<Judge>> {
-    if plan.tests.is_empty() {
-        return Ok(Vec::new());
-    }
-    let output = Command::new(env!("CARGO"))
-        .args(["test", "--no-run", "--message-format=json"])
-        .args(&plan.tests)
-        .env("RUSTFLAGS", "--cap-lints=warn")
-        .current_dir(&plan.copy)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(output.status.success(), "the tests cannot be built");
-    let mut judges = Vec::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let message: serde_json::Value = serde_json::from_str(line)?;
-        if let Some(program) = message["executable"].as_str()
-            && message["profile"]["test"] == true
-        {
-            judges.push(Judge {
-                name: message["target"]["name"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .into(),
-                program: program.into(),
-                args: Vec::new(),
-                limit: Duration::from_secs(3600),
-            });
-        }
-    }
-    Ok(judges)
-}
-
-impl Judge {
-    fn ask(&self, copy: &Path, number: usize) -> Result<Verdict> {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""))
-            .arg(&self.program)
-            .args(&self.args)
-            .env("PARLEY_MUTANT", number.to_string())
-            // That something fails is all that is asked.
-            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
-            .env("RUST_BACKTRACE", "0")
-            .current_dir(copy)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        match child.wait_timeout(self.limit)? {
-            Some(status) if status.success() => Ok(Verdict::Held),
-            Some(_) => Ok(Verdict::Failed),
-            None => {
-                // And what it started.
-                let group = format!("-{}", child.id());
-                Command::new("kill").args(["-9", "--", &group]).status()?;
-                child.wait()?;
-                Ok(Verdict::TimeLimit)
-            }
-        }
-    }
 }

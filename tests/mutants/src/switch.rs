@@ -17,19 +17,36 @@ use crate::list::{Genre, Mutant, Position};
 /// Where the copy has what cannot be switched: a number and the reason on each line.
 pub const LEFT_OUT: &str = "not-switched.tsv";
 
-/// Which mutant is on, of which the sources ask.
+/// Which mutant is on, of which the sources ask; and of which they asked, where that is wanted.
 const SWITCH: &str = "
-//! Written by tests/mutants: which of the mutants is on.
+//! Written by tests/mutants: which of the mutants is on, and which were come by.
 extern crate std;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::io::Write as _;
+use std::sync::OnceLock;
+
 pub(crate) fn on(mutant: u32) -> bool {
-    static ON: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    *ON.get_or_init(|| {
+    static ON: OnceLock<(u32, Option<std::fs::File>)> = OnceLock::new();
+    static REACHED: [AtomicBool; 1 + COUNT] = [const { AtomicBool::new(false) }; 1 + COUNT];
+    let (on, reached) = ON.get_or_init(|| {
         let said = std::env::var(\"PARLEY_MUTANT\").ok();
-        said.and_then(|said| said.parse().ok()).unwrap_or(0)
-    }) == mutant
+        let reached = std::env::var_os(\"PARLEY_REACHED\").map(|path| {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            file.expect(\"a file for what is reached\")
+        });
+        (said.and_then(|said| said.parse().ok()).unwrap_or(0), reached)
+    });
+    if let Some(mut file) = reached.as_ref()
+        && !REACHED[mutant as usize].swap(true, Ordering::Relaxed)
+    {
+        // One write for a line, whoever else writes.
+        file.write_all(std::format!(\"{mutant}\\n\").as_bytes()).expect(\"a line is written\");
+    }
+    *on == mutant
 }
-";
+
+const COUNT: usize = ";
 
 /// Rewrites the sources of a copy until they compile.
 ///
@@ -42,7 +59,7 @@ pub fn switch(copy: &Path, mutants: &[Mutant]) -> Result<()> {
     ensure!(!switch.exists(), "{}: rewritten already", copy.display());
     let text = std::fs::read_to_string(&lib)?;
     std::fs::write(&lib, format!("{text}\npub(crate) mod mutant;\n"))?;
-    std::fs::write(&switch, SWITCH)?;
+    std::fs::write(&switch, format!("{SWITCH}{};\n", mutants.len()))?;
 
     let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
     let mut sources = BTreeMap::new();
@@ -52,17 +69,29 @@ pub fn switch(copy: &Path, mutants: &[Mutant]) -> Result<()> {
         sources.insert(file, (path, text));
     }
     let mut left_out = BTreeMap::new();
+    let mut callers = BTreeSet::new();
     loop {
         for (file, (path, text)) in &sources {
             let written = rewrite(file, text, mutants, &mut left_out);
             std::fs::write(path, written.with_context(|| (*file).to_owned())?)?;
         }
-        let refused = refused(copy)?;
-        if refused.is_empty() {
-            break;
+        for Caller { file, function } in &callers {
+            let path = copy.join(file);
+            let text = std::fs::read_to_string(&path).with_context(|| file.clone())?;
+            let (constant, other) = (format!("const fn {function}"), format!("fn {function}"));
+            std::fs::write(path, text.replace(&constant, &other))?;
         }
-        println!("{} that do not compile: {refused:?}", refused.len());
-        for number in refused {
+        let Refused { mutants, calls } = refused(copy)?;
+        let more = callers.len();
+        callers.extend(calls);
+        if mutants.is_empty() {
+            if callers.len() == more {
+                break;
+            }
+            continue;
+        }
+        println!("{} that do not compile: {mutants:?}", mutants.len());
+        for number in mutants {
             let before = left_out.insert(number, "does not compile, behind a switch");
             ensure!(
                 before.is_none(),
@@ -82,14 +111,44 @@ pub fn switch(copy: &Path, mutants: &[Mutant]) -> Result<()> {
     Ok(())
 }
 
-/// The mutants that the compiler does not take.
-fn refused(copy: &Path) -> Result<BTreeSet<usize>> {
+/// What the compiler does not take.
+#[derive(Debug, Default)]
+struct Refused {
+    mutants: BTreeSet<usize>,
+    /// Constant functions that call one that is none any more, with a mutant in it.
+    calls: BTreeSet<Caller>,
+}
+
+/// A function, and the file that it is in.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Caller {
+    file: String,
+    function: String,
+}
+
+/// Which constant function it is that calls what is none.
+fn caller(copy: &Path, span: &serde_json::Value) -> Option<Caller> {
+    let file = span["file_name"].as_str()?;
+    let line = usize::try_from(span["line_start"].as_u64()?).ok()?;
+    let text = std::fs::read_to_string(copy.join(file)).ok()?;
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    let mut names = lines.iter().rev().filter_map(|line| {
+        let (_, rest) = line.split_once("const fn ")?;
+        rest.split(['(', '<']).next()
+    });
+    Some(Caller {
+        file: file.into(),
+        function: names.next()?.into(),
+    })
+}
+
+fn refused(copy: &Path) -> Result<Refused> {
     let output = Command::new(env!("CARGO"))
         .args(["check", "--lib", "--message-format=json", "--quiet"])
         .env("RUSTFLAGS", "--cap-lints=warn")
         .current_dir(copy)
         .output()?;
-    let mut refused = BTreeSet::new();
+    let mut refused = Refused::default();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
         let message = &message["message"];
@@ -100,8 +159,14 @@ fn refused(copy: &Path) -> Result<BTreeSet<usize>> {
         let number = spans
             .filter(|span| span["is_primary"] == true)
             .find_map(of_mutant);
+        let in_constant = message["message"].as_str().is_some_and(|said| {
+            said.starts_with("cannot call non-const") && said.ends_with("in constant functions")
+        });
+        let mut spans = message["spans"].as_array().into_iter().flatten();
         if let Some(number) = number {
-            refused.insert(number);
+            refused.mutants.insert(number);
+        } else if in_constant && let Some(caller) = spans.find_map(|span| caller(copy, span)) {
+            refused.calls.insert(caller);
         } else if !message["spans"].as_array().is_none_or(Vec::is_empty) {
             bail!(
                 "of no mutant: {}",
@@ -110,7 +175,7 @@ fn refused(copy: &Path) -> Result<BTreeSet<usize>> {
         }
     }
     ensure!(
-        output.status.success() || !refused.is_empty(),
+        output.status.success() || !refused.mutants.is_empty() || !refused.calls.is_empty(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
@@ -182,6 +247,8 @@ struct Finder<'m> {
     left_out: &'m mut BTreeMap<usize, &'static str>,
     /// Within what is computed by the compiler.
     constant: bool,
+    /// Within a `match` that has an arm for all that no other takes.
+    has_rest: bool,
 }
 
 fn rewrite(
@@ -203,6 +270,7 @@ fn rewrite(
         edits: Vec::new(),
         left_out,
         constant: false,
+        has_rest: false,
     };
     finder.visit_file(&tree);
     for (number, _) in finder.by_place.into_values().flatten() {
@@ -328,6 +396,8 @@ impl<'m> Finder<'m> {
                     .as_ref()
                     .is_none_or(|f| f.return_type.is_empty());
                 let value = if none { "" } else { &mutant.replacement };
+                // There is no prelude of `std`.
+                let value = value.replace("vec![", "alloc::vec![");
                 let _ = write!(
                     text,
                     "\nif crate::mutant::on({number}) {{ return {}; }}",
@@ -445,8 +515,17 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         visit::visit_expr_struct(self, expr);
     }
 
+    fn visit_expr_match(&mut self, expr: &'ast syn::ExprMatch) {
+        let mut arms = expr.arms.iter();
+        let has_rest = arms.any(|arm| arm.guard.is_none() && matches!(arm.pat, syn::Pat::Wild(_)));
+        let before = std::mem::replace(&mut self.has_rest, has_rest);
+        visit::visit_expr_match(self, expr);
+        self.has_rest = before;
+    }
+
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {
-        for (number, _) in self.take(Genre::MatchArm, arm.span(), None) {
+        let no = (!self.has_rest).then_some("does not compile: no other arm takes it");
+        for (number, _) in self.take(Genre::MatchArm, arm.span(), no) {
             let at = arm.pat.span().byte_range().end;
             let guard = format!(" if !crate::mutant::on({number})");
             self.edit(at..at, What::Text(guard));
@@ -557,6 +636,20 @@ mod tests {
                  else {{ S {{ a: {equal}, d, ..self.e }} }}) }}"
             )
         );
+    }
+
+    #[test]
+    fn an_arm_goes_where_another_takes_what_it_took() {
+        let (text, left_out) = rewritten(
+            "fn f() -> bool { match x { _ if y => z, A => true, B => match q { 1 => a, _ => b } } }",
+            &[
+                mutant(Genre::MatchArm, 1, 41, ""),
+                mutant(Genre::MatchArm, 1, 52, ""),
+                mutant(Genre::MatchArm, 1, 67, ""),
+            ],
+        );
+        assert_eq!(left_out, [1, 2]);
+        assert!(text.contains("match q { 1 if !crate::mutant::on(3) => a, _ => b }"));
     }
 
     #[test]
