@@ -7,7 +7,9 @@
 //!
 //! Channel binding follows RFC 5802, section 6, and the business rules of
 //! XEP-0440 v1.0.0 as XEP-0474 v0.5.0 amends them. With "we could" meaning that
-//! TLS stands and the host gave us binding data:
+//! TLS stands and the host gave us binding data, and `-PLUS` meaning the variant of a SCRAM whose
+//! hash is known here: another name, whatever it ends in, is nothing that we could have used, and
+//! who adds one to the offer must not get an `n` for it:
 //!
 //! | we could | `-PLUS` offered | types announced | what is done |
 //! |---|---|---|---|
@@ -155,20 +157,13 @@ pub(crate) fn choose(
         }),
     };
 
-    let (plain_flag, vouch) = match bind(offer, policy, available)? {
-        Bind::To(binding) => match strongest(true) {
-            Some(hash) => return Ok(scram(hash, binding, false)),
-            // Only with hash functions that are not known here: to that we cannot bind.
-            None => (Binding::Unsupported, false),
-        },
-        Bind::Guess(binding) => match (strongest(false), strongest(true)) {
-            (None, Some(hash)) => return Ok(scram(hash, binding, false)),
-            _ => (Binding::Unsupported, false),
-        },
+    let (plain, plus) = (strongest(false), strongest(true));
+    let (flag, vouch) = match bind(offer.channel_bindings, plain, plus, policy, available)? {
+        Bind::To(hash, binding) => return Ok(scram(hash, binding, false)),
         Bind::Not { flag, vouch } => (flag, vouch),
     };
-    if let Some(hash) = strongest(false) {
-        return Ok(scram(hash, plain_flag, vouch));
+    if let Some(hash) = plain {
+        return Ok(scram(hash, flag, vouch));
     }
     let any_scram = offer.mechanisms.iter().any(|name| is_scram(name));
     if policy.secure && policy.allow_plain && !any_scram && offers("PLAIN") {
@@ -207,16 +202,18 @@ fn is_scram(name: &str) -> bool {
 
 /// What the table of the module comes to.
 enum Bind {
-    To(Binding),
-    /// To this, for lack of anything without binding.
-    Guess(Binding),
-    Not {
-        flag: Binding,
-        vouch: bool,
-    },
+    To(Hash, Binding),
+    Not { flag: Binding, vouch: bool },
 }
 
-fn bind(offer: Offer<'_>, policy: Policy, available: &ChannelBinding) -> Result<Bind, AuthFailure> {
+/// With the types that were announced, and the strongest that is offered without binding and with.
+fn bind(
+    types: Option<&[&str]>,
+    plain: Option<Hash>,
+    plus: Option<Hash>,
+    policy: Policy,
+    available: &ChannelBinding,
+) -> Result<Bind, AuthFailure> {
     let have = |data: &Option<Vec<u8>>| {
         (data
             .as_ref()
@@ -235,18 +232,19 @@ fn bind(offer: Offer<'_>, policy: Policy, available: &ChannelBinding) -> Result<
     let Some(any) = best(&|_| true) else {
         return not(Binding::Unsupported, false);
     };
-    let plus = offer.mechanisms.iter().any(|name| name.ends_with("-PLUS"));
     // The element must not be empty; where it is, nothing is announced.
-    let announced = offer.channel_bindings.filter(|types| !types.is_empty());
+    let announced = types.filter(|types| !types.is_empty());
     match (plus, announced) {
-        (false, None) => not(Binding::Unoffered, false),
-        (false, Some(_)) if offer.mechanisms.iter().any(|name| is_scram(name)) => {
-            Err(AuthFailure::Downgraded)
-        }
-        (false, Some(_)) => not(Binding::Unsupported, false),
-        (true, None) => Ok(Bind::Guess(any)),
-        (true, Some(types)) => match best(&|kind| types.contains(&kind)) {
-            Some(binding) => Ok(Bind::To(binding)),
+        // "If the client supports channel binding and the server does not appear to", "then the
+        // client MUST NOT use an "n" gs2-cbind-flag" (RFC 5802, section 6).
+        (None, None) => not(Binding::Unoffered, false),
+        (None, Some(_)) if plain.is_some() => Err(AuthFailure::Downgraded),
+        (None, Some(_)) => not(Binding::Unsupported, false),
+        // Guessed, for lack of anything without binding.
+        (Some(hash), None) if plain.is_none() => Ok(Bind::To(hash, any)),
+        (Some(_), None) => not(Binding::Unsupported, false),
+        (Some(hash), Some(types)) => match best(&|kind| types.contains(&kind)) {
+            Some(binding) => Ok(Bind::To(hash, binding)),
             None => not(Binding::Unsupported, !types.contains(&SERVER_END_POINT)),
         },
     }
@@ -325,6 +323,7 @@ mod tests {
         "SCRAM-SHA-256",
         "SCRAM-SHA-512-PLUS",
     ];
+    const OF_NO_USE: &[&str] = &["X-PLUS", "SCRAM-SHA3-512-PLUS"];
     const UNBOUND: &[&str] = &["SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"];
 
     #[test]
@@ -459,15 +458,6 @@ mod tests {
             chosen(ALL, Some(&["tls-unique"]), SECURE, &both),
             Ok(("SCRAM-SHA-512", "n", true))
         );
-        assert_eq!(
-            chosen(
-                &["SCRAM-SHA3-512-PLUS", "SCRAM-SHA-1"],
-                Some(types),
-                SECURE,
-                &both
-            ),
-            Ok(("SCRAM-SHA-1", "n", false))
-        );
         // Nothing is announced.
         assert_eq!(
             chosen(ALL, None, SECURE, &both),
@@ -482,6 +472,32 @@ mod tests {
             Ok(("SCRAM-SHA-1-PLUS", "end-point", false))
         );
         assert!(chosen(&["SCRAM-SHA-1-PLUS"], None, SECURE, &none).is_err());
+    }
+
+    /// Somebody who takes the variants away and adds a name in their place.
+    #[test]
+    fn a15_no_other_name_stands_for_a_variant_that_was_taken_away() {
+        let both = binding(true, true);
+        for other in [
+            "X-PLUS",
+            "GS2-KRB5-PLUS",
+            "SCRAM-SHA3-512-PLUS",
+            "SCRAM-SHA-1-PLUS ",
+        ] {
+            let offered = ["SCRAM-SHA-256", other];
+            let unannounced = chosen(&offered, None, SECURE, &both);
+            assert_eq!(unannounced, Ok(("SCRAM-SHA-256", "y", false)), "{other}");
+            let announced = chosen(&offered, Some(&[EXPORTER]), SECURE, &both);
+            assert_eq!(announced, Err(AuthFailure::Downgraded), "{other}");
+            let foreign = chosen(&offered, Some(&["tls-unique"]), SECURE, &both);
+            assert_eq!(foreign, Err(AuthFailure::Downgraded), "{other}");
+            // There is nothing that could have been taken away from this.
+            let alone = chosen(&[other], Some(&[EXPORTER]), SECURE, &both);
+            assert!(
+                matches!(alone, Err(AuthFailure::NoMechanism { .. })),
+                "{other}"
+            );
+        }
     }
 
     #[test]
@@ -506,7 +522,8 @@ mod tests {
         /// and it never says `y` or `n` where both sides can do better.
         #[test]
         fn the_choice_depends_on_the_set_alone(
-            mut mechanisms in proptest::sample::subsequence(ALL.to_vec(), 0..=ALL.len()).prop_shuffle(),
+            mut mechanisms in
+                proptest::sample::subsequence([ALL, OF_NO_USE].concat(), 0..=10).prop_shuffle(),
             types in proptest::option::of(proptest::sample::subsequence(
                 vec![EXPORTER, SERVER_END_POINT, "tls-unique"], 0..=3)),
             have in any::<(bool, bool)>(),
@@ -523,8 +540,15 @@ mod tests {
                     prop_assert!(secure && allow_plain);
                     prop_assert!(!mechanisms.iter().any(|name| is_scram(name)));
                 }
+                let plus = mechanisms
+                    .iter()
+                    .any(|name| !OF_NO_USE.contains(name) && name.ends_with("-PLUS"));
+                let could = secure && (have.0 || have.1);
+                if *name != "PLAIN" && !plus {
+                    prop_assert_eq!(*flag, if could { "y" } else { "n" });
+                }
                 if *flag == "y" {
-                    prop_assert!(!mechanisms.iter().any(|name| name.ends_with("-PLUS")));
+                    prop_assert!(could && !plus);
                 }
             }
             mechanisms.reverse();
