@@ -171,8 +171,8 @@ fn floods() -> Vec<Flood> {
 }
 
 /// Feeds a flood in pieces of that size. Returns which bytes were in the call that ended the
-/// stream, and how much more was allocated at most.
-fn drown(flood: &Flood, size: usize, logged_in: bool) -> (Range<usize>, usize) {
+/// stream, how much more was allocated at most, and how much was resident when it ended.
+fn drown(flood: &Flood, size: usize, logged_in: bool) -> (Range<usize>, usize, Option<usize>) {
     let mut peer = if logged_in {
         Peer::online(config())
     } else {
@@ -201,6 +201,8 @@ fn drown(flood: &Flood, size: usize, logged_in: bool) -> (Range<usize>, usize) {
             fed = last.end;
         }
     }
+    // With all that the engine holds: what it lets go of is given back to the system.
+    let resident = resident();
     let said = peer.heard();
     let expected = "<stream:error><policy-violation \
                     xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
@@ -217,7 +219,7 @@ fn drown(flood: &Flood, size: usize, logged_in: bool) -> (Range<usize>, usize) {
         flood.name
     );
     assert!(!matches!(peer.engine.wants().transport, Transport::Open));
-    (last, most)
+    (last, most, resident)
 }
 
 /// Memory of this process that is in use, in bytes; `None` where nobody tells.
@@ -235,11 +237,21 @@ fn what_is_too_much_ends_the_stream_at_once() {
         // What is set up once is set up.
         drown(&floods()[0], 1, true);
         let (before, mut worst) = (resident(), 0);
+        let more = |now: Option<usize>| {
+            let now = now.zip(before);
+            now.map_or(0, |(now, before)| now.saturating_sub(before))
+        };
+        // What is held shows, as long as it is.
+        let held = std::hint::black_box(vec![1_u8; 2 * MEMORY]);
+        let shows = before.is_none() || more(resident()) > MEMORY;
+        drop(held);
+        assert!(shows, "what is resident cannot be told");
         for flood in floods() {
             for logged_in in [true, false] {
                 let mut figures = Vec::new();
                 for size in [1, 64, 1024] {
-                    let (last, most) = drown(&flood, size, logged_in);
+                    let (last, most, now) = drown(&flood, size, logged_in);
+                    worst = worst.max(more(now));
                     let name = flood.name;
                     assert!(
                         last.contains(&flood.allowed),
@@ -249,8 +261,6 @@ fn what_is_too_much_ends_the_stream_at_once() {
                     assert!(most < MEMORY, "{name}: {most} bytes more are held");
                     figures.push((last, most));
                 }
-                let now = resident().zip(before);
-                worst = worst.max(now.map_or(0, |(now, before)| now.saturating_sub(before)));
                 println!("{}: {figures:?}", flood.name);
             }
         }

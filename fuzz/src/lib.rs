@@ -203,3 +203,33 @@ pub fn cli_escape(data: &[u8]) {
     // An escape is at most as long as `\u{e0fff}`.
     assert!(line.len() <= 9 * text.len() && body.len() <= 9 * text.len());
 }
+
+#[cfg(test)]
+mod tests {
+    use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory};
+    use icu_properties::{CodePointMapData, CodePointSetData};
+
+    use crate::escape::is_dangerous;
+
+    /// The list by which a terminal is protected, against Unicode's own tables.
+    #[test]
+    fn what_steers_or_is_not_seen_is_dangerous() {
+        let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+        let turning = CodePointSetData::new::<BidiControl>();
+        let category = CodePointMapData::<GeneralCategory>::new();
+        for c in '\0'..=char::MAX {
+            let steers = matches!(
+                category.get(c),
+                GeneralCategory::Control
+                    | GeneralCategory::LineSeparator
+                    | GeneralCategory::ParagraphSeparator
+            );
+            // The variation selectors that emoji have.
+            let unseen = ignorable.contains(c) && !('\u{fe00}'..='\u{fe0f}').contains(&c);
+            // Annotations between lines are no characters of the text that they stand in.
+            let annotation = ('\u{fff9}'..='\u{fffb}').contains(&c);
+            let dangerous = steers || unseen || turning.contains(c) || annotation;
+            assert_eq!(is_dangerous(c), dangerous, "{c:?}");
+        }
+    }
+}

@@ -587,6 +587,11 @@ impl World {
         assert_eq!(wants, self.engine.wants());
         self.watch.look(&wants);
         self.ledger.attempt(wants.transport);
+        let held = self.engine.held_bytes();
+        assert!(
+            held <= self.engine.config().limits.worst_case_bytes(),
+            "{held} bytes are held"
+        );
     }
 
     fn poll(&mut self, most: usize) -> usize {

@@ -1,6 +1,6 @@
 //! Looks over an engine's shoulder: at what it writes, and at what it tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use parley_xmpp::xml::{Element, Frame, Framer};
 use parley_xmpp::{
@@ -143,6 +143,9 @@ impl Watch {
     }
 }
 
+/// So many places a subscription remembers at least.
+const REMEMBERED: usize = 32;
+
 /// Keeps account of what was asked for and what came of it.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -156,6 +159,9 @@ pub(crate) struct Ledger {
     rooms: BTreeSet<RoomId>,
     subscriptions: BTreeSet<SubscriptionId>,
     unsubscribed: BTreeSet<SubscriptionId>,
+    /// The places of the messages that a subscription was told last, as many as it remembers at
+    /// least, however small its limits.
+    told: BTreeMap<SubscriptionId, VecDeque<String>>,
 }
 
 impl Ledger {
@@ -239,6 +245,18 @@ impl Ledger {
                     known || self.unsubscribed.contains(subscription),
                     "{event:?}"
                 );
+                // Whatever the room and its archive say, and how often.
+                if let Entry::Message(message) | Entry::Late(message) = entry
+                    && let Some(id) = &message.id
+                {
+                    let told = self.told.entry(*subscription).or_default();
+                    let place = id.as_str().to_owned();
+                    assert!(!told.contains(&place), "told twice: {event:?}");
+                    told.push_back(place);
+                    if told.len() > REMEMBERED {
+                        told.pop_front();
+                    }
+                }
                 if *entry == Entry::Ended {
                     self.subscriptions.remove(subscription);
                     self.unsubscribed.remove(subscription);
