@@ -239,6 +239,7 @@ impl Bookmark {
             let before = self.beyond.iter().take(reached);
             let from = before.clone().rposition(|beyond| !beyond.late);
             let from = from.map_or(0, |last| last.saturating_add(1));
+            // In range: there is one at `reached`, and `from` is behind one before it.
             self.beyond.drain(from..=reached);
             return;
         }

@@ -6,11 +6,11 @@
 //! 3.1). What is kept is the prepared text, so two addresses are equal if their texts
 //! are, byte by byte.
 //!
-//! In ASCII the rules are followed to the letter, and are the same with the feature and
-//! without: localpart and domain are lower-cased, the localpart refuses `"&'/:<>@`,
+//! In ASCII the rules are the same with the feature and without: localpart and domain are lower-cased, the localpart refuses `"&'/:<>@`,
 //! spaces and controls (section 3.3.1), the domain is letters, digits, `-`, `.` and (as
 //! hosts are named in practice) `_`, or an IPv6 address in brackets, without its final
-//! dot; the resource takes anything but controls. Only a domain with an `xn--` label is
+//! dot; the resource takes anything but controls. What the DNS would say to a label of letters
+//! and digits is not asked here, its length (63) and its hyphens: such a name is not found. Only a domain with an `xn--` label is
 //! ASCII and is not: it stands for a name beyond ASCII.
 //!
 //! # With the feature `precis`

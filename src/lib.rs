@@ -80,6 +80,9 @@
 //! - Nor can a message be told that a room drops without a word from one that is lost,
 //!   nor one that an archive had and has purged from one that it never had. Messages bear no
 //!   numbers: what an archive failed to write, or was told not to, leaves no hole to be seen.
+//! - A message that a room with an archive gives no place, or two, is told without one
+//!   ([`Message::id`]). If the archive shows it all the same it is told a second time, with its
+//!   place, unless its sender gave it an id (XEP-0359) by which it is known again.
 //! - Who said something is told by the room. Where it gives no occupant-id (XEP-0421) that is
 //!   the nick, which may have been another's before, and ids can be copied: to know its own
 //!   messages, and to drop repeats, the engine then goes by nick and id. Who operates the
@@ -201,7 +204,9 @@
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What a peer can make large must neither panic nor wrap. Tests may do as they like.
+// What a peer can make large must neither panic nor wrap. Tests may do as they like. This lint
+// and those of Cargo.toml hold it for operators, `unwrap` and the like, and slices;
+// tests/panics.rs for the methods that panic.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 extern crate alloc;

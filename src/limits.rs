@@ -143,8 +143,9 @@ impl Limits {
         let times = |n: usize, each: u64| wide(n).saturating_mul(each);
         let stanza = wide(self.xml.stanza_bytes);
         // Decoded text, the unfinished tag, and records of attributes (at least five bytes each
-        // on the wire) and of nodes (two in five bytes), in vectors that double.
-        let xml = stanza.saturating_mul(36);
+        // on the wire), and of nodes and open elements: a letter and `<a>`, in four bytes, are two
+        // and one. All in vectors that double.
+        let xml = stanza.saturating_mul(48);
         let page = wide(Self::PAGE_BYTES).saturating_add(stanza);
         let held = wide(self.held_bytes).saturating_add(stanza);
         let remembered = times(self.remembered_ids, 2048);

@@ -3,9 +3,9 @@
 //! A [`Pager`] knows nothing of time, of requests on the wire or of who wants the
 //! messages. It says which page to ask for, takes the results of that page, and
 //! gives them out only when the page is whole. It never asks for the same page
-//! for ever, and it makes progress over pages of tombstones. A place that it is to go
-//! on from counts only once the archive has shown that it still knows it: see
-//! [`witness`].
+//! for ever, and it makes progress over pages of tombstones, a thousand of them in a row at
+//! most. A place that it is to go on from counts only once the archive has shown that it still
+//! knows it: see [`witness`].
 //!
 //! What it does not see is an archive that lets go of a place between two pages of one
 //! run and says nothing about it.
@@ -56,6 +56,8 @@ pub(crate) struct Pager {
     open: Option<OpenPage>,
     /// Pages in a row that gave no item although more was promised.
     idle_pages: u8,
+    /// Pages in a row that gave items and no message among them.
+    barren_pages: u32,
     /// The archive was said to be empty, and was asked again.
     doubted: bool,
     /// Where the pager stood some pages ago: to come there again is a loop
@@ -151,6 +153,7 @@ impl WholePage {
             None => {}
             Some(Direction::Forward) => {
                 let known = again.iter().position(is_known).unwrap_or(again.len());
+                // In range: the place of one of them, or their number.
                 drop(again.drain(..known));
             }
             Some(Direction::Backward) => {
@@ -164,6 +167,10 @@ impl WholePage {
 
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
+
+/// So many pages in a row without a message are enough: tombstones without end would be read for
+/// ever, each with an id of its own.
+const BARREN_PAGES: u32 = 1000;
 
 /// How often pages may lead back to where they led before.
 const LAPS: u8 = 2;
@@ -183,6 +190,7 @@ impl Pager {
             page,
             open: None,
             idle_pages: 0,
+            barren_pages: 0,
             doubted: false,
             mark: None,
             pages_since_mark: 0,
@@ -290,10 +298,17 @@ impl Pager {
                 .saturating_add(seen)
                 .saturating_add(open.query_id.len())
         });
+        let before = match &self.before {
+            Some(Cursor::After(id)) => Some(id),
+            Some(Cursor::Beginning) | None => None,
+        };
         let places = [&self.began, &self.position, &self.mark]
             .into_iter()
             .flatten();
+        let witness = self.witness.iter().flat_map(Witness::places);
         places
+            .chain(before)
+            .chain(witness)
             .map(|id| id.as_str().len())
             .fold(open, usize::saturating_add)
     }
@@ -370,6 +385,7 @@ impl Pager {
                 } => {
                     shown = Some(witness.target().clone());
                     self.before = Some(before);
+                    // In range: their number at most.
                     let beyond = items.split_off(at.saturating_add(1).min(items.len()));
                     items.pop_back();
                     if is_late {
@@ -398,6 +414,16 @@ impl Pager {
         let (late, _) = sort(late);
         let (again, _) = sort(again);
         let (messages, removed) = sort(items);
+        if !messages.is_empty() || !late.is_empty() || fin.complete {
+            self.barren_pages = 0;
+        } else {
+            self.barren_pages = self.barren_pages.saturating_add(1);
+            if self.barren_pages >= BARREN_PAGES {
+                return Err(RequestError::Inconsistent(
+                    "no end of pages, and no message on any of them",
+                ));
+            }
+        }
         Ok(WholePage {
             messages,
             late,
@@ -427,9 +453,11 @@ impl Pager {
         let mut again = match (self.direction, at) {
             // A page that ends with it is the same again: that is for `move_on` to say.
             (Direction::Forward, Some(at)) if at == 0 || at.saturating_add(1) < items.len() => {
+                // In range: behind the place of one of them.
                 let beyond = items.split_off(at.saturating_add(1));
                 core::mem::replace(items, beyond)
             }
+            // In range: the place of one of them.
             (Direction::Backward, Some(at)) if at > 0 || items.len() == 1 => items.split_off(at),
             _ => return (VecDeque::new(), None),
         };
@@ -437,6 +465,7 @@ impl Pager {
         if let Some(began) = &self.began {
             let at = again.iter().position(|item| item.id == *began);
             match (self.direction, at) {
+                // In range: the place of one of them.
                 (Direction::Forward, Some(at)) => drop(again.drain(..=at)),
                 (Direction::Backward, Some(at)) => again.truncate(at),
                 (direction, None) => astray = Some(direction),

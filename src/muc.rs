@@ -132,7 +132,10 @@ pub(crate) struct OccupantPresence<'a> {
 
 impl<'a> OccupantPresence<'a> {
     pub(crate) fn read(presence: Element<'a>) -> Self {
-        let x = presence.child("x", ns::MUC_USER);
+        // XEP-0045 section 17.3 has the service keep `<x/>` of others out of what it passes on, and
+        // section 7.2.2 itself put in no more than one: of two nobody knows whose they are.
+        let mut all = presence.children().filter(|c| c.is("x", ns::MUC_USER));
+        let x = all.next().filter(|_| all.next().is_none());
         let mut status = Status::default();
         for code in x.into_iter().flat_map(codes) {
             match code {

@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use core::time::Duration;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, PROGRESS};
 use crate::event::PeerMisbehaved;
 use crate::jid::Jid;
 use crate::ns;
@@ -32,10 +32,6 @@ const ASK_AFTER: u64 = 16;
 /// Where an answer acknowledges nothing although much is outstanding, it is asked again after
 /// that long, or when there is more to ask about.
 const STALLED_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the transport has to take for a request that waits behind it to be given its time again:
-/// who takes a byte now and then does not read.
-const PROGRESS: u64 = 512;
 
 /// How long a broken stream is taken to be resumable where the server does not
 /// say: servers' defaults are five and ten minutes.
@@ -311,7 +307,7 @@ impl Management {
 
     /// The peer handled `h` stanzas.
     fn acknowledged(&mut self, cx: &mut Cx<'_>, h: u32) -> Result<(), PeerMisbehaved> {
-        let number = self.number(h, cx.out.count())?;
+        let number = self.number(h, cx.out.offered())?;
         if number > self.acked {
             self.fruitless = 0;
         }
@@ -484,7 +480,7 @@ impl Management {
     /// before the timeout"; without it, it is those that no transport had whole.
     pub(crate) fn failed(&self, cx: &Cx<'_>, h: Option<u32>) -> Result<u64, PeerMisbehaved> {
         match h {
-            Some(h) => self.number(h, cx.out.count()),
+            Some(h) => self.number(h, cx.out.offered()),
             None => Ok(cx.out.whole()),
         }
     }

@@ -19,12 +19,14 @@ mod peer;
 
 mod hostile {
     mod bind;
+    mod clear;
     mod framing;
     mod ids;
     mod mam;
     mod management;
     mod muc;
     mod output;
+    mod paging;
     mod requests;
     mod said;
     mod sasl;

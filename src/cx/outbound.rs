@@ -16,6 +16,10 @@ use crate::limits::Limits;
 use crate::planted::{Bug, planted};
 use crate::xml::Writer;
 
+/// So many bytes the transport has to take for what waits behind them to be given its time again:
+/// who takes one now and then does not read.
+pub(crate) const PROGRESS: u64 = 512;
+
 /// Bytes on their way to the transport.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
@@ -30,6 +34,8 @@ pub(crate) struct Outbound {
     count: u64,
     /// The number of the first stanza that no transport has had whole.
     whole: u64,
+    /// The number of the first stanza that was never there for a transport to take.
+    offered: u64,
     /// Where the last one ends of which the transport has taken all, in the stream.
     last_end: u64,
     kept: Option<Kept>,
@@ -88,6 +94,7 @@ impl Outbound {
                 kept.push(self.bytes.get(start..).unwrap_or_default());
             }
             self.ends.push_back(self.end());
+            self.offered = number.saturating_add(1);
         }
         self.count = self.count.saturating_add(1);
         number
@@ -146,6 +153,13 @@ impl Outbound {
         self.count
     }
 
+    /// The number of the first stanza that was never there for a transport to take: no peer can
+    /// have handled it. Which bytes a transport took is not asked: whether a host tells first of
+    /// what was written or of the answer to it is its own affair.
+    pub(crate) const fn offered(&self) -> u64 {
+        self.offered
+    }
+
     /// The number of the first stanza that no transport has had whole.
     pub(crate) const fn whole(&self) -> u64 {
         self.whole
@@ -176,6 +190,7 @@ impl Outbound {
             self.taken = 0;
         } else if self.taken >= self.bytes.len().div_ceil(2) {
             // Moves at most as many bytes as were taken since the last move.
+            // In range: no more is taken than waited.
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
@@ -211,6 +226,7 @@ impl Outbound {
         self.urgent = false;
         self.ends.clear();
         self.whole = self.count;
+        self.offered = self.count;
     }
 
     /// Whether so much is kept that posts have to wait.
@@ -242,6 +258,8 @@ impl Outbound {
                 kept.stanzas.push_back(stanza);
                 self.count = self.count.saturating_add(1);
             }
+            // Whether that process had a transport for all of them is not known.
+            self.offered = self.count;
         }
     }
 
@@ -270,6 +288,7 @@ impl Outbound {
             return;
         };
         kept.parked = false;
+        self.offered = self.count;
         self.whole = self
             .count
             .saturating_sub(u64::try_from(kept.stanzas.len()).unwrap_or(u64::MAX));

@@ -31,6 +31,11 @@ impl Machine {
         if self.closing {
             return Err(JoinError::Closed);
         }
+        // XEP-0045 section 17.1: "both the Room ID (node) and Room Nickname (resource) portions of
+        // an Occupant JID MUST be of non-zero length".
+        if join.room.local().is_none() {
+            return Err(JoinError::InvalidRoom);
+        }
         if let Some(id) = self.by_address.get(join.room.as_str()) {
             return Err(JoinError::AlreadyJoined(*id));
         }

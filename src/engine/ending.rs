@@ -5,7 +5,7 @@
 //! Every end of a stream goes through [`Machine::end_stream`]. Whether and when there
 //! is another is decided in [`retry`](super::retry).
 
-use super::link::Link;
+use super::link::{Link, Peer};
 use super::machine::Machine;
 use crate::error::{AuthFailure, StreamCondition};
 use crate::event::{Event, OfflineCause, PeerIncompatible, PeerMisbehaved, Retry};
@@ -92,7 +92,10 @@ impl Machine {
         }
         let (cx, config) = self.core.split();
         let (limits, timing) = (&config.limits, &config.timing);
-        let Some(pause) = self.pacing.after(cause, cx.now, limits, timing, cx.ids) else {
+        let Some(pause) = self
+            .pacing
+            .after(cause, self.peer, cx.now, limits, timing, cx.ids)
+        else {
             return Retry::Never;
         };
         self.core.cx().arm(Timer::Reconnect, 0, pause);
@@ -134,11 +137,12 @@ impl Machine {
                 condition: StreamCondition::Conflict,
                 ..
             }
-        ) {
+        ) && self.peer == Peer::Ours
+        {
             self.displaced();
         }
         let writable = ending != Ending::Dead && !awaits_tls;
-        if retry == Retry::Never || !may_resume(&cause) || !self.suspend() {
+        if retry == Retry::Never || !may_resume(&cause, self.peer) || !self.suspend() {
             // What is written and not yet sent will be, if the transport lives on.
             let all = writable && !self.management.is_suspended();
             self.session_over(retry, all.then_some(u64::MAX));
@@ -220,9 +224,18 @@ pub(super) const fn stream_condition(cause: &OfflineCause) -> Option<StreamCondi
 }
 
 /// Whether what lived on a stream that ended so may live on in the next one, if the
-/// server lets it (XEP-0198 v1.6.3, section 5).
-pub(super) const fn may_resume(cause: &OfflineCause) -> bool {
+/// server lets it (XEP-0198 v1.6.3, section 5). What is said before the login is not about
+/// it, whoever says it: the session is of another stream than that.
+pub(super) fn may_resume(cause: &OfflineCause, peer: Peer) -> bool {
     match cause {
+        OfflineCause::StreamError { .. }
+        | OfflineCause::Xml(_)
+        | OfflineCause::PeerMisbehaved(_)
+        | OfflineCause::PeerIncompatible(_)
+            if peer < Peer::Ours =>
+        {
+            true
+        }
         // At worst it costs a round trip to learn that the server has forgotten.
         OfflineCause::Transport(_)
         | OfflineCause::TimedOut(_)

@@ -37,6 +37,8 @@ pub(super) struct Fetching {
     heard: bool,
     /// How often the archive was looked at since then.
     rechecks: u32,
+    /// When the archive was asked last because the room said something, now or before.
+    hurried: Option<Instant>,
     /// Until when the archive may not show the cursor yet.
     settles_until: Option<Instant>,
     inconsistencies: u8,
@@ -97,6 +99,7 @@ impl Fetching {
             asked: None,
             heard: false,
             rechecks: 0,
+            hurried: None,
             settles_until: None,
             inconsistencies: 0,
             unstable: false,
@@ -176,13 +179,25 @@ impl Fetching {
         );
     }
 
-    /// The room said something.
+    /// The room said something: the archive is asked at once, and where more is said that it
+    /// does not show, no sooner than after a pause.
     pub(super) fn hear(&mut self, cx: &mut Cx<'_>, room: &Room) {
         self.heard = true;
         self.rechecks = 0;
-        if self.phase == Phase::Watching {
-            self.ask(cx, room);
+        if self.phase != Phase::Watching {
+            return;
         }
+        if self.hurried.is_some_and(|at| cx.now.since(at) < RECHECK) {
+            if !cx
+                .timers
+                .is_armed(TimerKey::of(Timer::FetchRecheck, self.id.0))
+            {
+                self.look_again(cx);
+            }
+            return;
+        }
+        self.hurried = Some(cx.now);
+        self.ask(cx, room);
     }
 
     /// A timer of its own went off.
@@ -192,6 +207,7 @@ impl Fetching {
             (Timer::FetchWait, Phase::Watching) => self.done(cx, true),
             (Timer::FetchRecheck, Phase::Watching) => {
                 if let Some(room) = room {
+                    self.hurried = Some(cx.now);
                     self.ask(cx, room);
                 }
             }
@@ -307,6 +323,7 @@ impl Fetching {
             .checked_sub(left)
             .filter(|excess| *excess > 0)?;
         if self.since.is_none() {
+            // In range: it is a part of their number.
             messages.drain(..excess);
             return None;
         }

@@ -36,6 +36,17 @@ pub(super) enum Link {
     Closed,
 }
 
+/// Who the other end of the transport is known to be, and so how far its word goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Peer {
+    /// Whoever stands on the way: all is in clear.
+    Anybody,
+    /// The server: TLS stands with its certificate, or the way does not leave this machine.
+    Server,
+    /// The server, and we are logged in: what it says may concern our session.
+    Ours,
+}
+
 impl Link {
     /// Whether there is a stream to take input.
     pub(super) const fn has_stream(&self) -> bool {
@@ -60,6 +71,7 @@ impl Machine {
         self.core.cx().disarm(Timer::Close, 0);
         self.core.out.reset();
         self.attempts = self.attempts.saturating_add(1);
+        self.peer = Peer::Anybody;
         self.link = Link::Connecting;
         let after = self.core.config.timing.connect;
         self.core.cx().arm(Timer::Connect, 0, after);
@@ -70,6 +82,10 @@ impl Machine {
         if !matches!(self.link, Link::Connecting) {
             return false;
         }
+        self.peer = match security {
+            Security::Clear { loopback: false } => Peer::Anybody,
+            Security::Clear { loopback: true } | Security::Tls(_) => Peer::Server,
+        };
         let channel = match security {
             Security::Clear { loopback } => Channel::Clear { loopback },
             Security::Tls(binding) => Channel::Tls(binding),
@@ -97,6 +113,7 @@ impl Machine {
         };
         self.link = link;
         if wanted {
+            self.peer = Peer::Server;
             self.arm_step();
         }
         wanted
@@ -217,6 +234,7 @@ impl Machine {
             Step::LoggedIn(keys) => {
                 self.keys = keys.or(self.keys.take());
                 self.pacing.logged_in();
+                self.peer = Peer::Ours;
                 Then::Restart
             }
             Step::Online(jid, login) => {

@@ -5,12 +5,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use super::fetching::Fetching;
-use super::link::Link;
+use super::link::{Link, Peer};
 use super::resolving::Resolving;
 use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
-use crate::cx::{Cx, EventQueue, Outbound, Requests};
+use crate::cx::{Cx, EventQueue, Outbound, PROGRESS, Requests};
 use crate::event::{Event, Login};
 use crate::ids::{IdSource, Label, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
@@ -95,6 +95,8 @@ pub(super) struct Parting {
 pub(super) struct Machine {
     pub(super) core: Core,
     pub(super) link: Link,
+    /// Of this transport; of the last, where there is none.
+    pub(super) peer: Peer,
     /// Transports asked for so far.
     pub(super) attempts: u32,
     pub(super) pacing: Pacing,
@@ -117,6 +119,8 @@ pub(super) struct Machine {
     pub(super) last_sent: Instant,
     /// Since when reading is refused because too many events wait.
     paused: Option<Instant>,
+    /// How many bytes the transport had taken when it was given its time to take more.
+    taken_before: u64,
     pub(super) rooms: BTreeMap<RoomId, RoomEntry>,
     pub(super) by_address: BTreeMap<Box<str>, RoomId>,
     /// Rooms left that have not said so yet.
@@ -150,6 +154,7 @@ impl Machine {
         let mut machine = Self {
             core,
             link: Link::Resting,
+            peer: Peer::Anybody,
             attempts: 0,
             pacing,
             closing: false,
@@ -164,6 +169,7 @@ impl Machine {
             last_heard: now,
             last_sent: now,
             paused: None,
+            taken_before: 0,
             rooms: BTreeMap::new(),
             by_address: BTreeMap::new(),
             partings: BTreeMap::new(),
@@ -209,7 +215,10 @@ impl Machine {
         let stalled = TimerKey::single(Timer::Write);
         if self.core.out.waiting().is_empty() || !self.link.has_stream() {
             self.core.timers.disarm(stalled);
-        } else if !self.core.timers.is_armed(stalled) {
+        } else if !self.core.timers.is_armed(stalled)
+            || self.core.out.sent().saturating_sub(self.taken_before) >= PROGRESS
+        {
+            self.taken_before = self.core.out.sent();
             let patience = self.core.config.timing.write;
             self.core.timers.arm(stalled, self.core.now.plus(patience));
         }
@@ -285,9 +294,10 @@ impl Machine {
     pub(super) fn written(&mut self, n: usize) {
         self.core.out.advance(n);
         if n > 0 {
-            // It gets on: settled anew at the end of the call.
-            self.core.cx().disarm(Timer::Write, 0);
             self.last_sent = self.core.now;
+        }
+        if self.core.out.waiting().is_empty() {
+            self.core.cx().disarm(Timer::Write, 0);
         }
         if n > 0 && matches!(self.link, Link::Online) {
             self.management.written(&mut self.core.cx());

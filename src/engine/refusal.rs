@@ -10,6 +10,8 @@ use crate::ids::RoomId;
 pub enum JoinError {
     /// That room is joined already, under this id.
     AlreadyJoined(RoomId),
+    /// The address has no localpart, and so is no room's: a service's, or another domain.
+    InvalidRoom,
     /// The nick cannot be one.
     InvalidNick,
     /// There is no stream, and none will be set up unless
@@ -74,6 +76,7 @@ macro_rules! explain {
 
 explain! { JoinError:
     Self::AlreadyJoined(_) => "the room is joined already";
+    Self::InvalidRoom => "the address is no room's: something has to stand before an `@`";
     Self::InvalidNick => "the nick is empty, too long, or holds characters that an address cannot carry";
     Self::Offline => "not connected";
     Self::TooMany => "too many rooms: leave some, or raise `Limits::rooms`";

@@ -6,6 +6,11 @@
 //!   to [`Timing::slow_max`].
 //! - Ends that need *attention*: not at all, until the host asks for it.
 //!
+//! What is said in clear, before TLS, can be anybody's: a captive portal's, or one packet of
+//! somebody who wants us gone for good. Until the first login it is taken for the server's, since
+//! then it is mostly a mistake in the configuration, of which somebody should hear at once. Who
+//! was logged in before tries again, slowly, whatever is said there.
+//!
 //! Ceilings start afresh only after a stream has been stable: a login is not enough,
 //! or a server that fails the session right after it would be stormed. Above all
 //! stands a budget of [`Limits::attempts_per_hour`], whatever the classes and the dice.
@@ -17,6 +22,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::link::Peer;
 use crate::error::{AuthFailure, Condition, ErrorType, SaslCondition, StreamCondition};
 use crate::event::{OfflineCause, TransportFailureKind};
 use crate::ids::IdSource;
@@ -82,6 +88,17 @@ const fn class(cause: &OfflineCause) -> Class {
         OfflineCause::Xml(_) | OfflineCause::PeerMisbehaved(_) => Class::Breach,
         OfflineCause::Internal(_) => Class::Slow,
     }
+}
+
+/// Whether the other end said so, and has not merely gone or been refused.
+const fn is_said(cause: &OfflineCause) -> bool {
+    matches!(
+        cause,
+        OfflineCause::StreamError { .. }
+            | OfflineCause::Xml(_)
+            | OfflineCause::PeerMisbehaved(_)
+            | OfflineCause::PeerIncompatible(_)
+    )
 }
 
 const fn of_stream(condition: StreamCondition) -> Class {
@@ -173,6 +190,7 @@ impl Pacing {
     pub(super) fn after(
         &mut self,
         cause: &OfflineCause,
+        peer: Peer,
         now: Instant,
         limits: &Limits,
         timing: &Timing,
@@ -186,7 +204,9 @@ impl Pacing {
         if final_by_mistake {
             return None;
         }
+        let hearsay = peer == Peer::Anybody && self.proven && is_said(cause);
         let slow = match class(cause) {
+            Class::Breach | Class::Attention if hearsay => true,
             Class::Transient => planted(Bug::SlowAfterABreak),
             Class::Slow => true,
             Class::Breach => {
@@ -256,7 +276,14 @@ mod tests {
         let mut now = Instant::ZERO;
         let mut pacing = Pacing::new(now, &limits);
         for _ in 0..500 {
-            let pause = pacing.after(&OfflineCause::PeerClosed, now, &limits, &timing, &mut ids);
+            let pause = pacing.after(
+                &OfflineCause::PeerClosed,
+                Peer::Ours,
+                now,
+                &limits,
+                &timing,
+                &mut ids,
+            );
             assert!(pause.unwrap() <= timing.backoff_max, "waits for {pause:?}");
             now = now.plus(Duration::from_millis(100));
             pacing.asked();
@@ -277,7 +304,7 @@ mod tests {
         );
         while now < Instant::ZERO.plus(HOUR * 24) {
             let cause = OfflineCause::PeerClosed;
-            let pause = pacing.after(&cause, now, &limits, timing, &mut ids);
+            let pause = pacing.after(&cause, Peer::Ours, now, &limits, timing, &mut ids);
             now = now.plus(pause.unwrap());
             pacing.begun();
             at.push(now);

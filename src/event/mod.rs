@@ -491,7 +491,7 @@ pub enum Source {
 #[non_exhaustive]
 pub enum Entry {
     /// A message, in the order of the archive, once. One without an id has no place there
-    /// that is known.
+    /// that is known; if the archive shows it all the same, it comes again, with its id.
     Message(Box<Message>),
     /// A message that the archive did not show when it was its turn: it lies before
     /// one that was delivered already; or, behind a [gap](Self::Gap) after a resumption of the

@@ -376,8 +376,8 @@ fn what_a_pager_holds_is_its_page_and_its_place() {
     let last = "z".repeat(300);
     pager.take(&last, None);
     pager.close(Ok(fin(false, None, None))).unwrap();
-    // Where it stands, and the mark by which it would notice a circle.
-    assert_eq!(pager.held(), 600);
+    // Where it stands, the mark by which it would notice a circle, and what lies before it.
+    assert_eq!(pager.held(), 601);
 }
 
 /// XEP-0059, section 2.2: the page after an item lies after it. An archive that leads

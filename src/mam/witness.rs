@@ -88,6 +88,15 @@ pub(super) enum Verdict {
 }
 
 impl Witness {
+    /// The places that it names.
+    pub(super) fn places(&self) -> impl Iterator<Item = &ArchiveId> {
+        let hint = match &self.step {
+            Step::Hinted(Cursor::After(id)) | Step::Following(Cursor::After(id)) => Some(id),
+            _ => None,
+        };
+        core::iter::once(&self.target).chain(hint)
+    }
+
     /// A witness to find for `target`, before which `hint` lay when it was seen last.
     pub(super) fn new(target: ArchiveId, hint: Option<Cursor>) -> Self {
         // What is before itself is no hint.

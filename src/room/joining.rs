@@ -106,6 +106,7 @@ impl Room {
     /// Asks what the room can do: what its ids are worth above all.
     fn ask(&mut self, cx: &mut Cx<'_>) {
         cx.forget(self.question.take());
+        self.outdated = false;
         self.asked = Asked::Pending;
         let purpose = Purpose::RoomInfo(self.id);
         let serial = cx.request(Kind::Get, Some(self.jid.as_str()), purpose, |w| {
@@ -119,6 +120,16 @@ impl Room {
             cx.arm(Timer::Iq, serial, patience);
         }
         self.question = Some(serial);
+    }
+
+    /// The room changed: asks what it can do now, one question at a time, however often it
+    /// says so.
+    pub(super) fn ask_anew(&mut self, cx: &mut Cx<'_>) {
+        if self.question.is_some() {
+            self.outdated = true;
+        } else if self.is_in() {
+            self.ask(cx);
+        }
     }
 
     /// Asks again what the room can do, after a pause: full jitter below a ceiling that
@@ -443,6 +454,9 @@ impl Room {
                     self.outbox.described(cx, self.info.archive);
                     self.tell(cx, RoomEvent::Described(self.info));
                     self.flush(cx);
+                }
+                if self.outdated {
+                    self.ask(cx);
                 }
                 RoomOutput::Described
             }

@@ -244,9 +244,18 @@ impl Log {
 
     /// The room at `at` said at last what its ids are worth, or that it will not say. Where
     /// they are places, what lies behind the cursor is read now, but for what was delivered
-    /// already, and what is held back follows.
+    /// already, and what is held back follows. Where it says something else than before, because
+    /// its configuration changed, that is as if we came anew.
     pub(crate) fn described(&mut self, cx: &mut Cx<'_>, at: &str, places: Places) {
-        if !core::mem::replace(&mut self.unsaid, false) || self.phase == Phase::Away {
+        let unsaid = core::mem::replace(&mut self.unsaid, false);
+        if self.phase == Phase::Away {
+            return;
+        }
+        if !unsaid {
+            if self.archived != (places == Places::Sure) {
+                self.away(cx);
+                self.enter(cx, at, places);
+            }
             return;
         }
         self.archived = places == Places::Sure;

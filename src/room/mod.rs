@@ -63,6 +63,8 @@ pub(crate) struct Room {
     unanswered: u32,
     /// The request that is under way: what the room can do, or to unlock it.
     question: Option<u64>,
+    /// Its configuration changed since that was asked.
+    outdated: bool,
     /// Whether a failure to say what it can do is worth another question.
     again: bool,
     /// The id of the join under way, which a refusal of it bears.
@@ -200,6 +202,7 @@ impl Room {
             unanswered: 0,
             patience: None,
             question: None,
+            outdated: false,
             again: false,
             join_id: String::new(),
             provisional: None,
@@ -235,6 +238,7 @@ impl Room {
             size_of::<Self>(),
             self.own_nicks.held(|nick| nick.len().saturating_mul(2)),
             self.outbox.held(),
+            self.neighbours.held(),
         ]
         .into_iter()
         .chain(occupants)

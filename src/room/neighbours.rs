@@ -21,6 +21,21 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        let pairs = self.pairs.iter().map(|(item, before)| {
+            let before = match before {
+                Cursor::Beginning => 0,
+                Cursor::After(id) => id.as_str().len(),
+            };
+            size_of::<(ArchiveId, Cursor)>()
+                .saturating_add(item.as_str().len())
+                .saturating_add(before)
+        });
+        let said = self.said.as_ref().map_or(0, |id| id.as_str().len());
+        pairs.fold(said, usize::saturating_add)
+    }
+
     /// `before` lay right before `item`.
     pub(crate) fn note(&mut self, item: ArchiveId, before: Cursor) {
         self.pairs.retain(|(known, _)| *known != item);

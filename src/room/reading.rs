@@ -115,6 +115,8 @@ impl Room {
         else {
             return;
         };
+        // What it can do may have changed with that: whether it has an archive, above all.
+        self.ask_anew(cx);
         let changed = core::mem::replace(&mut self.privacy, privacy) != privacy;
         // Else it is told with the rest, once we are.
         if self.is_in() && changed {

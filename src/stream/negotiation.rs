@@ -65,6 +65,8 @@ pub(super) struct AwaitHeader {
 #[derive(Debug)]
 pub(super) struct AwaitFeatures {
     stage: Stage,
+    /// It did so for a domain that is not ours.
+    foreign: bool,
 }
 
 /// `<starttls/>` was sent.
@@ -246,31 +248,36 @@ fn header(cx: &mut Cx<'_>, setting: &Setting<'_>, stage: Stage) -> State {
 
 impl AwaitHeader {
     fn on_open(self, setting: &Setting<'_>, open: Element<'_>) -> Next {
-        // RFC 6120 section 4.7.1: the server's `from` is the domain we asked for.
+        // RFC 6120 section 4.7.1: the server's `from` is the domain we asked for. It is another
+        // where the server has none of that name, and is about to say so: section 4.9.1.3 has
+        // the `from` before such an error be "either an authoritative FQDN for the receiving
+        // entity or the empty string".
         let domain = setting.config.account.domain();
-        if open
+        let foreign = open
             .attr("from")
-            .is_some_and(|from| !same_address(domain, from))
-        {
-            return Err(OfflineCause::PeerMisbehaved(
-                PeerMisbehaved::WrongStreamHeader,
-            ));
-        }
-        // RFC 6120 section 4.7.5: the numbers of a version are numbers, not decimals.
-        let major = open
-            .attr("version")
-            .and_then(|v| v.split('.').next())
-            .map(str::parse::<u32>);
-        if !matches!(major, Some(Ok(1..))) {
+            .is_some_and(|from| !same_address(domain, from));
+        if open.attr("version").and_then(major).unwrap_or(0) == 0 {
             return Err(OfflineCause::PeerIncompatible(
                 PeerIncompatible::LegacyStream,
             ));
         }
+        let stage = self.stage;
         Ok((
-            State::Features(AwaitFeatures { stage: self.stage }),
+            State::Features(AwaitFeatures { stage, foreign }),
             Step::Continue,
         ))
     }
+}
+
+/// RFC 6120 section 4.7.5: the numbers of a version are numbers, not decimals. Nothing if they
+/// are none; the second may be missing.
+fn major(version: &str) -> Option<u32> {
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    let number = |digits: &str| {
+        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+        all.then(|| digits.parse().ok()).flatten()
+    };
+    number(minor).and_then(|_| number(major))
 }
 
 impl AwaitFeatures {
@@ -281,6 +288,11 @@ impl AwaitFeatures {
         element: Element<'_>,
         login: &mut Login,
     ) -> Next {
+        if self.foreign {
+            return Err(OfflineCause::PeerMisbehaved(
+                PeerMisbehaved::WrongStreamHeader,
+            ));
+        }
         if !element.is("features", ns::STREAM) {
             return unexpected(element);
         }

@@ -9,8 +9,10 @@ use crate::ns;
 
 /// An element of a checked stanza. Copying it copies a reference.
 ///
-/// `Display` and `Debug` write it as XML that parses back to the same element:
-/// namespaces as defaults, attributes in document order. They do not recurse.
+/// `Display` and `Debug` write it as XML that parses back to the same element, given room:
+/// namespaces as defaults, attributes in document order, each with a declaration of its own
+/// where its name has a namespace. That and what has to be escaped can take more than the
+/// limits under which it was read. They do not recurse.
 #[derive(Clone, Copy)]
 pub struct Element<'a> {
     tape: &'a Tape,

@@ -120,9 +120,9 @@ fn a_post_waits_until_the_room_has_let_us_in() {
     assert!(peer.heard().contains("<message "));
 }
 
-/// XEP-0045 section 17.1: a nick "MUST be of non-zero length".
+/// XEP-0045 section 17.1: the room and the nick "MUST be of non-zero length".
 #[test]
-fn a_nick_has_something_in_it() {
+fn a_room_and_a_nick_have_something_in_them() {
     let mut peer = Peer::online(config());
     peer.heard();
     let room = BareJid::parse(ROOM).unwrap();
@@ -134,6 +134,11 @@ fn a_nick_has_something_in_it() {
             assert_eq!(refused, Err(JoinError::InvalidNick));
         }
     }
+    let service = BareJid::parse("muc.parley.local").unwrap();
+    let refused = peer
+        .engine
+        .join(peer.now, JoinRoom::new(service, Nick::Chosen("ada".into())));
+    assert_eq!(refused, Err(JoinError::InvalidRoom));
     assert_eq!(peer.heard(), "");
 }
 

@@ -231,7 +231,10 @@ fn has_variant(code: &str, of: &str, variant: &str) -> bool {
 /// in a `proptest!` of which each is.
 fn has_test(code: &str, name: &str) -> bool {
     let lines: Vec<_> = code.lines().map(str::trim).collect();
-    let marks = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let marks = |line: &str| {
+        let kinds = ["#[test]", "#[tokio::test", "#[::tokio::test"];
+        kinds.iter().any(|kind| line.starts_with(kind))
+    };
     // A macro that makes a test of each of its lines.
     let makes = lines
         .windows(2)

@@ -257,10 +257,21 @@ fn x34_odd_stream_headers() {
     let mut peer = opened();
     peer.say(&HEADER.replace("'>", "'/>"));
     assert_eq!(ended(&mut peer), OfflineCause::PeerClosed);
-    for version in ["", "version='0.9'", "version='0'", "version='one'"] {
+    for version in [
+        "",
+        "version='0.9'",
+        "version='0'",
+        "version='one'",
+        "version='+1.0'",
+        "version='1.x'",
+        "version='1.'",
+        "version='1.-3'",
+        "version='1.0.0'",
+    ] {
         let mut peer = opened();
         peer.say(&HEADER.replace(" version='1.0' from", &format!(" {version} from")));
         let legacy = OfflineCause::PeerIncompatible(PeerIncompatible::LegacyStream);
+        assert_eq!(peer.heard(), farewell("unsupported-version"), "{version}");
         assert_eq!(ended(&mut peer), legacy, "{version}");
     }
     // Neither an id nor a name is needed.

@@ -1,8 +1,8 @@
 //! Stanza ids and carbons: I1 to I3, C1.
 
-use parley_xmpp::{ArchiveId, Post, PostOutcome};
+use parley_xmpp::{ArchiveId, GapReason, Post, PostOutcome};
 
-use crate::peer::ROOM_FEATURES;
+use crate::peer::{ROOM_FEATURES, message};
 use crate::*;
 
 const MAM_ALONE: &str = "<feature var='urn:xmpp:mam:2'/>";
@@ -43,6 +43,53 @@ fn i01_a_place_counts_only_of_a_room_that_vouches_for_it() {
     for features in ["", MAM_ALONE, SID_ALONE] {
         assert_eq!(place(features, &id), None, "{features}");
     }
+}
+
+/// Status 104, and what it can do is something else from then on.
+#[test]
+fn i01_a_room_that_changes_is_asked_what_its_ids_are_worth_now() {
+    let configured = format!(
+        "<message from='{ROOM}' type='groupchat'>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><status code='104'/></x></message>"
+    );
+    let (mut peer, _) = followed(ROOM_FEATURES);
+    let said = |peer: &mut Peer, id: &str| {
+        peer.say(&message("bob", id, id));
+        let told = peer.events().into_iter().find_map(|event| match event {
+            Event::Entry {
+                entry: Entry::Message(message),
+                ..
+            } => Some(message),
+            _ => None,
+        });
+        told.expect("it is told")
+            .id
+            .map(|id| id.as_str().to_owned())
+    };
+    assert_eq!(said(&mut peer, "a8").as_deref(), Some("a8"));
+    // However often it says so, there is one question at a time, and one more after that.
+    peer.say(&configured.repeat(9));
+    let sent = peer.heard();
+    let id = request_of(&sent, "http://jabber.org/protocol/disco#info");
+    peer.say(&disco(&id, MAM_ALONE));
+    let events = peer.events();
+    let gap = |event: &Event| {
+        let reason = GapReason::NoArchive;
+        matches!(event, Event::Entry { entry: Entry::Gap { reason: told, .. }, .. } if *told == reason)
+    };
+    assert!(events.iter().any(gap), "{events:?}");
+    let again = peer.heard();
+    let id = request_of(&again, "http://jabber.org/protocol/disco#info");
+    peer.say(&disco(&id, MAM_ALONE));
+    assert_eq!(peer.heard(), "");
+    assert_eq!(said(&mut peer, "forged"), None);
+    // And back: what was said meanwhile is not told again.
+    peer.say(&configured);
+    let id = request_of(&peer.heard(), "http://jabber.org/protocol/disco#info");
+    peer.say(&disco(&id, ROOM_FEATURES));
+    answer_archive_of(&mut peer, &["a9"]);
+    peer.events();
+    assert_eq!(said(&mut peer, "a10").as_deref(), Some("a10"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::peer::{ROOM_FEATURES, message};
 use crate::*;
 
 /// A fetch from there, and its first question.
-fn fetching(fetch: Fetch) -> (Peer, QueryId, String) {
+pub(super) fn fetching(fetch: Fetch) -> (Peer, QueryId, String) {
     let mut config = config();
     // What an archive does not show is not there.
     config.timing.settle = Duration::ZERO;
@@ -25,17 +25,17 @@ fn fetching(fetch: Fetch) -> (Peer, QueryId, String) {
     (peer, id, question)
 }
 
-fn newest() -> (Peer, QueryId, String) {
+pub(super) fn newest() -> (Peer, QueryId, String) {
     fetching(Fetch::newest(10))
 }
 
-fn all(limit: u32) -> (Peer, QueryId, String) {
+pub(super) fn all(limit: u32) -> (Peer, QueryId, String) {
     fetching(Fetch::since(Cursor::Beginning, limit))
 }
 
 /// The only question that was asked since last time.
 #[track_caller]
-fn question(peer: &mut Peer) -> String {
+pub(super) fn question(peer: &mut Peer) -> String {
     let sent = peer.heard();
     match &requests(&sent)[..] {
         [one] if one.contains("urn:xmpp:mam:2") => (*one).to_owned(),
@@ -44,16 +44,16 @@ fn question(peer: &mut Peer) -> String {
 }
 
 /// A result of the page that was asked for.
-fn result(question: &str, id: &str) -> String {
+pub(super) fn result(question: &str, id: &str) -> String {
     archived(attribute(question, "queryid"), id, id)
 }
 
-fn ends(peer: &mut Peer, question: &str, complete: bool, ids: &[&str]) {
+pub(super) fn ends(peer: &mut Peer, question: &str, complete: bool, ids: &[&str]) {
     peer.say(&fin(attribute(question, "id"), complete, ids));
 }
 
 /// Answers with a page of these.
-fn gives(peer: &mut Peer, question: &str, complete: bool, ids: &[&str]) {
+pub(super) fn gives(peer: &mut Peer, question: &str, complete: bool, ids: &[&str]) {
     for id in ids {
         peer.say(&result(question, id));
     }
@@ -66,7 +66,7 @@ fn refuses(peer: &mut Peer, question: &str, condition: &str, kind: &str) {
 
 /// What a fetch gave, and how it ended.
 #[track_caller]
-fn fetched(peer: &mut Peer) -> (Vec<Message>, FetchEvent) {
+pub(super) fn fetched(peer: &mut Peer) -> (Vec<Message>, FetchEvent) {
     let (mut messages, mut end) = (Vec::new(), None);
     for event in peer.events() {
         match event {
@@ -82,7 +82,7 @@ fn fetched(peer: &mut Peer) -> (Vec<Message>, FetchEvent) {
 
 /// The bodies of a fetch that ended well, and where it goes on.
 #[track_caller]
-fn done(peer: &mut Peer) -> (Vec<String>, String, bool) {
+pub(super) fn done(peer: &mut Peer) -> (Vec<String>, String, bool) {
     match fetched(peer) {
         (messages, FetchEvent::Done { next, complete, .. }) => {
             let bodies = messages.into_iter().map(|m| m.body).collect();
@@ -94,7 +94,7 @@ fn done(peer: &mut Peer) -> (Vec<String>, String, bool) {
 
 /// Why a fetch failed that gave nothing.
 #[track_caller]
-fn failed(peer: &mut Peer) -> RequestError {
+pub(super) fn failed(peer: &mut Peer) -> RequestError {
     match fetched(peer) {
         (messages, FetchEvent::Failed(error)) if messages.is_empty() => error,
         other => panic!("{other:?}"),
@@ -102,7 +102,7 @@ fn failed(peer: &mut Peer) -> RequestError {
 }
 
 /// A subscription after `a0`, and its first question.
-fn following(credit: u32) -> (Peer, String) {
+pub(super) fn following(credit: u32) -> (Peer, String) {
     let (mut peer, room) = in_room(ROOM_FEATURES);
     let start = Start::Cursor(Cursor::parse("a0").unwrap());
     peer.engine
@@ -115,7 +115,7 @@ fn following(credit: u32) -> (Peer, String) {
 
 /// The next question to the archive, with whatever time passes until then.
 #[track_caller]
-fn next_question(peer: &mut Peer) -> String {
+pub(super) fn next_question(peer: &mut Peer) -> String {
     for _ in 0..1000 {
         let sent = peer.heard();
         answer_pings(peer, &sent);
@@ -131,7 +131,7 @@ fn next_question(peer: &mut Peer) -> String {
 }
 
 /// What those who follow were told, in words.
-fn told(peer: &mut Peer) -> Vec<String> {
+pub(super) fn told(peer: &mut Peer) -> Vec<String> {
     let entries = peer.events().into_iter().filter_map(|event| match event {
         Event::Entry { entry, .. } => Some(entry),
         _ => None,
@@ -285,76 +285,6 @@ fn q06_an_end_need_not_say_what_it_ends_with() {
     peer.say(&result(&page, "a2"));
     ends(&mut peer, &page, true, &[]);
     assert_eq!(done(&mut peer).1, "a2");
-}
-
-#[test]
-fn q07_more_that_never_comes_is_not_waited_for() {
-    let (mut peer, _, mut page) = all(9);
-    for round in 0.. {
-        assert!(round < 10, "still asking");
-        ends(&mut peer, &page, false, &[]);
-        let sent = peer.heard();
-        match requests(&sent)[..] {
-            [] => break,
-            [again] => page = again.to_owned(),
-            _ => panic!("{sent}"),
-        }
-    }
-    assert!(matches!(failed(&mut peer), RequestError::Inconsistent(_)));
-}
-
-#[test]
-fn q08_the_same_pages_again_come_to_an_end() {
-    for circle in [
-        &[["a1", "a2"]][..],
-        &[["a1", "a2"], ["a3", "a4"], ["a5", "a6"]],
-    ] {
-        let (mut peer, _, mut page) = all(10_000);
-        let mut pages = 0;
-        for ids in circle.iter().cycle() {
-            pages += 1;
-            assert!(pages < 50, "still asking");
-            gives(&mut peer, &page, false, ids);
-            let sent = peer.heard();
-            match requests(&sent)[..] {
-                [] => break,
-                [again] => page = again.to_owned(),
-                _ => panic!("{sent}"),
-            }
-        }
-        let (_, end) = fetched(&mut peer);
-        assert!(
-            matches!(end, FetchEvent::Failed(RequestError::Inconsistent(_))),
-            "{end:?}"
-        );
-    }
-    // Who follows is not kept reading either, and hears what is said.
-    for circle in [
-        &[["a1", "a2"]][..],
-        &[["a1", "a2"], ["a3", "a4"], ["a5", "a6"]],
-    ] {
-        let (mut peer, mut page) = following(10_000);
-        let (mut pages, mut ids) = (0, circle.iter().cycle());
-        let mut all = Vec::new();
-        while !all
-            .iter()
-            .any(|entry: &String| entry.starts_with("caught up"))
-        {
-            pages += 1;
-            assert!(pages < 200, "still asking");
-            gives(&mut peer, &page, false, ids.next().unwrap());
-            all.extend(told(&mut peer));
-            if all.last().is_none_or(|last| !last.starts_with("caught up")) {
-                page = next_question(&mut peer);
-            }
-        }
-        let messages = all.iter().filter(|entry| entry.starts_with('a')).count();
-        assert_eq!(messages, circle.len() * 2, "each once: {all:?}");
-        assert!(
-            all.iter()
-                .any(|entry| entry.starts_with("gap ArchiveFailed"))
-        );
-    }
 }
 
 /// A fetch after an id that the archive is not known to have; nothing is made up for it.
@@ -681,57 +611,6 @@ fn q19_what_the_archive_puts_behind_us_comes_late_and_once() {
     // An id that was given before is no other message.
     peer.say(&message("bob", "a3", "another"));
     assert_eq!(told(&mut peer), [""; 0]);
-}
-
-#[test]
-fn q20_a_backlog_is_read_as_it_is_taken() {
-    let (mut peer, room) = in_room(ROOM_FEATURES);
-    let start = Start::Cursor(Cursor::Beginning);
-    let following = peer.engine.subscribe(peer.now, room, start, 3).unwrap();
-    let mut seen = 0;
-    let mut page = question(&mut peer);
-    let ids: Vec<_> = (0..300).map(|n| format!("b{n:03}")).collect();
-    while seen < 300 {
-        assert!(
-            page.contains("<max>3</max>"),
-            "no more than is taken: {page}"
-        );
-        let ids: Vec<_> = ids[seen..seen + 3].iter().map(String::as_str).collect();
-        gives(&mut peer, &page, false, &ids);
-        assert_eq!(told(&mut peer), ids);
-        seen += 3;
-        // Nothing more is asked for until the reader has taken it.
-        assert_eq!(peer.heard(), "");
-        peer.engine.grant(peer.now, following, 3);
-        let last = *ids.last().unwrap();
-        // It stands where it stood, and says so.
-        page = peer.heard();
-        assert!(page.contains("<after>"), "after {last}: {page}");
-        if !page.contains(&format!("<after>{last}</after>")) {
-            // What it stands on is to be shown first.
-            let asked_before = attribute(&page, "queryid").to_owned();
-            assert!(!asked_before.is_empty());
-            peer.say(&result(&page, last));
-            ends(&mut peer, &page, false, &[last]);
-            page = question(&mut peer);
-        }
-    }
-}
-
-#[test]
-fn q21_a_server_decides_how_large_its_pages_are() {
-    let (mut peer, _, mut page) = all(100);
-    assert!(page.contains("<max>100</max>"), "{page}");
-    for n in 0..9 {
-        let (a, b) = (format!("a{n}1"), format!("a{n}2"));
-        gives(&mut peer, &page, n == 8, &[&a, &b]);
-        if n < 8 {
-            page = question(&mut peer);
-            assert!(page.contains(&format!("<after>{b}</after>")), "{page}");
-        }
-    }
-    let (bodies, next, complete) = done(&mut peer);
-    assert_eq!((bodies.len(), next.as_str(), complete), (18, "a82", true));
 }
 
 #[test]

@@ -143,6 +143,22 @@ fn sm01_a_count_too_high_is_fatal() {
     fatal(&mut peer, what, UNDEFINED, detail);
 }
 
+/// What was written while there was no stream was sent to nobody.
+#[test]
+fn sm01_what_waits_for_a_stream_is_not_handled() {
+    let (mut peer, room) = inside();
+    peer.say(&ack(3));
+    cut(&mut peer);
+    peer.engine.leave(peer.now, room);
+    assert!(come_back(&mut peer).contains("<resume "));
+    peer.heard();
+    peer.events();
+    peer.say("<resumed xmlns='urn:xmpp:sm:3' previd='sm-1' h='4'/>");
+    let detail = "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='4' send-count='3'/>";
+    let what = PeerMisbehaved::HandledCountTooHigh { h: 4, sent: 3 };
+    fatal(&mut peer, what, UNDEFINED, detail);
+}
+
 #[test]
 fn sm02_a_count_may_stay_and_not_go_back() {
     let (mut peer, _) = inside();

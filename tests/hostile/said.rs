@@ -338,12 +338,14 @@ fn m23_nobody_leads_us_into_a_room() {
         }
     }
     assert_eq!((peer.events(), peer.heard()), (vec![], String::new()));
-    // Its configuration is the room's to tell; nothing is asked or done about it.
+    // Its configuration is the room's to tell; all that is done about it is to ask what it can do.
     peer.say(&format!(
         "<message from='{ROOM}' type='groupchat' id='1'>{changed}</message>"
     ));
     assert!(bodies(&peer.events()).is_empty());
-    assert_eq!(peer.heard(), "");
+    let sent = peer.heard();
+    request_of(&sent, "http://jabber.org/protocol/disco#info");
+    assert_eq!(requests(&sent).len(), 1, "{sent}");
 }
 
 #[test]

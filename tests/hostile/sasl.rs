@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use parley_xmpp::{AuthFailure, Config, ConfigError, OfflineCause, Retry, SaslCondition, Timer};
 
-use crate::peer::{BIND, HEADER, attribute};
+use crate::peer::{BIND, HEADER, PLAIN, attribute};
 use crate::scram::{Scram, base64, unbase64};
 use crate::*;
 
@@ -575,6 +575,34 @@ fn a17_a_refused_login_is_not_hammered() {
         peer.engine.handle_eof(peer.now);
         peer.pass(Duration::from_secs(86_400));
         assert_eq!(peer.engine.wants().transport, Transport::Closed);
+    }
+    // Who was logged in before has one attempt more, where the password may be right still.
+    for (condition, attempts) in [
+        ("not-authorized", 1),
+        ("made-up", 1),
+        ("account-disabled", 0),
+        ("mechanism-too-weak", 0),
+    ] {
+        let mut peer = online();
+        peer.engine.handle_eof(peer.now);
+        peer.engine.reconnect(peer.now);
+        for attempt in 0.. {
+            peer.events();
+            let secure = Security::Tls(ChannelBinding::default());
+            peer.engine.transport_opened(peer.now, secure);
+            peer.heard();
+            peer.say(HEADER);
+            peer.say(PLAIN);
+            peer.say(&failure(condition));
+            peer.heard();
+            peer.engine.handle_eof(peer.now);
+            peer.pass(Duration::from_secs(86_400));
+            if peer.engine.wants().transport == Transport::Closed {
+                assert_eq!(attempt, attempts, "{condition}");
+                break;
+            }
+            peer.engine.reconnect(peer.now);
+        }
     }
     // What an application adds is not the condition, wherever it stands.
     let failure_of = |conditions: &str| {

@@ -311,6 +311,8 @@ fn s09_a_stream_of_another_domain_is_fatal() {
     for from in ["evil.example", "parley.local.evil.example", "", "@"] {
         let mut peer = opened();
         peer.say(&HEADER.replace("parley.local", from));
+        assert_eq!(peer.heard(), "", "{from}");
+        peer.say(PLAIN);
         assert_eq!(peer.heard(), farewell("invalid-from"), "{from}");
         let wrong = OfflineCause::PeerMisbehaved(PeerMisbehaved::WrongStreamHeader);
         assert_eq!(ended(&mut peer), wrong, "{from}");
@@ -424,6 +426,29 @@ fn s11_who_takes_a_byte_now_and_then_is_not_alive() {
             }
         )
     };
+    assert!(peer.events().iter().any(timed_out));
+    // Nor is who asks for more than it takes: what we owe it stops us from reading.
+    let mut peer = online();
+    peer.reads = false;
+    let ping = |i| {
+        format!(
+            "<iq type='get' id='{}{i}'><ping xmlns='urn:xmpp:ping'/></iq>",
+            "i".repeat(10_000)
+        )
+    };
+    for i in 0.. {
+        if !peer.engine.wants().read {
+            break;
+        }
+        peer.say(&ping(i));
+    }
+    let began = peer.now;
+    while peer.engine.wants().transport == Transport::Open {
+        let so_far = peer.now.since(began);
+        assert!(so_far < Duration::from_secs(120), "still online");
+        peer.engine.written(peer.now, 1);
+        peer.pass(Duration::from_secs(1));
+    }
     assert!(peer.events().iter().any(timed_out));
     // Who takes it slowly is.
     let mut peer = Peer::new(config());

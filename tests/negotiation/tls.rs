@@ -284,6 +284,7 @@ fn s09_a_stream_of_another_domain() {
     ] {
         let mut peer = opened(peer::config(), secure());
         peer.say(&HEADER.replace("parley.local", from));
+        peer.say(peer::PLAIN);
         assert!(peer.heard().contains("<invalid-from "), "{from}");
         let wrong = misbehaved(PeerMisbehaved::WrongStreamHeader);
         assert_eq!(ended_for_now(&mut peer), wrong, "{from}");
@@ -293,6 +294,7 @@ fn s09_a_stream_of_another_domain() {
     peer.say(peer::PLAIN);
     peer.say(SUCCESS);
     peer.say(&HEADER.replace("parley.local", "evil.example"));
+    peer.say(BIND);
     let wrong = misbehaved(PeerMisbehaved::WrongStreamHeader);
     assert_eq!(ended_for_now(&mut peer), wrong);
 }

@@ -53,10 +53,13 @@ fn a_created_room_is_unlocked_before_it_is_joined() {
     let first = attribute(peer.heard().rsplit("<iq ").next().unwrap(), "id").to_owned();
     peer.say(&presence("ada", "<status code='110'/><status code='201'/>"));
     let sent = peer.heard();
-    assert!(
-        sent.contains("muc#owner") && sent.contains("type='submit'"),
-        "{sent}"
+    let id = attribute(&sent, "id");
+    let unlock = format!(
+        "<iq type='set' id='{id}' to='{ROOM}'>\
+         <query xmlns='http://jabber.org/protocol/muc#owner'>\
+         <x xmlns='jabber:x:data' type='submit'/></query></iq>"
     );
+    assert_eq!(sent, unlock);
     peer.say(&format!(
         "<iq type='error' id='{first}' from='{ROOM}'><error type='cancel'>\
          <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"

@@ -159,7 +159,8 @@ impl Log {
             return self.anchor(cx, at, page.newest);
         }
         let is_news = self.is_news(&page);
-        if page.complete || is_news {
+        // Tombstones alone are no reason to try for ever.
+        if page.complete || is_news && !(page.messages.is_empty() && page.late.is_empty()) {
             self.failures = 0;
         }
         self.progressed |= is_news;
