@@ -15,6 +15,7 @@ mod engine;
 #[path = "../../src/bin/parley-xmpp/escape.rs"]
 mod escape;
 mod expat;
+mod following;
 mod paging;
 #[path = "../../tests/peer/scram.rs"]
 mod scram;

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use parley_xmpp::{Cursor, Event, Fetch, FetchEvent, Message, RequestError};
 
+use crate::following::{follow, said};
 use crate::session::{Query, ROOM, Sent, Session};
 
 /// No fetch of at most 63 messages, out of an archive of as many, asks more often.
@@ -17,22 +18,23 @@ struct Item {
     kind: u8,
 }
 
-struct Archive {
+pub(crate) struct Archive {
     items: Vec<Item>,
     /// How many items a page has at most.
     cap: usize,
     /// Its last page, for one that repeats itself.
     last: Vec<usize>,
     /// It said what no archive does that keeps to the rules.
-    lied: bool,
+    pub(crate) lied: bool,
     /// Something was said meanwhile.
     grew: bool,
 }
 
 /// A fetch ends, gives no more than it was asked for, and nothing of a stranger's; of an
-/// archive that keeps to the rules it gives what is there, in its order.
+/// archive that keeps to the rules it gives what is there, in its order. A subscription the same,
+/// while the room goes on ([`follow`]).
 ///
-/// The bytes: the direction and the limit; the cap of a page; the cursor; how many items
+/// The bytes: which of the two, the direction and the limit; the cap of a page; the cursor; how many items
 /// there are; what each is; then how each question is answered.
 pub fn mam_paging(data: &[u8]) {
     let Some((&[how, cap, since, count], rest)) = data.split_first_chunk() else {
@@ -63,20 +65,13 @@ pub fn mam_paging(data: &[u8]) {
     // One more than there are: an id that the archive never gave.
     let place = usize::from(since) % (archive.items.len() + 2);
     let is_there = newest || place <= archive.items.len();
+    if how >> 7 == 1 {
+        return follow(&mut session, &mut archive, place, limit, answers);
+    }
     let fetch = if newest {
         Fetch::newest(limit)
     } else {
-        let cursor = match place.checked_sub(1) {
-            None => Cursor::Beginning,
-            Some(at) => Cursor::parse(
-                &archive
-                    .items
-                    .get(at)
-                    .map_or("gone".into(), |i| i.id.clone()),
-            )
-            .expect("a cursor"),
-        };
-        Fetch::since(cursor, limit)
+        Fetch::since(archive.place(place), limit)
     };
     let room = session.room;
     let fetched = session.engine.fetch(session.now, room, fetch);
@@ -162,6 +157,33 @@ pub fn mam_paging(data: &[u8]) {
 }
 
 impl Archive {
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The place behind so many items; one that it never gave behind more than there are.
+    pub(crate) fn place(&self, behind: usize) -> Cursor {
+        let Some(last) = behind.checked_sub(1) else {
+            return Cursor::Beginning;
+        };
+        let item = self.items.get(last);
+        Cursor::parse(item.map_or("gone", |item| &item.id)).expect("a cursor")
+    }
+
+    /// The messages behind so many items, as they were said.
+    pub(crate) fn said_since(&self, behind: usize) -> Vec<String> {
+        let since = self.items.iter().skip(behind);
+        let messages = since.filter_map(|item| Some((&item.id, item.body.as_ref()?)));
+        messages.map(|(id, body)| said(id, body)).collect()
+    }
+
+    /// Their places.
+    pub(crate) fn messages_from(&self, behind: usize) -> Vec<String> {
+        let since = self.items.iter().skip(behind);
+        let messages = since.filter(|item| item.body.is_some());
+        messages.map(|item| item.id.clone()).collect()
+    }
+
     fn add(&mut self, kind: u8) {
         let number = self.items.len();
         self.items.push(Item {
@@ -199,7 +221,7 @@ impl Archive {
         Some((range.collect(), complete))
     }
 
-    fn answer(&mut self, session: &mut Session, sent: &Sent, query: &Query, how: u8) {
+    pub(crate) fn answer(&mut self, session: &mut Session, sent: &Sent, query: &Query, how: u8) {
         let how = how % 20;
         if how == 13 {
             self.grew = true;
