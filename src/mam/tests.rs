@@ -1,6 +1,8 @@
 use super::*;
 use crate::event::Source;
+use crate::limits::Limits;
 use alloc::string::ToString as _;
+use alloc::vec::Vec;
 
 fn fin<'a>(complete: bool, first: Option<&'a str>, last: Option<&'a str>) -> Fin<'a> {
     Fin {
