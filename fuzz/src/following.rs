@@ -58,19 +58,14 @@ pub(crate) fn follow(
     let (mut told, mut questions) = (Told::default(), 0);
     loop {
         let mut asked = false;
-        for sent in session.sent().into_iter().filter(|sent| sent.name == "iq") {
-            let Some(query) = &sent.query else {
-                let (id, to) = (&sent.id, &sent.to);
-                session.say(&format!("<iq type='result' id='{id}' from='{to}'/>"));
-                continue;
-            };
+        for (sent, query) in session.questions() {
             asked = true;
             questions += 1;
             assert!(questions < QUESTIONS, "it asks for ever");
             let (&answer, after) = answers.split_first().unwrap_or((&0, &[]));
             answers = after;
             let before = archive.len();
-            archive.answer(session, &sent, query, answer);
+            archive.answer(session, &sent, &query, answer);
             // What the archive has more than before was said in the room.
             for said in archive.said_since(before) {
                 session.say(&said);

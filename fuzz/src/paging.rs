@@ -81,20 +81,14 @@ pub fn mam_paging(data: &[u8]) {
     let mut end = None;
     let mut questions = 0;
     while end.is_none() {
-        let sent = session.sent();
         let mut asked = false;
-        for sent in sent.into_iter().filter(|sent| sent.name == "iq") {
-            let Some(query) = &sent.query else {
-                let (id, to) = (&sent.id, &sent.to);
-                session.say(&format!("<iq type='result' id='{id}' from='{to}'/>"));
-                continue;
-            };
+        for (sent, query) in session.questions() {
             asked = true;
             questions += 1;
             assert!(questions < QUESTIONS, "it asks for ever");
             let (&answer, after) = answers.split_first().unwrap_or((&0, &[]));
             answers = after;
-            archive.answer(&mut session, &sent, query, answer);
+            archive.answer(&mut session, &sent, &query, answer);
         }
         for event in session.told() {
             let Event::Fetch { event, .. } = event else {

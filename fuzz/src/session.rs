@@ -159,6 +159,20 @@ impl Session {
         }
     }
 
+    /// The questions to the archive in what it wrote; whatever else it asks has an empty answer.
+    pub(crate) fn questions(&mut self) -> Vec<(Sent, Query)> {
+        let mut questions = Vec::new();
+        for mut sent in self.sent().into_iter().filter(|sent| sent.name == "iq") {
+            if let Some(query) = sent.query.take() {
+                questions.push((sent, query));
+            } else {
+                let (id, to) = (&sent.id, &sent.to);
+                self.say(&format!("<iq type='result' id='{id}' from='{to}'/>"));
+            }
+        }
+        questions
+    }
+
     /// All that it wrote since it was asked last.
     pub(crate) fn sent(&mut self) -> Vec<Sent> {
         let text = self.engine.wants().write.to_vec();
