@@ -259,7 +259,7 @@ pub struct Timing {
     /// ([`RoomEvent::Described`](crate::RoomEvent::Described)). Of a room that we were in,
     /// each attempt has this time, and another follows.
     pub join: Duration,
-    /// For the transport to take anything of what is to be written. Default 30 s.
+    /// For the transport to take 512 bytes of what is to be written, or all. Default 30 s.
     pub write: Duration,
     /// For the server to close its side. Default 5 s.
     pub close: Duration,

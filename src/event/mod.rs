@@ -284,11 +284,13 @@ pub enum RoomEvent {
     PrivacyChanged(Privacy),
     /// The room said that something else of its configuration changed (XEP-0045 v1.35.5,
     /// section 10.2.1, statuses 102 to 104), and not what: [`Joined::info`] may no longer
-    /// hold. It is asked for again when we come in the next time.
+    /// hold. It is asked for again, and told if it is another ([`Self::Described`]).
     ConfigChanged,
     /// The room said what it can do, which it had not in time for [`Self::Joined`]: what it
     /// said there was nothing ([`RoomInfo::default`]). If it has an archive, subscriptions
-    /// are based on it from now on ([`Entry::CaughtUp`]).
+    /// are based on it from now on ([`Entry::CaughtUp`]). Or that changed with its configuration:
+    /// where it has no archive any more, subscriptions are told a gap
+    /// ([`GapReason::NoArchive`]), and go on with what is said.
     Described(RoomInfo),
     /// The room would not be destroyed.
     DestroyRefused(StanzaError),

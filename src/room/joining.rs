@@ -418,6 +418,7 @@ impl Room {
             return RoomOutput::Nothing;
         }
         self.question = None;
+        let before = (!self.unsaid).then_some(self.info);
         let in_already = self.standing == Standing::Examining;
         match answer {
             Ok(info) => {
@@ -452,7 +453,9 @@ impl Room {
             Standing::In => {
                 if self.asked == Asked::Known {
                     self.outbox.described(cx, self.info.archive);
-                    self.tell(cx, RoomEvent::Described(self.info));
+                    if before != Some(self.info) {
+                        self.tell(cx, RoomEvent::Described(self.info));
+                    }
                     self.flush(cx);
                 }
                 if self.outdated {
