@@ -24,7 +24,16 @@ struct Tree {
 /// Whatever one stanza says in a room, no more and no less of it is told than stands in it:
 /// the text, the nick and the ids, and for a request one answer.
 pub fn stanza(data: &[u8]) {
-    let mut session = Session::open(false, |_| {});
+    // What crosses a limit ends the stream, and is no matter here: none is crossed.
+    let mut session = Session::open(false, |config| {
+        let xml = &mut config.limits.xml;
+        let names = [&mut xml.name_bytes, &mut xml.value_bytes];
+        let lists = [&mut xml.attributes, &mut xml.declarations];
+        let trees = [&mut xml.depth, &mut xml.nodes, &mut xml.bindings];
+        for limit in names.into_iter().chain(lists).chain(trees) {
+            *limit = limit.saturating_add(data.len());
+        }
+    });
     session.let_in();
     let room = session.room;
     let followed = session.engine.subscribe(session.now, room, Start::Now, 100);

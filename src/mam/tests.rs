@@ -161,6 +161,16 @@ fn q08_the_same_page_again_is_an_error() {
     assert!(pager.close(Ok(fin(false, Some("a"), Some("b")))).is_err());
 }
 
+/// Nor does one that goes back go on from where it begins itself.
+#[test]
+fn q08_the_same_page_again_is_an_error_backwards_too() {
+    let mut pager = Pager::new(Direction::Backward, Some(id("b")), 50);
+    pager.open("q".to_string(), 50);
+    pager.take("b", message("1"));
+    pager.take("c", message("2"));
+    assert!(pager.close(Ok(fin(false, Some("b"), Some("c")))).is_err());
+}
+
 #[test]
 fn a_page_too_heavy_is_cut_at_the_far_end() {
     let heavy = "x".repeat(Limits::PAGE_BYTES / 3);

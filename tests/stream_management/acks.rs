@@ -243,6 +243,53 @@ fn a_question_is_not_unanswered_before_it_was_heard() {
     );
 }
 
+/// What is called progress of a transport: 512 bytes. Less does not put off the time for an answer.
+#[test]
+fn a_question_is_on_its_way_while_512_bytes_leave() {
+    for (taken, late) in [(511, true), (512, false)] {
+        let mut config = config();
+        config.timing.keepalive = secs(1000);
+        let (mut peer, room) = in_room_of(config, ENABLED);
+        let post = Post::new(&"x".repeat(4000)).within(secs(1000));
+        peer.engine.post(peer.now, room, post).unwrap();
+        peer.reads = false;
+        peer.pass(secs(14));
+        peer.engine.written(peer.now, taken);
+        peer.pass(secs(2));
+        let expected = [OfflineCause::TimedOut(Timer::KeepaliveReply)];
+        let expected = &expected[..usize::from(late)];
+        assert_eq!(causes(&peer.events()), expected, "{taken} bytes");
+    }
+}
+
+/// Section 4: "the recipient MUST acknowledge it ... containing a value of 'h' that is equal to the
+/// number of stanzas handled", which may be none as yet: it is asked again after a second, or with
+/// what is written next, and not for longer than an answer may take.
+#[test]
+fn who_handled_nothing_yet_is_asked_again_but_not_for_ever() {
+    let ping = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
+    let mut peer = online();
+    peer.say(&ping.repeat(20));
+    assert_eq!(peer.heard().matches(ASK).count(), 1);
+    let began = peer.now;
+    peer.say(&ack(0));
+    assert_eq!(peer.heard(), "", "nothing is new");
+    peer.say(ping);
+    let written = peer.heard();
+    assert!(written.ends_with(ASK), "{written}");
+    peer.say(&ack(0));
+    let mut asked = 0;
+    while causes(&peer.events()).is_empty() {
+        assert!(peer.now.since(began) <= secs(30), "asked {asked} times");
+        peer.pass(secs(1));
+        if peer.heard() == ASK {
+            asked += 1;
+            peer.say(&ack(0));
+        }
+    }
+    assert_eq!((peer.now.since(began), asked), (secs(30), 29));
+}
+
 #[test]
 fn what_was_handled_is_said_before_an_orderly_end() {
     let (mut peer, _) = in_room();

@@ -404,3 +404,35 @@ fn an_unfinished_tag_is_looked_at_with_the_same_bytes_however_it_comes() {
         assert_eq!(whole, bytes, "{len}");
     }
 }
+
+/// A tag is read again only when it is twice as long: what is wrong in it before the limit is
+/// told all the same, however it is cut.
+#[test]
+fn x26_a_fault_before_the_limit_is_told_whatever_the_pieces() {
+    let limits = XmlLimits {
+        stanza_bytes: 400,
+        ..XmlLimits::default()
+    };
+    // Looked at after 256 bytes, and the next time after 512.
+    let space = " ".repeat(300);
+    let document = format!("{HEAD}<a{space}= {space}");
+    for piece in [1, 7, 64, document.len()] {
+        let mut framer = Framer::new(limits.clone());
+        let error = document.as_bytes().chunks(piece).find_map(|chunk| {
+            let mut rest = chunk;
+            while !rest.is_empty() {
+                match framer.push(rest) {
+                    (_, Some(Err(error))) => return Some(error),
+                    (n, _) => rest = &rest[n..],
+                }
+            }
+            None
+        });
+        let error = error.unwrap();
+        assert_eq!(
+            (error.fault, error.offset as usize),
+            (F::MalformedName, HEAD.len() + 302),
+            "in pieces of {piece}"
+        );
+    }
+}
