@@ -51,10 +51,6 @@ impl Outbox {
         if let Some(first) = in_flight.find(|post| matches!(post.state, State::Sent { .. })) {
             first.endings = first.endings.saturating_add(1);
         }
-        self.interrupted(cx, doubtful);
-    }
-
-    fn interrupted(&mut self, cx: &mut Cx<'_>, doubtful: u64) {
         self.stop(cx);
         self.withdraw_anchor(cx);
         for post in &mut self.posts {
@@ -86,12 +82,5 @@ impl Outbox {
                 post.suspect.get_or_insert((None, 1));
             }
         }
-    }
-
-    /// We are out of the room although the stream stands: what was written may
-    /// have reached it before. What we send when we are in again comes after that
-    /// (RFC 6120, section 10.1), which is a fence as good as a new session.
-    pub(crate) fn room_left(&mut self, cx: &mut Cx<'_>) {
-        self.interrupted(cx, u64::MAX);
     }
 }

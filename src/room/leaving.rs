@@ -174,6 +174,10 @@ impl Room {
             cx.disarm(Timer::SelfPresence, self.owner());
         }
         cx.forget(self.question.take());
+        // Posts under way are not given up: each is refused because we are out, or the room had
+        // taken it before, which its archive tells once we are in again. Until then nothing is
+        // to be learnt from it.
+        self.outbox.stop(cx);
         self.early.clear();
         self.occupants.clear();
         let retry = Retry::At(self.wait(cx, pause));

@@ -159,7 +159,6 @@ impl Room {
         };
         match removal(&cause) {
             Removal::Return => {
-                self.outbox.room_left(cx);
                 let pause = self.pause(cx);
                 self.step_out(cx, cause, pause)
             }
@@ -167,7 +166,6 @@ impl Room {
             Removal::Kick if !self.entered => self.out(cx, cause),
             Removal::Kick => match self.kicks.kicked(cx.now, cx.timing) {
                 Some(least) => {
-                    self.outbox.room_left(cx);
                     // All who were kicked together do not come back together.
                     let pause = least.saturating_add(cx.ids.jitter(part(least, 2)));
                     self.grounded = Some(cx.now.plus(pause));

@@ -245,10 +245,6 @@ impl Room {
 
     /// "The client is probably not joined any more. It should perform a re-join."
     fn dropped(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
-        // Posts under way are not given up: each is refused as the first one was, or the room
-        // had taken it before, which its archive tells once we are in again.
-        // Until then nothing is to be learnt from it.
-        self.outbox.stop(cx);
         let pause = self.pause(cx);
         self.step_out(cx, LeaveCause::Dropped, pause)
     }

@@ -141,6 +141,41 @@ fn what_may_have_been_removed_is_not_absent() {
     assert!(!peer.heard().contains("<body>"), "it is not sent again");
 }
 
+/// Nor does it end the search: the post may be on a page that is to come.
+#[test]
+fn behind_what_was_removed_is_read_on() {
+    let (mut peer, room) = in_room();
+    let (id, written) = post(&mut peer, room, "hi");
+    break_and_heal(&mut peer);
+    let query = asked(&mut peer);
+    let left = peer::archived(attribute(&query, "queryid"), "a1", "");
+    peer.say(&left.replace("<body></body>", ""));
+    peer.say(&fin(attribute(&query, "id"), false, &["a1"]));
+    assert_eq!(outcomes(&mut peer), []);
+    let query = asked(&mut peer);
+    has(&mut peer, &query, &[("a2", &written)]);
+    assert_eq!(outcomes(&mut peer), [(id, committed("a2", Via::Archive))]);
+}
+
+/// What stands there under another nick may be ours all the same, each of them.
+#[test]
+fn copies_of_several_posts_make_each_of_them_unknown() {
+    let (mut peer, room) = in_room();
+    let (one, first) = post(&mut peer, room, "one");
+    let (two, second) = post(&mut peer, room, "two");
+    break_and_heal(&mut peer);
+    for _ in 0..2 {
+        let query = asked(&mut peer);
+        for (at, written) in [("a1", &first), ("a2", &first), ("a3", &second)] {
+            peer.say(&archived_as(&query, at, written, "eve", ""));
+        }
+        peer.say(&fin(attribute(&query, "id"), true, &["a1", "a2", "a3"]));
+        peer.pass(secs(5));
+    }
+    assert_unknown(&outcomes(&mut peer), &[one, two]);
+    assert_eq!(peer.heard(), "", "none is sent again");
+}
+
 /// Whoever reads the same archive at the same time gets what they asked for.
 #[test]
 fn a_subscription_is_given_its_pages_while_posts_are_looked_for() {

@@ -120,6 +120,80 @@ fn what_was_in_flight_when_a_self_ping_finds_us_out_is_looked_for() {
     }
 }
 
+/// The same where the room says that it puts us out, and lets us in again.
+#[test]
+fn what_was_in_flight_when_we_are_put_out_is_looked_for() {
+    for why in ["307", "332"] {
+        let (mut peer, room) = in_room();
+        let (_, written) = send(&mut peer, room, Post::new("hi").within(secs(1000)));
+        put_out(&mut peer, why);
+        assert_eq!(outcomes(&mut peer), []);
+        has_not(&mut peer);
+        assert_eq!(peer.heard(), written);
+    }
+}
+
+/// Who is not in the room may not read its archive, however we came to be out.
+#[test]
+fn nothing_is_asked_of_an_archive_while_we_are_put_out() {
+    let (mut peer, room) = in_room();
+    let (id, written) = send(&mut peer, room, Post::new("hi").within(secs(1000)));
+    break_and_heal(&mut peer);
+    let late = asked(&mut peer);
+    put_out(&mut peer, "307");
+    // The answer to what was asked before that is nobody's.
+    has(&mut peer, &late, &[]);
+    has_not(&mut peer);
+    assert_eq!(peer.heard(), written);
+    reflect(&mut peer, &written, "a1");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(id, committed("a1", Via::Reflection))]
+    );
+}
+
+/// We are put out for that, and come back in time; nothing but the join is written until then.
+fn put_out(peer: &mut Peer, why: &str) {
+    let status = format!("<status code='{why}'/>");
+    peer.say(&presence("ada", &status).replace("<presence ", "<presence type='unavailable' "));
+    let began = peer.now;
+    let mut written = peer.heard();
+    while !written.contains("<presence ") {
+        assert_eq!(written, "", "out of the room");
+        assert!(peer.now.since(began) < secs(600), "it does not come back");
+        peer.pass(secs(1));
+        written = peer.heard();
+    }
+    let_in(peer, &written, ROOM_FEATURES);
+}
+
+/// What a room's archive keeps may be of a time when it had no occupant-ids, or lack them: a post
+/// there is not sent again for that. Nor is one taken for somebody else's that comes live without
+/// one from a room that does not say it has them.
+#[test]
+fn a_post_without_an_occupant_id_is_ours_where_it_need_not_have_one() {
+    let ids = format!("{ROOM_FEATURES}<feature var='urn:xmpp:occupant-id:0'/>");
+    let ours = presence("ada", "<status code='110'/>");
+    let ours = ours.replace("<x ", &format!("{OCCUPANT}<x "));
+
+    let (mut peer, room) = in_room_with(config(), &ids, Some("a0"));
+    peer.say(&ours);
+    let (id, written) = post(&mut peer, room, "hi");
+    peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+    let query = asked(&mut peer);
+    has(&mut peer, &query, &[("a1", &written)]);
+    assert_eq!(outcomes(&mut peer), [(id, committed("a1", Via::Archive))]);
+
+    let (mut peer, room) = in_room();
+    peer.say(&ours);
+    let (id, written) = post(&mut peer, room, "hi");
+    reflect(&mut peer, &written, "a1");
+    assert_eq!(
+        outcomes(&mut peer),
+        [(id, committed("a1", Via::Reflection))]
+    );
+}
+
 /// Who is not in the room may not read its archive: what that answers says nothing of a post.
 #[test]
 fn an_inquiry_waits_until_we_are_in_again() {

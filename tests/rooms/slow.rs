@@ -1,6 +1,12 @@
 //! The time of a first join, and rooms that are slow to say what they can do.
 
+use parley_xmpp::SubscriptionId;
+
 use crate::*;
+
+/// The room's configuration changed.
+const CHANGED: &str = "<message from='ops@muc.parley.local' type='groupchat'>\
+    <x xmlns='http://jabber.org/protocol/muc#user'><status code='104'/></x></message>";
 
 /// Lets the backoff pass, and logs in; nothing is said by the room.
 fn reconnect(peer: &mut Peer) {
@@ -77,6 +83,11 @@ fn describe(peer: &mut Peer, id: &str, features: &str) {
 
 /// In a room that has not said what it can do, which is followed; and the question.
 fn in_a_silent_room(start: Start) -> (Peer, String) {
+    let (peer, question, _) = in_a_silent_room_for(start, 99);
+    (peer, question)
+}
+
+fn in_a_silent_room_for(start: Start, credit: u32) -> (Peer, String, SubscriptionId) {
     let mut config = config();
     config.timing.keepalive = Duration::from_secs(100_000);
     config.timing.self_ping = Duration::MAX;
@@ -84,12 +95,15 @@ fn in_a_silent_room(start: Start) -> (Peer, String) {
     let room = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
     let room = peer.engine.join(peer.now, room).unwrap();
     let question = disco(&peer.heard()).expect("a question");
-    peer.engine.subscribe(peer.now, room, start, 99).unwrap();
+    let followed = peer
+        .engine
+        .subscribe(peer.now, room, start, credit)
+        .unwrap();
     peer.say(&presence("ada", "<status code='110'/>"));
     peer.pass(Duration::from_secs(30));
     let again = disco(&peer.heard());
     assert_eq!(again, None, "an answer is still waited for");
-    (peer, question)
+    (peer, question, followed)
 }
 
 fn after(id: &str) -> Cursor {
@@ -229,4 +243,79 @@ fn what_was_said_before_a_room_says_that_it_has_no_archive_has_no_place() {
         .iter()
         .filter(|entry| matches!(entry, Entry::Message(m) if m.id.is_some()));
     assert_eq!(ids.count(), 0);
+}
+
+/// Nor is one that is held back for a reader who takes nothing meanwhile.
+#[test]
+fn what_is_held_back_in_a_room_that_has_no_archive_has_no_place() {
+    let (mut peer, question, followed) = in_a_silent_room_for(Start::Now, 0);
+    peer.say(&message("bob", "a3", "a3"));
+    describe(&mut peer, &question, "<feature var='urn:xmpp:mam:2'/>");
+    peer.events();
+    peer.engine.grant(peer.now, followed, 9);
+    let told = entries(peer.events());
+    assert!(
+        matches!(&told[..], [Entry::Message(said)] if said.id.is_none() && said.body == "a3"),
+        "{told:?}"
+    );
+}
+
+/// What was told without a place may lie behind the cursor in an archive that the room has later:
+/// nobody can tell, and it is not read from there.
+#[test]
+fn a_room_that_has_an_archive_at_last_is_not_read_from_before_what_was_told() {
+    let (mut peer, question) = in_a_silent_room(Start::Cursor(after("a0")));
+    peer.say(&message("bob", "a3", "a3"));
+    describe(&mut peer, &question, "");
+    assert_eq!(bodies(&entries(peer.events())), ["a3"]);
+    peer.heard();
+    peer.say(CHANGED);
+    let question = disco(&peer.heard()).expect("a question");
+    describe(&mut peer, &question, ROOM_FEATURES);
+    let query = archive_shows(&mut peer, &["a4"]);
+    assert!(query.contains("<before/>"), "{query}");
+    let told = entries(peer.events());
+    let never = |entry: &Entry| {
+        let reason = GapReason::NeverAnchored;
+        matches!(entry, Entry::Gap { reason: told, .. } if *told == reason)
+    };
+    assert!(told.iter().any(never), "{told:?}");
+    assert_eq!(bodies(&told), [""; 0]);
+}
+
+/// The pauses grow, and are never shorter than the least one.
+#[test]
+fn a_room_that_cannot_say_now_what_it_can_do_is_asked_ever_more_slowly() {
+    let (mut peer, mut question) = in_a_silent_room(Start::Now);
+    let (mut pauses, step) = (Vec::new(), Duration::from_millis(100));
+    for _ in 0..12 {
+        refuse(&mut peer, &question, "wait");
+        let began = peer.now;
+        question = loop {
+            assert!(peer.now.since(began) < Duration::from_secs(600), "never");
+            peer.pass(step);
+            if let Some(question) = disco(&peer.heard()) {
+                break question;
+            }
+        };
+        pauses.push(peer.now.since(began));
+    }
+    let least = config().timing.backoff_min;
+    assert!(pauses.iter().all(|pause| *pause >= least), "{pauses:?}");
+    assert!(pauses[0] <= least * 2 + step, "{pauses:?}");
+    let long = pauses.iter().filter(|pause| **pause > least * 16);
+    assert!(long.count() >= 3, "{pauses:?}");
+}
+
+/// A room that said what it can do when it changed is not asked once more when the pause is over.
+#[test]
+fn a_room_that_has_said_what_it_can_do_is_not_asked_again() {
+    let (mut peer, question) = in_a_silent_room(Start::Now);
+    refuse(&mut peer, &question, "wait");
+    peer.say(CHANGED);
+    let question = disco(&peer.heard()).expect("asked since it changed");
+    describe(&mut peer, &question, "");
+    peer.events();
+    peer.pass(Duration::from_secs(600));
+    assert_eq!(disco(&peer.heard()), None);
 }

@@ -135,3 +135,38 @@ fn a_reader_without_credit_gets_nothing_and_misses_nothing() {
     }
     assert_eq!(seen, (3..900).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+/// [`Engine::grant`](parley_xmpp::Engine::grant): no message more than that, read or heard or held
+/// back.
+#[test]
+fn a_reader_is_given_as_many_messages_as_it_granted() {
+    let (mut peer, room) = in_room();
+    let id = peer
+        .engine
+        .subscribe(peer.now, room, Start::Now, 1)
+        .unwrap();
+    let query = peer.heard();
+    peer.say(&archived(attribute(&query, "queryid"), "a0", "old"));
+    peer.say(&fin(attribute(&query, "id"), false, &["a0"]));
+    peer.events();
+    let mut said = 0;
+    let mut say = |peer: &mut Peer, n: usize| {
+        for _ in 0..n {
+            said += 1;
+            peer.say(&message("bob", &format!("a{said}"), &said.to_string()));
+        }
+    };
+    say(&mut peer, 5);
+    assert_eq!(bodies(&entries(peer.events())), ["1"]);
+    peer.engine.grant(peer.now, id, 0);
+    assert_eq!(entries(peer.events()), []);
+    peer.engine.grant(peer.now, id, 2);
+    assert_eq!(bodies(&entries(peer.events())), ["2", "3"]);
+    say(&mut peer, 1);
+    assert_eq!(entries(peer.events()), []);
+    peer.engine.grant(peer.now, id, 4);
+    assert_eq!(bodies(&entries(peer.events())), ["4", "5", "6"]);
+    // One is left of these.
+    say(&mut peer, 2);
+    assert_eq!(bodies(&entries(peer.events())), ["7"]);
+}

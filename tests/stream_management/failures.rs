@@ -108,6 +108,39 @@ fn sm8_what_lies_above_h_and_is_not_sent_again_is_not_sent() {
     ));
 }
 
+/// What no server handles, one session after the other, may be what ends them: it is not sent
+/// for ever, and the archive tells what became of it.
+#[test]
+fn sm8_what_lies_above_h_in_every_session_is_not_sent_for_ever() {
+    let (mut peer, room) = in_room();
+    let poison = Post::new("poison").within(secs(1_000_000));
+    let id = peer.engine.post(peer.now, room, poison).unwrap();
+    let mut sent = peer.heard().matches("<body>").count();
+    let asked = loop {
+        cut(&mut peer);
+        return_to(&mut peer, BIND_SM);
+        peer.heard();
+        peer.events();
+        peer.say(&failed(3));
+        peer.bound();
+        peer.say(ENABLED);
+        peer.let_in("ada", ROOM_FEATURES);
+        assert_eq!(outcomes(&peer.events()), []);
+        let written = peer.heard();
+        if !written.contains("<body>") {
+            break written;
+        }
+        sent += 1;
+        assert!(sent < 20, "it is sent for ever");
+    };
+    assert_eq!(sent, 8);
+    assert!(asked.contains("urn:xmpp:mam:2"), "{asked}");
+    assert!(matches!(
+        given_up(&mut peer)[..],
+        [(post, PostOutcome::Unknown { .. })] if post == id
+    ));
+}
+
 #[test]
 fn sm8_without_h_everything_is_in_doubt_that_a_transport_had() {
     for failed in [

@@ -100,3 +100,40 @@ fn nobody_is_asked_while_nothing_that_is_written_leaves() {
     peer.say(&result(&id));
     assert_eq!(room_events(&mut peer), []);
 }
+
+/// A transport that takes nothing for a while: a post that is not heard is no reason to ask then,
+/// but the silence of the room is, and so is a post that is refused.
+#[test]
+fn a_room_is_asked_although_a_post_still_waits_for_the_transport() {
+    let stuck = || {
+        let mut config = config();
+        config.timing.write = Duration::MAX;
+        let (mut peer, room) = in_room_of(config);
+        let post = |body: &str| Post::new(body).within(secs(1_000_000));
+        peer.engine.post(peer.now, room, post("taken")).unwrap();
+        let taken = peer.heard();
+        peer.engine.post(peer.now, room, post("stuck")).unwrap();
+        peer.reads = false;
+        (peer, attribute(&taken, "id").to_owned())
+    };
+    let asks = |peer: &mut Peer| {
+        let waiting = core::str::from_utf8(peer.engine.wants().write).unwrap();
+        waiting.contains("<ping xmlns='urn:xmpp:ping'/>")
+    };
+    let (least, more) = silence();
+    let (mut peer, _) = stuck();
+    peer.pass(least / 2);
+    assert!(!asks(&mut peer), "it may not have left yet");
+    peer.pass(least / 2 + more);
+    assert!(asks(&mut peer), "the room is silent");
+
+    let (mut peer, taken) = stuck();
+    peer.pass(least / 4);
+    assert!(!asks(&mut peer));
+    peer.say(&format!(
+        "<message from='{ROOM}' type='error' id='{taken}'><error type='cancel'>\
+         <item-not-found xmlns='{STANZAS}'/></error></message>"
+    ));
+    peer.pass(secs(2));
+    assert!(asks(&mut peer), "a post was refused");
+}

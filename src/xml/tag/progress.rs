@@ -194,3 +194,26 @@ fn first_not(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
     let at = rest.iter().position(|&byte| !is(byte))?;
     Some(from.saturating_add(at))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn the_first_that_is_not_is_found_wherever_it_stands() {
+        for len in 0..70 {
+            for first in 0..=len {
+                for more in 0..3 {
+                    let mut bytes = vec![b'a'; len];
+                    for byte in bytes.iter_mut().skip(first).take(1 + more) {
+                        *byte = b' ';
+                    }
+                    let expected = Some(first).filter(|first| *first < len);
+                    assert_eq!(first_not(&bytes, |byte| byte == b'a'), expected);
+                }
+            }
+        }
+    }
+}

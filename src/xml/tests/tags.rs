@@ -38,6 +38,9 @@ fn x21_tags_match() {
     refused("<a></>", F::MismatchedEndTag, 5);
     refused("<a></ a>", F::MismatchedEndTag, 5);
     refused("<a></A>", F::MismatchedEndTag, 5);
+    refused("<a></a:>", F::MismatchedEndTag, 6);
+    // No name begins with that character, but it may be in one, as far as its first byte tells.
+    refused("<a></a\u{5d0}>", F::MismatchedEndTag, 6);
     refused("<a xmlns='u' xmlns:p='u'></p:a>", F::MismatchedEndTag, 27);
     refused_stream("</a>", F::UnexpectedEndTag, 1);
     refused_stream("text", F::TextBeforeHeader, 0);
@@ -71,4 +74,28 @@ fn x21_tags_match() {
     assert!(!read("<").between);
     assert!(!read("<?xml version='1.0'?>").between);
     assert!(!read("<stream:str").between);
+}
+
+/// What begins no name is refused with that byte, not when there is more of a tag.
+#[test]
+fn x21_what_begins_no_tag_is_refused_at_once() {
+    for (byte, fault) in [
+        (b'1', F::MalformedName),
+        (b' ', F::MalformedName),
+        (b'<', F::MalformedName),
+        (b'>', F::MalformedName),
+        (b'\n', F::MalformedName),
+        (1, F::ForbiddenCharacter),
+        (0, F::ForbiddenCharacter),
+    ] {
+        let mut framer = Framer::new(XmlLimits::default());
+        assert!(framer.push(HEAD.as_bytes()).1.is_some());
+        assert!(framer.push(b"<").1.is_none());
+        let (_, refused) = framer.push(&[byte]);
+        let refused = refused.expect("refused").unwrap_err();
+        assert_eq!(
+            (refused.fault, refused.offset),
+            (fault, HEAD.len() as u64 + 1)
+        );
+    }
 }
