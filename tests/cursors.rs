@@ -393,6 +393,175 @@ fn what_came_late_before_the_cursor_is_told_when_it_is_seen() {
     assert_eq!(told(&mut peer), ["late a2", "a4", "caught up a4"]);
 }
 
+// ---- where a subscription falls back to ------------------------------------
+
+/// Who follows the room from `a0` on, and the archive that it is served from.
+struct Follower {
+    peer: Peer,
+    archive: Vec<&'static str>,
+    /// Where the questions asked for pages, since they were looked at last.
+    asked: Vec<String>,
+}
+
+impl Follower {
+    fn new(archive: &[&'static str], start: Start, settle: Duration) -> Self {
+        let mut config = config();
+        config.timing.settle = settle;
+        let mut peer = Peer::online(config);
+        peer.shows = false;
+        let room = peer.join(ROOM_FEATURES);
+        peer.heard();
+        peer.events();
+        peer.engine.subscribe(peer.now, room, start, 100).unwrap();
+        let archive = archive.to_vec();
+        let mut follower = Self {
+            peer,
+            archive,
+            asked: Vec::new(),
+        };
+        follower.serve();
+        follower
+    }
+
+    /// Answers all that is asked.
+    fn serve(&mut self) {
+        loop {
+            let written = self.peer.heard();
+            let Some(at) = written.find("<query xmlns='urn:xmpp:mam:2'") else {
+                return assert!(!written.contains("urn:xmpp:mam:2"), "{written}");
+            };
+            let query = written[written[..at].rfind("<iq ").unwrap()..].to_owned();
+            self.answer(&query);
+        }
+    }
+
+    fn answer(&mut self, query: &str) {
+        let set = &query[query.find("<max>").expect("a page") + 5..];
+        let (max, set) = set[..set.find("</set>").unwrap()]
+            .split_once("</max>")
+            .unwrap();
+        let max: usize = max.parse().unwrap();
+        self.asked.push(set.to_owned());
+        let place = |open: &str| {
+            let id = set.strip_prefix(open)?;
+            Some(&id[..id.find('<')?])
+        };
+        let find = |id: &str| self.archive.iter().position(|known| *known == id);
+        let range = match (place("<after>"), place("<before>")) {
+            (Some(id), _) => find(id).map(|at| at + 1..self.archive.len()),
+            (_, Some(id)) => find(id).map(|at| 0..at),
+            _ => Some(0..self.archive.len()),
+        };
+        let Some(range) = range else {
+            return refuses(&mut self.peer, query, "item-not-found", "modify");
+        };
+        let all = &self.archive[range];
+        let page = match set.contains("<before") {
+            true => &all[all.len().saturating_sub(max)..],
+            false => &all[..max.min(all.len())],
+        };
+        let (complete, page) = (page.len() == all.len(), page.to_vec());
+        gives(&mut self.peer, query, complete, &page);
+    }
+
+    fn hear(&mut self, id: &'static str) {
+        self.archive.push(id);
+        self.peer.say(&message("bob", id, id));
+    }
+
+    /// Lets time pass up to what is due next, and answers.
+    fn go_on(&mut self) {
+        turn(&mut self.peer);
+        self.serve();
+    }
+
+    /// The room drops us, and lets us in again; what was asked then.
+    fn come_back(&mut self) -> Vec<String> {
+        self.asked.clear();
+        self.peer.say(
+            &peer::presence("ada", "<status code='110'/><status code='333'/>")
+                .replace("<presence ", "<presence type='unavailable' "),
+        );
+        turn(&mut self.peer);
+        self.peer.let_in("ada", ROOM_FEATURES);
+        self.serve();
+        core::mem::take(&mut self.asked)
+    }
+}
+
+fn from_a0() -> Start {
+    Start::Cursor(cursor("a0"))
+}
+
+/// An archive that lost its end, with a backup of some time before: it is read from where all before
+/// was compared last, and nothing is told again.
+#[test]
+fn an_archive_that_lost_its_end_is_read_from_where_the_reader_began() {
+    let archive = ["z9", "a0", "a1", "a2", "a3"];
+    let mut reader = Follower::new(&archive, from_a0(), Duration::ZERO);
+    assert_eq!(told(&mut reader.peer), ["a1", "a2", "a3", "caught up a3"]);
+    reader.archive.truncate(3);
+    reader.archive.push("b2");
+    let asked = reader.come_back();
+    let (a3, a0) = ("<before>a3</before>", "<before>a0</before>");
+    assert_eq!(
+        asked,
+        ["<after>a2</after>", a3, "", a0, "<after>z9</after>"]
+    );
+    assert_eq!(told(&mut reader.peer), ["gap a3", "b2", "caught up b2"]);
+}
+
+/// Where that place is gone as well, so is what was delivered after it.
+#[test]
+fn an_archive_that_knows_neither_place_is_read_from_its_beginning() {
+    let archive = ["z9", "a0", "a1", "a2", "a3"];
+    let mut reader = Follower::new(&archive, from_a0(), Duration::ZERO);
+    told(&mut reader.peer);
+    reader.archive = vec!["b1", "b2"];
+    let asked = reader.come_back();
+    assert_eq!(asked.last().unwrap(), "", "{asked:?}");
+    assert_eq!(told(&mut reader.peer), ["gap a3"]);
+    // One answer may be wrong: it is looked for twice.
+    reader.asked.clear();
+    reader.go_on();
+    assert_eq!(reader.asked, ["<before>a0</before>", "", ""]);
+    assert_eq!(told(&mut reader.peer), ["b1", "b2", "caught up b2"]);
+}
+
+/// What all before was compared twice is no older than where the reader stands: of what was told
+/// before it, the first that is remembered is the place.
+#[test]
+fn an_archive_that_lost_what_was_compared_is_read_from_what_is_remembered() {
+    let archive = ["z9", "a0", "a1", "a2", "a3"];
+    let mut reader = Follower::new(&archive, from_a0(), Duration::ZERO);
+    reader.hear("a4");
+    told_until_confirmed(&mut reader, "a4");
+    reader.archive.truncate(4);
+    reader.archive.push("b3");
+    let asked = reader.come_back();
+    assert_eq!(asked.last().unwrap(), "<after>a0</after>", "{asked:?}");
+    assert_eq!(told(&mut reader.peer), ["gap a4", "b3", "caught up b3"]);
+}
+
+/// Lets the comparisons come after which this is confirmed.
+fn told_until_confirmed(reader: &mut Follower, id: &str) {
+    for _ in 0..20 {
+        let events = reader.peer.events().into_iter();
+        let confirmed = |event: Event| match event {
+            Event::Entry {
+                entry: Entry::Confirmed { at },
+                ..
+            } => at == cursor(id),
+            _ => false,
+        };
+        if events.map(confirmed).fold(false, |any, is| any | is) {
+            return;
+        }
+        reader.go_on();
+    }
+    panic!("never confirmed");
+}
+
 // ---- any archive -----------------------------------------------------------
 
 /// How an archive treats an id that it does not know.

@@ -16,6 +16,7 @@ mod peer;
 
 mod rooms {
     mod fetches;
+    mod held_back;
     mod joining;
     mod link;
     mod posting;

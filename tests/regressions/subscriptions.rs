@@ -312,14 +312,14 @@ fn a_room_without_an_archive_has_no_place_to_stand_at() {
 fn a_reader_who_takes_nothing_in_a_room_without_an_archive_is_told_of_the_hole() {
     let mut config = config();
     config.limits.held_messages = 4;
-    // Whether there is no archive, or one whose ids are not on the live messages.
-    for features in ["", "<feature var='urn:xmpp:mam:2'/>"] {
+    // Whether there is no archive, or one whose ids are not on the live messages; and whether
+    // there was one once.
+    let once = || Start::Cursor(Cursor::parse("a0").unwrap());
+    let mam = "<feature var='urn:xmpp:mam:2'/>";
+    for (features, start) in [("", Start::Now), (mam, Start::Now), ("", once())] {
         let mut peer = Peer::online(config.clone());
         let room = peer.join(features);
-        let id = peer
-            .engine
-            .subscribe(peer.now, room, Start::Now, 1)
-            .unwrap();
+        let id = peer.engine.subscribe(peer.now, room, start, 1).unwrap();
         peer.events();
         peer.heard();
         for n in 0..10 {

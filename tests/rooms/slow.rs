@@ -83,12 +83,15 @@ fn describe(peer: &mut Peer, id: &str, features: &str) {
 
 /// In a room that has not said what it can do, which is followed; and the question.
 fn in_a_silent_room(start: Start) -> (Peer, String) {
-    let (peer, question, _) = in_a_silent_room_for(start, 99);
+    let (peer, question, _) = in_a_silent_room_of(config(), start, 99);
     (peer, question)
 }
 
-fn in_a_silent_room_for(start: Start, credit: u32) -> (Peer, String, SubscriptionId) {
-    let mut config = config();
+fn in_a_silent_room_of(
+    mut config: Config,
+    start: Start,
+    credit: u32,
+) -> (Peer, String, SubscriptionId) {
     config.timing.keepalive = Duration::from_secs(100_000);
     config.timing.self_ping = Duration::MAX;
     let mut peer = Peer::online(config);
@@ -248,7 +251,7 @@ fn what_was_said_before_a_room_says_that_it_has_no_archive_has_no_place() {
 /// Nor is one that is held back for a reader who takes nothing meanwhile.
 #[test]
 fn what_is_held_back_in_a_room_that_has_no_archive_has_no_place() {
-    let (mut peer, question, followed) = in_a_silent_room_for(Start::Now, 0);
+    let (mut peer, question, followed) = in_a_silent_room_of(config(), Start::Now, 0);
     peer.say(&message("bob", "a3", "a3"));
     describe(&mut peer, &question, "<feature var='urn:xmpp:mam:2'/>");
     peer.events();
@@ -281,6 +284,30 @@ fn a_room_that_has_an_archive_at_last_is_not_read_from_before_what_was_told() {
     };
     assert!(told.iter().any(never), "{told:?}");
     assert_eq!(bodies(&told), [""; 0]);
+}
+
+/// What was told without a place is told from what is read by the ids it came with: as far as these
+/// are remembered.
+#[test]
+fn more_than_is_remembered_without_a_place_leaves_none_to_read_from() {
+    for (said, read_from) in [(16, "<after>a0</after>"), (17, "<before/>")] {
+        let mut config = config();
+        // Four pages of ids are remembered whatever is asked for, and 32.
+        config.limits.page = 8;
+        config.limits.held_messages = 8;
+        config.limits.remembered_ids = 32;
+        let start = Start::Cursor(after("a0"));
+        let (mut peer, question, _) = in_a_silent_room_of(config, start, 99);
+        for n in 1..=said {
+            let id = format!("a{n}");
+            peer.say(&message("bob", &id, &id));
+        }
+        peer.events();
+        peer.heard();
+        describe(&mut peer, &question, ROOM_FEATURES);
+        let query = peer.heard();
+        assert!(query.contains(read_from), "{said}: {query}");
+    }
 }
 
 /// The pauses grow, and are never shorter than the least one.
