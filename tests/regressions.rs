@@ -30,6 +30,7 @@ mod regressions {
     mod link;
     mod memory;
     mod offline;
+    mod overtaken;
     mod resumptions;
     mod rooms;
     mod subscriptions;

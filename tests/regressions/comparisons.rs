@@ -1,6 +1,6 @@
 //! When a subscription compares what it was told with its archive, and when it asks nothing.
 
-use super::memory::{World, limited};
+use super::memory::{Item, World, is_message, limited};
 use super::resumptions::{disorder, managed, resume};
 use crate::peer::message;
 use crate::*;
@@ -52,6 +52,93 @@ fn one_comparison_is_under_way_at_a_time() {
     }
     world.pass(Duration::ZERO);
     assert_eq!(world.asked, before + 1);
+}
+
+/// Nor does what is heard hurry one that is under way already, for another reason.
+#[test]
+fn one_comparison_is_under_way_at_a_time_whatever_it_began_for() {
+    let mut world = standing();
+    let before = world.asked;
+    world.silent = true;
+    let began = world.peer.now;
+    while world.asked == before {
+        assert!(world.peer.now.since(began) < secs(7200), "no comparison");
+        turn(&mut world.peer);
+        world.serve();
+    }
+    for _ in 0..9 {
+        world.say(true);
+    }
+    world.pass(Duration::ZERO);
+    assert_eq!(world.asked, before + 1);
+}
+
+/// What the archive does not show is compared again after a while; as soon as the memory is full, at
+/// once.
+#[test]
+fn what_is_compared_in_vain_is_compared_at_once_when_no_more_can_be_remembered() {
+    let mut world = standing();
+    let mut asked = world.asked;
+    for n in 1..=20 {
+        world.say(false);
+        world.pass(Duration::ZERO);
+        let asks = matches!(n, 8 | 20);
+        assert_eq!(world.asked > asked, asks, "after {n}");
+        asked = world.asked;
+    }
+}
+
+/// In a busy room all is read twice, and not three times: from where the last one ended.
+#[test]
+fn what_is_heard_soon_after_is_compared_from_where_the_last_comparison_ended() {
+    let mut world = standing();
+    (0..8).for_each(|_| world.say(true));
+    world.pass(Duration::ZERO);
+    world.silent = true;
+    (0..8).for_each(|_| world.say(true));
+    turn(&mut world.peer);
+    let asked = world.peer.heard();
+    // Right before it, so that it shows the place.
+    assert!(asked.contains("<after>m7</after>"), "{asked}");
+}
+
+/// A room that has no archive any more is not asked for it.
+#[test]
+fn what_was_due_is_not_compared_in_a_room_without_an_archive() {
+    let mut world = standing();
+    world.silent = true;
+    (0..9).for_each(|_| world.say(true));
+    world.pass(Duration::ZERO);
+    world.peer.say(&dropped());
+    knock_again(&mut world.peer);
+    world.peer.let_in("ada", "");
+    world.peer.events();
+    world.peer.heard();
+    for _ in 0..20 {
+        world.peer.say(&message("bob", "x", "x"));
+        world.peer.pass(secs(60));
+        let sent = world.peer.heard();
+        assert_eq!(queries(&sent), [""; 0]);
+    }
+}
+
+/// What was told already takes no credit: a comparison passes it and ends.
+#[test]
+fn a_comparison_needs_no_credit_for_what_was_told() {
+    let mut world = World::new(small());
+    world.read(3);
+    (0..2).for_each(|_| world.say(true));
+    world.pass(secs(1));
+    // The room dropped it on its way to us.
+    let id = "mx".to_owned();
+    let (body, shown) = (true, true);
+    world.items.insert(1, Item { id, body, shown });
+    world.pass(secs(60));
+    assert_eq!(world.told, ["caught up", "m1", "m2", "late mx"]);
+    // With the second comparison.
+    world.grant(9);
+    world.pass(secs(5));
+    assert_eq!(world.told[4..], ["confirmed"]);
 }
 
 /// An archive that does not answer is not asked faster and faster, nor at an even pace.
@@ -167,4 +254,66 @@ fn a_comparison_that_stops_at_what_is_held_back_says_nothing_of_the_order_behind
     world.pass(secs(10));
     assert_eq!(disorder(&world), None, "{:?}", world.told);
     assert_eq!(world.not_once(), []);
+}
+
+/// A full reader: twenty were heard since anything was compared, and one more is held back. Of what
+/// is heard the archive shows `shown`; the other items are for the test to put in.
+fn full(shown: impl Fn(usize) -> bool) -> World {
+    let mut world = standing();
+    (1..=20).for_each(|n| world.say(shown(n)));
+    world.say(true);
+    assert_eq!(world.told.last().unwrap(), "m20", "m21 is held back");
+    world
+}
+
+/// The archive has this, which the room did not say to us, before that item.
+fn unheard(world: &mut World, id: &str, before: &str) {
+    let at = world.items.iter().position(|item| item.id == before);
+    let id = id.to_owned();
+    let (body, shown) = (true, true);
+    world.items.insert(at.unwrap(), Item { id, body, shown });
+}
+
+/// The messages that were told behind that one.
+fn told_since(world: &World, id: &str) -> Vec<String> {
+    let at = world.told.iter().position(|told| told == id).unwrap();
+    let told = world.told[at + 1..].iter();
+    told.filter(|told| is_message(told)).cloned().collect()
+}
+
+/// The archive does not show yet where the reader stands: what it shows behind that may be before
+/// or behind it, and is not told until it does.
+#[test]
+fn what_may_be_the_next_is_not_told_late() {
+    let mut world = full(|n| n < 20);
+    unheard(&mut world, "mx", "m21");
+    world.pass(secs(1));
+    assert_eq!(told_since(&world, "m20"), ["m21"]);
+    world.show();
+    world.pass(secs(4000));
+    assert_eq!(told_since(&world, "m20"), ["m21", "late mx"]);
+}
+
+/// But what it shows before something that the reader was told is late.
+#[test]
+fn what_lies_before_what_was_told_is_told_late_though_the_place_is_not_shown() {
+    let mut world = full(|n| n < 20);
+    unheard(&mut world, "mx", "m19");
+    world.pass(secs(1));
+    assert_eq!(told_since(&world, "m20"), ["late mx", "m21"]);
+}
+
+/// A page of what was not told, and something told on the next: the reader is late for what lies
+/// before that, and for no more.
+#[test]
+fn what_was_seen_ahead_makes_late_what_lies_before_it_and_no_more() {
+    let mut world = full(|n| n == 1);
+    let late: Vec<_> = (1..=8).map(|n| format!("mx{n}")).collect();
+    for id in &late {
+        unheard(&mut world, id, "m1");
+    }
+    unheard(&mut world, "my", "m21");
+    world.pass(secs(1));
+    let late: Vec<_> = late.iter().map(|id| format!("late {id}")).collect();
+    assert_eq!(told_since(&world, "m20"), late);
 }

@@ -82,6 +82,31 @@ fn what_was_heard_after_what_the_archive_shows_is_not_waited_for() {
     assert_eq!(told(&mut peer), ["a2", "a3", "a4", "caught up a4", "a5"]);
 }
 
+/// What was removed is not told late either.
+#[test]
+fn what_was_held_back_and_is_removed_by_then_is_not_told() {
+    let (mut peer, query) = catching_up(config());
+    hear(&mut peer, &["a2", "a3"]);
+    shows(&mut peer, &query, &["a1", "\u{2020}a2", "a3"]);
+    assert_eq!(told(&mut peer), ["a1", "a3", "caught up a3"]);
+}
+
+/// The archive shows one that was not heard, behind one that was: the next may be missing as well,
+/// until the archive shows the last that was heard by then.
+#[test]
+fn what_was_not_heard_between_what_was_is_waited_for() {
+    let (mut peer, query) = catching_up(config());
+    hear(&mut peer, &["a3", "a6"]);
+    shows(&mut peer, &query, &["a1", "a3", "a4"]);
+    assert_eq!(told(&mut peer), ["a1", "a3", "a4"], "a6 is not next");
+    // What is heard now is no part of that.
+    hear(&mut peer, &["a7"]);
+    peer.pass(Duration::from_millis(250));
+    let query = peer.heard();
+    shows(&mut peer, &query, &["a1", "a3", "a4", "a6"]);
+    assert_eq!(told(&mut peer), ["a6", "caught up a6", "a7"]);
+}
+
 /// A page that was asked for by one who was in, and comes when he is out, is nobody's.
 #[test]
 fn a_page_that_comes_when_we_are_out_is_not_told() {
