@@ -436,3 +436,29 @@ fn x26_a_fault_before_the_limit_is_told_whatever_the_pieces() {
         );
     }
 }
+
+/// However a reference ends that begins with the last byte of a value, the next is beyond the limit.
+#[test]
+fn x26_a_reference_that_crosses_the_limit_of_a_value_is_refused_with_its_byte() {
+    // The header has values of its own.
+    for value_bytes in 40..300 {
+        let limits = XmlLimits {
+            value_bytes,
+            ..XmlLimits::default()
+        };
+        let mut framer = Framer::new(limits);
+        assert!(framer.push(HEAD.as_bytes()).1.is_some());
+        let within = format!("<a b='{}&", "v".repeat(value_bytes - 1));
+        for byte in within.bytes() {
+            assert!(framer.push(&[byte]).1.is_none(), "{value_bytes} bytes");
+        }
+        let (_, refused) = framer.push(b"a");
+        let error = refused.expect("it is beyond").unwrap_err();
+        let at = HEAD.len() + within.len();
+        assert_eq!(
+            (error.fault, error.offset as usize),
+            (F::ValueTooLong, at),
+            "{value_bytes} bytes"
+        );
+    }
+}
