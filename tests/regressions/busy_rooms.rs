@@ -1,6 +1,6 @@
 //! Rooms that say more than is remembered, and archives that fail meanwhile.
 
-use super::memory::{World, is_message};
+use super::memory::{World, is_message, limited};
 use crate::peer::message;
 use crate::*;
 
@@ -61,6 +61,94 @@ fn a_room_whose_archive_refuses_is_heard_all_the_same() {
         .iter()
         .all(|gap| gap.starts_with("gap ArchiveFailed"));
     assert!(failed && gaps(&world).len() < 10, "{:?}", gaps(&world));
+}
+
+/// The archive answers each comparison with an error that may pass.
+fn fails_for_now(world: &mut World) {
+    let sent = world.peer.heard();
+    for query in queries(&sent) {
+        let failure = failure(iq(query), "internal-server-error", "wait");
+        world.peer.say(&failure);
+    }
+    world.take();
+}
+
+/// As many are held back as may be, and comparisons fail again and again: a gap is told, and what
+/// is heard is not lost for that.
+#[test]
+fn what_is_held_back_is_told_where_comparisons_fail_again_and_again() {
+    let mut world = World::new(limited(32, 8, 24));
+    world.read(1_000_000);
+    world.pass(secs(700));
+    let say = |world: &mut World| {
+        world.store(true, true);
+        let id = world.items.last().unwrap().id.clone();
+        world.peer.say(&message("bob", &id, &id));
+        world.take();
+    };
+    (0..21).for_each(|_| say(&mut world));
+    let mut failures = 0;
+    while failures < 3 {
+        turn(&mut world.peer);
+        let before = world.peer.heard();
+        failures += usize::from(!queries(&before).is_empty());
+        world.peer.kept = before;
+        fails_for_now(&mut world);
+    }
+    assert_eq!(world.told.last().unwrap(), "m20", "it waits");
+    (0..24).for_each(|_| say(&mut world));
+    assert!(
+        gaps(&world)[0].starts_with("gap ArchiveFailed"),
+        "{:?}",
+        world.told
+    );
+    // As many again as are told before anything is compared.
+    assert!(world.told.contains(&"m40".into()), "{:?}", world.told);
+    assert_eq!(gaps(&world).len(), 1);
+}
+
+/// But a reader who takes nothing holds it up himself: what is too much is read when he does.
+#[test]
+fn what_a_reader_does_not_take_is_no_gap_where_comparisons_failed() {
+    let mut world = World::new(limited(32, 8, 24));
+    world.read(40);
+    world.pass(secs(700));
+    world.refuses = true;
+    for _ in 0..21 {
+        world.say(true);
+    }
+    world.pass(secs(1));
+    assert_eq!(gaps(&world).len(), 1, "{:?}", world.told);
+    (0..60).for_each(|_| world.say(true));
+    assert_eq!(world.told.last().unwrap(), "m40");
+    assert_eq!(gaps(&world).len(), 1, "{:?}", world.told);
+    world.refuses = false;
+    world.grant(1000);
+    world.pass(secs(60));
+    assert_eq!(bad(&world), (0, 0, vec![]));
+}
+
+/// What is heard while the archive is read waits for that, whatever failed before.
+#[test]
+fn what_is_too_much_while_the_archive_is_read_is_read() {
+    let mut world = World::new(limited(32, 8, 24));
+    world.read(1_000_000);
+    world.pass(secs(700));
+    world.refuses = true;
+    (0..21).for_each(|_| world.say(true));
+    world.pass(secs(1));
+    let failed = gaps(&world).len();
+    assert_eq!(failed, 1, "{:?}", world.told);
+    (0..19).for_each(|_| world.say(true));
+    world.refuses = false;
+    world.silent = true;
+    world.away(|_| {});
+    (0..60).for_each(|_| world.say(true));
+    assert_eq!(gaps(&world).len(), failed, "{:?}", world.told);
+    world.silent = false;
+    world.pass(secs(100));
+    assert_eq!(bad(&world), (0, 0, vec![]));
+    assert_eq!(gaps(&world).len(), failed, "{:?}", world.told);
 }
 
 #[test]

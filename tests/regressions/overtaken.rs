@@ -1,6 +1,6 @@
 //! What a resumption leaves in doubt: what came out of its order, and whether all came.
 
-use super::memory::World;
+use super::memory::{World, limited};
 use super::resumptions::{Step, disorder, last, managed, quiet, release, restart, resume, run};
 use crate::peer::BIND_SM;
 use crate::*;
@@ -421,4 +421,33 @@ fn what_is_heard_behind_what_overtook_is_told_once_that_is_in_its_order() {
     let before = world.told.len();
     release(&mut world);
     assert_eq!(world.told[before..], ["m1", "m2", "caught up", "m3"]);
+}
+
+/// A catch-up of several pages that has to compare in between, resumed after each answer in turn.
+#[test]
+fn a_catch_up_goes_on_wherever_it_is_resumed() {
+    for answers in 0..24 {
+        let mut world = managed(limited(32, 8, 24));
+        world.read(1_000_000);
+        (0..10).for_each(|_| world.say(true));
+        world.delays = true;
+        world.away(|world| (0..30).for_each(|_| world.store(true, true)));
+        for _ in 0..answers {
+            if !world.queue.is_empty() {
+                let answer = world.queue.remove(0);
+                world.peer.say(&answer);
+                world.take();
+            }
+            world.serve();
+        }
+        resume(&mut world, 0, 0, 0, true, false);
+        world.delays = false;
+        settle(&mut world);
+        assert_eq!(world.not_once(), [], "after {answers}: {:?}", world.told);
+        assert!(
+            !world.told.iter().any(|told| told.starts_with("gap")),
+            "after {answers}: {:?}",
+            world.told
+        );
+    }
 }

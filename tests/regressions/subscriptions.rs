@@ -405,6 +405,50 @@ fn what_shows_late_is_found_although_the_older_place_has_expired() {
     assert_eq!(at.as_str(), "a2");
 }
 
+/// The same where the archive had to be looked at twice, since it was late to show what was heard.
+#[test]
+fn what_shows_late_is_found_although_the_archive_lagged_and_the_older_place_has_expired() {
+    let (mut peer, _) = caught_up();
+    peer.say(&message("bob", "a1", "one"));
+    peer.say(&message("bob", "a2", "two"));
+    drop_and_rejoin(&mut peer);
+    let asked = query(&mut peer);
+    peer.say(&message("bob", "a5", "five"));
+    for id in ["a2", "a4"] {
+        peer.say(&archived(query_id(&asked), id, id));
+    }
+    peer.say(&fin(iq(&asked), true, &["a2", "a4"]));
+    peer.pass(Duration::from_millis(250));
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a2</after>"), "{asked}");
+    for id in ["a4", "a5"] {
+        peer.say(&archived(query_id(&asked), id, id));
+    }
+    peer.say(&fin(iq(&asked), true, &["a4", "a5"]));
+    peer.events();
+    peer.pass(secs(5));
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    peer.shows = false;
+    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
+    let asked = query(&mut peer);
+    assert!(asked.contains("<before>a0</before>"), "{asked}");
+    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
+    let asked = query(&mut peer);
+    peer.say(&archived(query_id(&asked), "a1", "one"));
+    peer.say(&fin(iq(&asked), false, &["a1"]));
+    // Where the catch-up began.
+    let asked = query(&mut peer);
+    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    for id in ["a2", "a3", "a4", "a5"] {
+        peer.say(&archived(query_id(&asked), id, id));
+    }
+    peer.say(&fin(iq(&asked), true, &["a2", "a5"]));
+    let told = entries(peer.events());
+    let late = |entry: &Entry| matches!(entry, Entry::Late(late) if late.body == "a3");
+    assert!(told.iter().any(late), "{told:?}");
+}
+
 #[test]
 fn what_lies_behind_a_place_that_was_retracted_is_in_its_turn() {
     let (mut peer, _) = caught_up();
