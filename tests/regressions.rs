@@ -28,6 +28,7 @@ mod regressions {
     mod fetches;
     mod lagging_archives;
     mod link;
+    mod looked_for;
     mod memory;
     mod offline;
     mod overtaken;
