@@ -170,3 +170,113 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::string::String;
+
+    use super::*;
+    use crate::Start;
+    use crate::event::{Message, Source};
+    use crate::ids::SubscriptionId;
+    use crate::room::told::Turn;
+
+    fn id(text: &str) -> ArchiveId {
+        ArchiveId::new(text).unwrap()
+    }
+
+    /// A log that holds back these, and was told `t` by the archive.
+    fn log(held: &[&str]) -> Log {
+        let mut log = Log::new(SubscriptionId(1), Start::Now, 9, 64, false, 8);
+        log.told.insert(&id("t"), Turn::In, true);
+        for text in held {
+            log.held.push_back(Box::new(Message {
+                id: Some(id(text)),
+                nick: String::new(),
+                occupant_id: None,
+                body: String::new(),
+                origin_id: None,
+                reply_to: None,
+                stamp: None,
+                own: false,
+                source: Source::Live,
+            }));
+        }
+        log
+    }
+
+    /// Whether the reading of the archive that is under way is the one that came by `t`.
+    fn reads_on(log: &Log) -> bool {
+        log.told.come_by_before(9).is_some()
+    }
+
+    #[test]
+    fn a_comparison_tells_the_order_of_what_is_doubtful_and_not_read_anyway() {
+        for doubtful in [false, true] {
+            for order in [Order::Kept, Order::ToRead, Order::Read] {
+                let mut log = log(&[]);
+                (log.doubtful, log.order) = (doubtful, order);
+                assert_eq!(log.orders(), doubtful && order == Order::Kept, "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_given_up_makes_late_what_is_held_back() {
+        for order in [Order::Kept, Order::ToRead, Order::Read] {
+            let mut log = log(&["1", "2"]);
+            log.order = order;
+            log.gives_up_order();
+            let late = order != Order::Kept;
+            assert_eq!(log.late_held, if late { 2 } else { 0 }, "{order:?}");
+            // What was told so far may come again.
+            assert_eq!(
+                (log.audit.ahead, reads_on(&log)),
+                (late, !late),
+                "{order:?}"
+            );
+        }
+        // Nothing is told late where nothing is held back.
+        let mut empty = log(&[]);
+        empty.order = Order::Read;
+        empty.gives_up_order();
+        assert_eq!((empty.audit.ahead, reads_on(&empty)), (false, true));
+        // It was known before that it may.
+        let mut ahead = log(&["1"]);
+        (ahead.order, ahead.audit.ahead) = (Order::Read, true);
+        ahead.gives_up_order();
+        assert_eq!((ahead.audit.ahead, reads_on(&ahead)), (true, true));
+    }
+
+    /// What the archive shows behind the reader is in its turn, with all that was heard after it:
+    /// unless any of what is late may be out of its order.
+    #[test]
+    fn what_is_late_is_in_its_turn_from_what_the_archive_shows() {
+        let late = |log: &mut Log| {
+            log.is_in_turn_from(&id("2"));
+            log.late_held
+        };
+        let mut kept = log(&["1", "2", "3"]);
+        kept.are_late(false);
+        assert_eq!(late(&mut kept), 1);
+        // Again, while one is late yet.
+        kept.are_late(false);
+        assert_eq!(late(&mut kept), 1);
+
+        let mut scattered = log(&["1", "2", "3"]);
+        scattered.are_late(true);
+        assert_eq!(late(&mut scattered), 3);
+        // As long as any of these is late yet.
+        scattered.are_late(false);
+        assert_eq!(late(&mut scattered), 3);
+        scattered.late_held = 0;
+        scattered.are_late(false);
+        assert_eq!(late(&mut scattered), 1);
+
+        let mut overtaken = log(&["1", "2", "3"]);
+        overtaken.order = Order::ToRead;
+        overtaken.are_late(false);
+        assert_eq!(late(&mut overtaken), 3);
+    }
+}
