@@ -317,3 +317,38 @@ fn what_was_seen_ahead_makes_late_what_lies_before_it_and_no_more() {
     let late: Vec<_> = late.iter().map(|id| format!("late {id}")).collect();
     assert_eq!(told_since(&world, "m20"), late);
 }
+
+/// More late messages than are remembered, while one is held back: each is told once, and where that
+/// has come to is confirmed on the way, so that the next process is not told again.
+#[test]
+fn more_late_messages_than_are_remembered_are_told_once_while_one_is_held_back() {
+    for (shown, wait, then) in [20, 19, 10, 1, 0].into_iter().flat_map(|shown| {
+        let waits = [0, 1, 30, 700].into_iter();
+        waits.flat_map(move |wait| (0..3).map(move |then| (shown, wait, then)))
+    }) {
+        let mut world = full(|n| n <= shown);
+        for n in 1..=100 {
+            unheard(&mut world, &format!("mx{n}"), "m1");
+        }
+        world.pass(secs(wait));
+        match then {
+            0 => world.restart(1_000_000),
+            1 => world.away(|_| {}),
+            _ => {}
+        }
+        world.pass(secs(1));
+        world.show();
+        world.pass(secs(4000));
+        let case = format!("{shown} shown, {wait} s, {then}");
+        let not_once = world.not_once();
+        let twice = not_once.iter().any(|(_, times)| *times > 1);
+        let gap = world.told.iter().any(|told| told.starts_with("gap"));
+        assert!(
+            !twice && (gap || not_once.is_empty()),
+            "{case}: {:?}",
+            world.told
+        );
+        // Archives have five seconds to show what was said.
+        assert!(!gap || wait > 5, "{case}: {:?}", world.told);
+    }
+}
