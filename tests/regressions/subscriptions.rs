@@ -83,6 +83,8 @@ fn an_archive_that_forgets_what_it_says_is_given_up_soon() {
         told.extend(entries(peer.events()));
     }
     assert!(peer.now <= since.plus(secs(10)), "{:?}", peer.now);
+    // What it forgets is looked for three times, and failure is believed the fifth time.
+    assert_eq!(count, 32);
     assert_eq!(bodies(&told), ["one"]);
     assert!(
         matches!(
