@@ -359,6 +359,26 @@ fn a_reader_who_takes_nothing_in_a_room_without_an_archive_is_told_of_the_hole()
     }
 }
 
+/// It is compared from `a0`, which is gone: what comes first now is `a1`. What is asked then, behind
+/// that.
+fn compares_behind_a_place_that_is_gone(peer: &mut Peer) -> String {
+    peer.pass(secs(5));
+    let asked = query(peer);
+    assert!(asked.contains("<after>a0</after>"), "{asked}");
+    peer.shows = false;
+    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
+    let asked = query(peer);
+    assert!(asked.contains("<before>a0</before>"), "{asked}");
+    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
+    let asked = query(peer);
+    assert!(asked.contains("<max>1</max></set>"), "{asked}");
+    peer.say(&archived(query_id(&asked), "a1", "one"));
+    peer.say(&fin(iq(&asked), false, &["a1"]));
+    let asked = query(peer);
+    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    asked
+}
+
 #[test]
 fn what_shows_late_is_found_although_the_older_place_has_expired() {
     let (mut peer, _) = caught_up();
@@ -372,21 +392,7 @@ fn what_shows_late_is_found_although_the_older_place_has_expired() {
     peer.say(&fin(iq(&asked), true, &["a2"]));
     peer.say(&message("bob", "a4", "four"));
     peer.events();
-    peer.pass(secs(5));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<after>a0</after>"), "{asked}");
-    // It is gone, and what comes first now is another.
-    peer.shows = false;
-    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<before>a0</before>"), "{asked}");
-    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<max>1</max></set>"), "{asked}");
-    peer.say(&archived(query_id(&asked), "a1", "one"));
-    peer.say(&fin(iq(&asked), false, &["a1"]));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    let asked = compares_behind_a_place_that_is_gone(&mut peer);
     peer.say(&archived(query_id(&asked), "a2", "two"));
     peer.say(&archived(query_id(&asked), "a3", "three"));
     peer.say(&archived(query_id(&asked), "a4", "four"));
@@ -428,20 +434,8 @@ fn what_shows_late_is_found_although_the_archive_lagged_and_the_older_place_has_
     }
     peer.say(&fin(iq(&asked), true, &["a4", "a5"]));
     peer.events();
-    peer.pass(secs(5));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<after>a0</after>"), "{asked}");
-    peer.shows = false;
-    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
-    let asked = query(&mut peer);
-    assert!(asked.contains("<before>a0</before>"), "{asked}");
-    peer.say(&failure(iq(&asked), "item-not-found", "cancel"));
-    let asked = query(&mut peer);
-    peer.say(&archived(query_id(&asked), "a1", "one"));
-    peer.say(&fin(iq(&asked), false, &["a1"]));
-    // Where the catch-up began.
-    let asked = query(&mut peer);
-    assert!(asked.contains("<after>a1</after>"), "{asked}");
+    // From where the catch-up began.
+    let asked = compares_behind_a_place_that_is_gone(&mut peer);
     for id in ["a2", "a3", "a4", "a5"] {
         peer.say(&archived(query_id(&asked), id, id));
     }

@@ -177,7 +177,7 @@ mod tests {
     use alloc::string::String;
 
     use super::*;
-    use crate::Start;
+    use crate::command::Start;
     use crate::event::{Message, Source};
     use crate::ids::SubscriptionId;
     use crate::room::told::Turn;
