@@ -352,3 +352,45 @@ fn more_late_messages_than_are_remembered_are_told_once_while_one_is_held_back()
         assert!(!gap || wait > 5, "{case}: {:?}", world.told);
     }
 }
+
+/// Five were heard, of which the archive shows these; and a hundred that were not, between the first
+/// two of them.
+fn a_hundred_late(shown: &[usize]) -> World {
+    let mut world = standing();
+    (1..=5).for_each(|n| world.say(shown.contains(&n)));
+    for n in 1..=100 {
+        unheard(&mut world, &format!("mx{n}"), "m2");
+    }
+    world.pass(secs(60));
+    world
+}
+
+/// Behind what it has come by of what was told in its turn, more was told late than is remembered:
+/// to compare from there again would tell that again.
+#[test]
+fn what_was_forgotten_behind_what_was_come_by_is_not_told_again() {
+    let mut world = a_hundred_late(&[1]);
+    world.pass(secs(4000));
+    world.show();
+    world.pass(secs(4000));
+    let twice: Vec<_> = world
+        .not_once()
+        .into_iter()
+        .filter(|(_, n)| *n > 1)
+        .collect();
+    assert_eq!(twice, [], "{:?}", world.told);
+}
+
+/// Unless more of that comes behind it: then nothing is in doubt.
+#[test]
+fn what_was_forgotten_before_what_was_come_by_is_no_gap() {
+    for shown in [&[1, 2][..], &[1, 2, 5], &[1, 5]] {
+        let mut world = a_hundred_late(shown);
+        world.pass(secs(4000));
+        world.show();
+        world.pass(secs(4000));
+        assert_eq!(world.not_once(), [], "{shown:?}: {:?}", world.told);
+        let gap = world.told.iter().find(|told| told.starts_with("gap"));
+        assert_eq!(gap, None, "{shown:?}: {:?}", world.told);
+    }
+}
