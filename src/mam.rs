@@ -10,6 +10,7 @@
 //! What it does not see is an archive that lets go of a place between two pages of one
 //! run and says nothing about it.
 
+mod barren;
 mod page;
 mod wire;
 mod witness;
@@ -22,6 +23,7 @@ use crate::event::{Message, RequestError};
 use crate::ids::{ArchiveId, Cursor};
 use crate::planted::{Bug, planted};
 use crate::rsm::Page;
+pub(crate) use barren::Barren;
 pub(crate) use page::WholePage;
 use page::{Item, OpenPage, agree, sort};
 pub(crate) use wire::{Archived, Fin, write_query};
@@ -57,8 +59,6 @@ pub(crate) struct Pager {
     open: Option<OpenPage>,
     /// Pages in a row that gave no item although more was promised.
     idle_pages: u8,
-    /// Pages in a row that gave items and no message among them.
-    barren_pages: u32,
     /// The archive was said to be empty, and was asked again.
     doubted: bool,
     /// Where the pager stood some pages ago: to come there again is a loop
@@ -72,10 +72,6 @@ pub(crate) struct Pager {
 
 /// Empty pages in a row, each promising more, after which we stop asking.
 const IDLE_PAGES: u8 = 2;
-
-/// So many pages in a row without a message are enough: tombstones without end would be read for
-/// ever, each with an id of its own.
-const BARREN_PAGES: u32 = 1000;
 
 /// How often pages may lead back to where they led before.
 const LAPS: u8 = 2;
@@ -95,7 +91,6 @@ impl Pager {
             page,
             open: None,
             idle_pages: 0,
-            barren_pages: 0,
             doubted: false,
             mark: None,
             pages_since_mark: 0,
@@ -266,6 +261,7 @@ impl Pager {
         let Some(open) = open else {
             return Err(RequestError::Inconsistent("an answer to no question"));
         };
+        let weight = Barren::weight(open.items.len(), open.max);
         let mut items = open.items;
         let cut = open.overfull.then_some(open.direction);
         agree(&items, &fin, cut).map_err(RequestError::Inconsistent)?;
@@ -319,16 +315,6 @@ impl Pager {
         let (late, _) = sort(late);
         let (again, _) = sort(again);
         let (messages, removed) = sort(items);
-        if !messages.is_empty() || !late.is_empty() || fin.complete {
-            self.barren_pages = 0;
-        } else {
-            self.barren_pages = self.barren_pages.saturating_add(1);
-            if self.barren_pages >= BARREN_PAGES {
-                return Err(RequestError::Inconsistent(
-                    "no end of pages, and no message on any of them",
-                ));
-            }
-        }
         Ok(WholePage {
             messages,
             late,
@@ -339,6 +325,7 @@ impl Pager {
             newest,
             before,
             doubtful,
+            weight,
         })
     }
 

@@ -19,6 +19,7 @@ mod regressions {
     mod ahead;
     mod archive;
     mod archive_without_manners;
+    mod barren;
     mod bookmarks;
     mod busy_rooms;
     mod coming_and_going;

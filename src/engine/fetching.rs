@@ -8,7 +8,7 @@ use crate::cx::{Cx, Purpose};
 use crate::error::Condition;
 use crate::event::{Event, FetchEvent, Message, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label, QueryId, RoomId};
-use crate::mam::{self, Direction, Fin, Pager, WholePage};
+use crate::mam::{self, Barren, Direction, Fin, Pager, WholePage};
 use crate::room::Room;
 use crate::room::recent::Recent;
 use crate::stanza::iq::Kind;
@@ -42,6 +42,8 @@ pub(super) struct Fetching {
     /// Until when the archive may not show the cursor yet.
     settles_until: Option<Instant>,
     inconsistencies: u8,
+    /// What was read to no use since it last gave something.
+    barren: Barren,
     /// Of a page it was said that it may still change.
     unstable: bool,
     /// What was given, as far as it is remembered.
@@ -102,6 +104,7 @@ impl Fetching {
             hurried: None,
             settles_until: None,
             inconsistencies: 0,
+            barren: Barren::default(),
             unstable: false,
             given: Recent::new(cx.limits.remembered_ids),
         }
@@ -188,10 +191,9 @@ impl Fetching {
             return;
         }
         if self.hurried.is_some_and(|at| cx.now.since(at) < RECHECK) {
-            if !cx
-                .timers
-                .is_armed(TimerKey::of(Timer::FetchRecheck, self.id.0))
-            {
+            let recheck = TimerKey::of(Timer::FetchRecheck, self.id.0);
+            let soon = cx.now.plus(RECHECK);
+            if cx.timers.armed_for(recheck).is_none_or(|at| at > soon) {
                 self.look_again(cx);
             }
             return;
@@ -251,6 +253,7 @@ impl Fetching {
             newest,
             before,
             doubtful,
+            weight,
             ..
         } = page;
         if doubtful {
@@ -266,6 +269,9 @@ impl Fetching {
         messages.append(&mut again);
         let is_news = |id: &ArchiveId| !self.given.contains(id);
         messages.retain(|message| message.id.as_ref().is_none_or(is_news));
+        if let Err(error) = self.barren.read(weight, complete || !messages.is_empty()) {
+            return self.refused(cx, error);
+        }
         let newest = self.cut(&mut messages, &mut complete).or(newest);
         if self.since.is_some() || self.newest.is_none() {
             // Towards the past the first page has the newest item of all.

@@ -60,6 +60,8 @@ impl Machine {
         self.nick.clone_from(&saved.nick);
         self.us = Some(saved.jid.clone());
         self.restored = true;
+        // Who has a session has logged in.
+        self.pacing.logged_in();
         let until = self.management.restore(&mut self.core.cx(), saved);
         self.core
             .timers

@@ -65,6 +65,8 @@ pub(crate) struct WholePage {
     /// being written to; and where it is not known yet whether the archive knows the
     /// position.
     pub(crate) doubtful: bool,
+    /// What it counts where it is of no use, for [`Barren`](super::Barren).
+    pub(crate) weight: u32,
 }
 
 impl WholePage {
@@ -80,6 +82,7 @@ impl WholePage {
             newest: None,
             before: None,
             doubtful: true,
+            weight: 0,
         }
     }
 

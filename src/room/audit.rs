@@ -204,6 +204,11 @@ impl Log {
         if self.audit.pass.looks_behind {
             return self.looked_behind(cx, at, page);
         }
+        let of_use = page.complete
+            || !self.audit.pass.looks && page.messages.iter().any(|said| !self.is_told(said));
+        if let Err(error) = self.audit.pass.barren.read(page.weight, of_use) {
+            return self.audit_failed(cx, at, error);
+        }
         if self.audit.pass.looks {
             return self.look_ahead(cx, at, &page);
         }

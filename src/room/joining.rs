@@ -147,7 +147,8 @@ impl Room {
 
     /// The pause before the next question is over.
     pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>) {
-        if self.is_in() && self.unsaid && self.question.is_none() {
+        let asks = self.unsaid || self.outdated;
+        if self.is_in() && asks && self.question.is_none() {
             self.ask(cx);
         }
     }
@@ -424,6 +425,8 @@ impl Room {
             Ok(info) => {
                 self.asked = Asked::Known;
                 self.unsaid = false;
+                self.again = false;
+                self.unanswered = 0;
                 self.info = info;
             }
             // What it refuses to those outside, it may tell us once we are in. Who took too
@@ -433,6 +436,12 @@ impl Room {
                     && core::mem::take(&mut self.again) =>
             {
                 self.ask(cx);
+                return RoomOutput::Nothing;
+            }
+            // It said it before, and did not say that it is another: that holds until it does.
+            Err(_) if self.is_in() && !self.unsaid => {
+                self.outdated = true;
+                self.ask_later(cx);
                 return RoomOutput::Nothing;
             }
             Err(transient) => {
@@ -506,6 +515,10 @@ impl Room {
         let no_archive = self.lacks_archive();
         self.outbox.entered(cx, no_archive);
         self.flush(cx);
+        if self.outdated && self.question.is_none() {
+            // It changed since it was asked.
+            self.ask(cx);
+        }
         RoomOutput::Entered(early)
     }
 }

@@ -36,7 +36,7 @@ use crate::command::Start;
 use crate::cx::Cx;
 use crate::event::{Entry, Event, GapReason, Message, Source};
 use crate::ids::{ArchiveId, Cursor, SubscriptionId};
-use crate::mam::{Direction, Pager};
+use crate::mam::{Barren, Direction, Pager};
 use crate::planted::{Bug, planted};
 use crate::time::{Instant, Timer};
 use missing::Missing;
@@ -116,6 +116,8 @@ pub(crate) struct Log {
     /// Nor in which order they were said.
     pub(super) scattered: bool,
     pub(super) audit: Audit,
+    /// What was read to no use since something was last told, however often it was interrupted.
+    barren: Barren,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +201,7 @@ impl Log {
             late_held: 0,
             scattered: false,
             audit: Audit::new(remembered, page, &bookmark),
+            barren: Barren::default(),
         }
     }
 

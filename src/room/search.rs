@@ -13,7 +13,7 @@ use crate::error::{Condition, ErrorType};
 use crate::event::{CannotTell, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
 use crate::jid::{BareJid, same_address};
-use crate::mam::{self, Archived, Direction, Fin, Pager};
+use crate::mam::{self, Archived, Barren, Direction, Fin, Pager};
 use crate::ns;
 use crate::planted::{Bug, planted};
 use crate::stanza::iq::Kind;
@@ -38,6 +38,10 @@ pub(crate) struct Search {
     /// Something was taken out of the archive where it was looked through: it may be
     /// what was looked for.
     removed: bool,
+    /// Something that was said is on the page being received: it is none of what was removed.
+    said: bool,
+    /// What was looked through that was all removed.
+    barren: Barren,
 }
 
 /// A page that was looked through.
@@ -117,6 +121,8 @@ impl Search {
             left: anchor.is_none().then_some(PAGES),
             stable: true,
             removed: false,
+            said: false,
+            barren: Barren::default(),
         }
     }
 
@@ -132,6 +138,7 @@ impl Search {
         let (page, max) = self.pager.open(query_id.clone(), wanted);
         self.hits.clear();
         self.copies.clear();
+        self.said = false;
         cx.request(Kind::Set, Some(room.as_str()), purpose, |w| {
             mam::write_query(w, &query_id, &page, max);
         })
@@ -165,6 +172,7 @@ impl Search {
     ) {
         // What lies before the place to begin at is not looked through.
         self.removed |= is_tombstone(archived) && self.pager.is_beyond(archived.id);
+        self.said |= !is_tombstone(archived);
         self.pager.take(archived.id, None);
         let Some(seen) = Seen::read(archived, room) else {
             return;
@@ -208,6 +216,8 @@ impl Search {
             }
             page => page.map_err(setback)?,
         };
+        let of_use = page.complete || self.said;
+        self.barren.read(page.weight, of_use).map_err(setback)?;
         self.stable &= stable || page.doubtful;
         let hits = core::mem::take(&mut self.hits);
         if let Some(left) = &mut self.left {

@@ -3,7 +3,7 @@
 use crate::peer::archived;
 use crate::*;
 
-fn tombstone(query: &str, id: &str) -> String {
+pub(super) fn tombstone(query: &str, id: &str) -> String {
     format!(
         "<message from='{ROOM}'><result xmlns='urn:xmpp:mam:2' queryid='{query}' id='{id}'/>\
          </message>"

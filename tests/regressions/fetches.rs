@@ -307,3 +307,50 @@ fn q03_pages_that_lead_on_to_after_the_newest_give_nothing_of_that() {
         assert!(matches!(&ends[..], [FetchEvent::Done { next: told, .. }] if *told == next));
     }
 }
+
+/// The archive does not show what was said, and is asked ever more slowly; what is said right after
+/// it was asked once more does not wait for the next of these.
+#[test]
+fn news_right_after_a_slow_question_are_asked_for_soon() {
+    let (mut peer, room) = in_room();
+    let mut wait = Fetch::since(Cursor::parse("a0").unwrap(), 9);
+    wait.wait = secs(600);
+    peer.engine.fetch(peer.now, room, wait).unwrap();
+    let asked = query(&mut peer);
+    nothing(&mut peer, &asked);
+    peer.say(&message("bob", "never", "not kept"));
+    loop {
+        let began = peer.now;
+        let asked = until_asked(&mut peer);
+        nothing(&mut peer, &asked);
+        if peer.now.since(began) >= secs(60) {
+            break;
+        }
+    }
+    peer.pass(Duration::from_millis(100));
+    peer.say(&message("bob", "a1", "news"));
+    let said = peer.now;
+    until_asked(&mut peer);
+    assert!(peer.now.since(said) < secs(1), "{:?}", peer.now.since(said));
+}
+
+/// The next question to the archive; whatever else is asked meanwhile is answered.
+fn until_asked(peer: &mut Peer) -> String {
+    loop {
+        let sent = peer.heard();
+        for request in requests(&sent) {
+            if request.contains("urn:xmpp:mam:2") {
+                return request.to_owned();
+            }
+            let from = match request.contains(" to='") {
+                true => attribute(request, "to"),
+                false => "parley.local",
+            };
+            peer.say(&format!(
+                "<iq type='result' id='{}' from='{from}'/>",
+                iq(request)
+            ));
+        }
+        turn(peer);
+    }
+}

@@ -346,3 +346,72 @@ fn a_room_that_has_said_what_it_can_do_is_not_asked_again() {
     peer.pass(Duration::from_secs(600));
     assert_eq!(disco(&peer.heard()), None);
 }
+
+/// In a room that said that it has an archive, and then that it changed; and the question.
+fn in_a_room_that_changed() -> (Peer, parley_xmpp::RoomId, String) {
+    let mut config = config();
+    config.timing.keepalive = Duration::from_secs(100_000);
+    config.timing.self_ping = Duration::MAX;
+    let (mut peer, room) = in_room_of(config);
+    peer.heard();
+    peer.say(CHANGED);
+    let question = disco(&peer.heard()).expect("a question");
+    peer.events();
+    (peer, room, question)
+}
+
+/// That it does not say does not mean that it is another: that holds which it said before, and it is
+/// asked again.
+#[test]
+fn a_room_that_does_not_say_what_it_is_now_is_what_it_was_until_it_does() {
+    for kind in [Some("cancel"), Some("wait"), None] {
+        let (mut peer, room, question) = in_a_room_that_changed();
+        match kind {
+            Some(kind) => refuse(&mut peer, &question, kind),
+            None => peer.pass(Duration::from_secs(31)),
+        }
+        let told = peer.events();
+        assert!(room_events(&told).is_empty(), "{kind:?}: {told:?}");
+        peer.engine.fetch(peer.now, room, Fetch::newest(5)).unwrap();
+        let asked = peer.heard();
+        assert!(asked.contains("urn:xmpp:mam:2"), "{kind:?}: {asked}");
+        archive_answers(&mut peer, &asked);
+        let again = until_asked(&mut peer);
+        describe(&mut peer, &again, "");
+        assert_eq!(described(&peer.events()), 1, "{kind:?}");
+        peer.pass(Duration::from_secs(3600));
+        assert_eq!(disco(&peer.heard()), None, "{kind:?}");
+    }
+}
+
+fn archive_answers(peer: &mut Peer, asked: &str) {
+    peer.say(&archived(attribute(asked, "queryid"), "a1", "x"));
+    peer.say(&fin(attribute(asked, "id"), true, &["a1"]));
+    peer.events();
+}
+
+fn until_asked(peer: &mut Peer) -> String {
+    let began = peer.now;
+    while peer.now.since(began) < Duration::from_secs(60) {
+        if let Some(question) = disco(&peer.heard()) {
+            return question;
+        }
+        peer.pass(Duration::from_millis(250));
+    }
+    panic!("not asked again");
+}
+
+/// The question was asked before it changed.
+#[test]
+fn a_room_that_changes_while_we_come_in_is_asked_again() {
+    let mut peer = Peer::online(config());
+    join(&mut peer, Nick::Chosen("ada".into()));
+    let question = disco(&peer.heard()).unwrap();
+    peer.say(&presence("ada", "<status code='110'/>"));
+    peer.say(CHANGED);
+    describe(&mut peer, &question, ROOM_FEATURES);
+    let again = disco(&peer.heard()).expect("a second question");
+    peer.events();
+    describe(&mut peer, &again, "");
+    assert_eq!(described(&peer.events()), 1);
+}

@@ -305,3 +305,30 @@ proptest! {
         prop_assert_eq!(SavedSession::parse(&saved.to_string()), Ok(saved));
     }
 }
+
+/// Who has a session has logged in: what somebody says in clear before anything is proven does not
+/// end it.
+#[test]
+fn a_session_that_was_handed_on_does_not_end_by_what_is_said_in_clear() {
+    let (mut peer, _) = in_room();
+    let (saved, _) = another(&mut peer);
+    let seed = Seed::new([9; 32]);
+    peer.engine = Engine::resume(config(), seed, peer.now, saved);
+    let clear = parley_xmpp::Security::Clear { loopback: false };
+    peer.engine.transport_opened(peer.now, clear);
+    peer.heard();
+    let text = format!("{}<stream:features/>", peer::HEADER);
+    let _ = peer.engine.handle_input(peer.now, text.as_bytes());
+    let events = peer.events();
+    let ends = |event: &Event| {
+        matches!(
+            event,
+            Event::Offline {
+                retry: parley_xmpp::Retry::Never,
+                ..
+            }
+        )
+    };
+    assert!(!events.iter().any(ends), "{events:?}");
+    ask_to_resume(&mut peer, 2);
+}

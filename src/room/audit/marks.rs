@@ -4,7 +4,7 @@
 use crate::bookmark::Bookmark;
 use crate::event::RequestError;
 use crate::ids::{ArchiveId, Cursor};
-use crate::mam::{Direction, Pager};
+use crate::mam::{Barren, Direction, Pager};
 use crate::room::told::Told;
 use crate::time::Instant;
 
@@ -78,6 +78,8 @@ pub(super) struct Pass {
     pub(super) seen: Option<ArchiveId>,
     /// Some of what it came by was forgotten: no place before it can be gone back to.
     forgot: bool,
+    /// What it read to no use since it last told something.
+    pub(super) barren: Barren,
 }
 
 #[derive(Debug)]

@@ -159,14 +159,14 @@ impl Log {
             return self.anchor(cx, at, page.newest);
         }
         let is_news = self.is_news(&page);
-        // Tombstones alone are no reason to try for ever.
-        if page.complete || is_news && !(page.messages.is_empty() && page.late.is_empty()) {
+        if page.complete || is_news {
             self.failures = 0;
         }
         self.progressed |= is_news;
         let complete = page.complete
             || planted(Bug::ShortPageIsLast)
                 && u32::try_from(page.messages.len()).is_ok_and(|n| n < cx.limits.page);
+        let (weight, credit) = (page.weight, self.credit);
         let again = page.take_again(|id| self.told.contains(id));
         for message in page.late.into_iter().chain(again) {
             // What is held back has its turn yet.
@@ -200,6 +200,11 @@ impl Log {
         }
         if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.audit.ahead) {
             self.audit.read_to(cursor, &self.told);
+        }
+        if let Err(error) = self.barren.read(weight, complete || self.credit < credit) {
+            // It did not fail until now, and will not do better.
+            self.failures = FAILURES;
+            return self.failed(cx, at, error);
         }
         if !complete && planted(Bug::GapInsteadOfPaging) {
             self.gap(cx, GapReason::ArchiveFailed(RequestError::TimedOut));
