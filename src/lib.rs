@@ -142,7 +142,7 @@
 //! | it does not, nor [`Timing::settle`] later; the room is [ours](Config::own_services), and the same resource is bound again | it is sent again |
 //! | the same, but a later post is there already | `Unknown`: it would be out of order |
 //! | it does not; the room is elsewhere, or another resource is bound | `Unknown` |
-//! | it refuses, no longer shows the place, there is none, or something was removed behind it | `Unknown` |
+//! | it refuses, no longer shows the place, there is none or was none while the post was under way, or something was removed behind it | `Unknown` |
 //! | it does not answer, fails for now, or is not sure (`stable='false'`) | it is asked again, until the deadline: `Unknown` |
 //! | five streams in a row ended, however, in place of an answer whether it is resumed | as if it was not resumed, without `h` |
 //! | the server ended a resumed stream over what was in flight | as if it was not resumed: its parser may be at fault |

@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use core::time::Duration;
 
-use crate::cx::{Cx, PROGRESS};
+use crate::cx::{Cx, Question};
 use crate::event::PeerMisbehaved;
 use crate::jid::Jid;
 use crate::ns;
@@ -67,10 +67,8 @@ pub(crate) struct Management {
     resumption: Option<Resumption>,
     /// An acknowledgement was asked for and has not come: the only one at a time.
     asked: bool,
-    /// Where that request ends in the stream, until the transport has taken it.
-    question: u64,
-    /// How much the transport had taken of the stream when that was last given its time.
-    taken: u64,
+    /// That request, until the transport has taken it.
+    question: Question,
     /// The peer answers, and acknowledges nothing of what is too much.
     stalled: Option<Stalled>,
     /// Where our last `<a/>` ends in the stream.
@@ -236,27 +234,17 @@ impl Management {
         cx.out.write(|w| {
             w.start("r").attr("xmlns", ns::SM).end();
         });
-        self.question = cx.out.end();
-        self.taken = cx.out.sent();
+        self.question = Question::written(cx.out);
         cx.arm(Timer::Ack, 0, cx.timing.request);
         cx.arm(Timer::KeepaliveReply, 0, cx.timing.keepalive_reply);
         true
     }
 
-    /// The transport took something. As long as it has not taken our request the
-    /// peer cannot answer, however long what was to be written before it takes, if only it
-    /// goes on.
+    /// The transport took something, and with that our request maybe, or more of what is before it.
     fn question_on_its_way(&mut self, cx: &mut Cx<'_>) {
-        let sent = cx.out.sent();
-        if self.question == 0 {
+        if !self.question.moved(cx.out) {
             return;
         }
-        if self.question <= sent {
-            self.question = 0;
-        } else if sent.saturating_sub(self.taken) < PROGRESS {
-            return;
-        }
-        self.taken = sent;
         for (timer, after) in [
             (Timer::Ack, cx.timing.request),
             (Timer::KeepaliveReply, cx.timing.keepalive_reply),
@@ -364,7 +352,7 @@ impl Management {
         let until = cx.now.plus(resumption.max);
         self.state = State::Suspended(until);
         self.asked = false;
-        self.question = 0;
+        self.question = Question::default();
         self.stalled = None;
         self.owes = false;
         self.answered = 0;

@@ -21,6 +21,9 @@ use crate::limits::Limits;
 
 const VERSION: &str = "pt1";
 
+/// Stands behind the parts of a token whose post no archive may have kept.
+const UNKEPT: &str = "unkept";
+
 /// A post whose fate is not known. [`Engine::resolve`](crate::Engine::resolve)
 /// decides later, in this process or another.
 ///
@@ -32,6 +35,8 @@ pub struct PostToken {
     /// A place in the archive that the post can only come after; `None` if the
     /// room had not said any when the post left.
     pub(crate) anchor: Option<Cursor>,
+    /// The archive may not have kept it: that it is not there proves nothing.
+    pub(crate) unkept: bool,
     /// The nick that it was sent under.
     pub(crate) nick: String,
     /// The lasting id of the occupant that sent it (XEP-0421), if the room gives one.
@@ -103,10 +108,16 @@ impl PostToken {
             Some(anchor) => Some(Cursor::parse(&anchor)?),
             None => None,
         };
+        let unkept = match parts.next() {
+            None => false,
+            Some(UNKEPT) => true,
+            Some(_) => return None,
+        };
         parts.next().is_none().then_some(Self {
             room,
             origin_id,
             anchor,
+            unkept,
             nick,
             occupant_id: occupant_id.filter(|id| id.len() <= ArchiveId::MAX_BYTES),
         })
@@ -159,6 +170,10 @@ impl fmt::Display for PostToken {
                 None => text.push('~'),
                 Some(part) => URL_SAFE_NO_PAD.encode_string(part, &mut text),
             }
+        }
+        if self.unkept {
+            text.push('.');
+            text.push_str(UNKEPT);
         }
         let check = checksum(&text);
         write!(f, "{text}.{check}")
@@ -226,6 +241,7 @@ mod tests {
             room: BareJid::parse("ops@muc.parley.local").unwrap(),
             origin_id: "abc".to_string(),
             anchor: Some(Cursor::Beginning),
+            unkept: false,
             nick: "ana \u{20ac}".to_string(),
             occupant_id: None,
         }
@@ -234,10 +250,11 @@ mod tests {
     #[test]
     fn a_token_survives_its_text() {
         for anchor in [None, Some(Cursor::Beginning), Cursor::parse("a.b ~")] {
-            for occupant_id in [None, Some("x".to_string())] {
+            for (occupant_id, unkept) in [(None, false), (Some("x".to_string()), true)] {
                 let mut token = token();
                 token.anchor.clone_from(&anchor);
                 token.occupant_id = occupant_id;
+                token.unkept = unkept;
                 let text = token.to_string();
                 assert!(text.bytes().all(|b| b.is_ascii_graphic()), "{text}");
                 assert_eq!(PostToken::parse(&text), Ok(token.clone()));
@@ -253,6 +270,7 @@ mod tests {
             room: BareJid::parse(&alloc::format!("{long}@muc.parley.local")).unwrap(),
             origin_id: "x".repeat(1024),
             anchor: Cursor::parse(&"x".repeat(1024)),
+            unkept: true,
             nick: long,
             occupant_id: Some("x".repeat(1024)),
         };

@@ -24,6 +24,7 @@ mod posts {
     mod repeats;
     mod resolving;
     mod sending;
+    mod unkept;
 }
 
 use std::time::Duration;

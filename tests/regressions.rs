@@ -37,6 +37,7 @@ mod regressions {
     mod rooms;
     mod subscriptions;
     mod threads;
+    mod without_archive;
 }
 
 #[path = "peer/scram.rs"]

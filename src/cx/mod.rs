@@ -14,7 +14,7 @@ use crate::limits::{Limits, Timing};
 use crate::stanza::iq::{Iq, Kind};
 use crate::time::{Instant, Timer, TimerKey, Timers};
 use crate::xml::Writer;
-pub(crate) use outbound::{Outbound, PROGRESS};
+pub(crate) use outbound::{Outbound, PROGRESS, Question};
 
 /// Everything a part of the engine may use while it handles one input.
 #[derive(Debug)]

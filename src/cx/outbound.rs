@@ -55,6 +55,40 @@ struct Kept {
     most: (usize, usize),
 }
 
+/// A question on its way to the peer, who cannot answer what our transport has not taken: however
+/// long that takes of what was to be written before it, if only it goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Question {
+    /// Where it ends in the stream; 0 once the transport has taken it.
+    end: u64,
+    /// How much the transport had taken of the stream when the answer was last given its time.
+    taken: u64,
+}
+
+impl Question {
+    /// What was written last.
+    pub(crate) fn written(out: &Outbound) -> Self {
+        Self {
+            end: out.end(),
+            taken: out.sent(),
+        }
+    }
+
+    /// The transport took something. Says whether the answer is to be given its whole time again.
+    pub(crate) const fn moved(&mut self, out: &Outbound) -> bool {
+        if self.end == 0 {
+            return false;
+        }
+        if self.end <= out.sent {
+            self.end = 0;
+        } else if out.sent.saturating_sub(self.taken) < PROGRESS {
+            return false;
+        }
+        self.taken = out.sent;
+        true
+    }
+}
+
 impl Kept {
     fn reaches(&self, times: usize) -> bool {
         self.stanzas.len() >= self.most.0.saturating_mul(times)

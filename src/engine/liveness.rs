@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::ending::Ending;
 use super::link::Link;
 use super::machine::Machine;
-use crate::cx::Purpose;
+use crate::cx::{Purpose, Question};
 use crate::event::{OfflineCause, PeerMisbehaved};
 use crate::ns;
 use crate::planted::{Bug, planted};
@@ -63,6 +63,15 @@ impl Machine {
                 .arm(TimerKey::single(Timer::Keepalive), due);
             return;
         }
+        if self
+            .core
+            .timers
+            .is_armed(TimerKey::single(Timer::KeepaliveReply))
+        {
+            // It was asked, and has its time. Asked once more it would have it once more.
+            let pause = self.core.config.timing.keepalive;
+            return self.core.cx().arm(Timer::Keepalive, 0, pause);
+        }
         // XEP-0198 section 8: to request acknowledgements "in lieu of a whitespace
         // keepalive or XMPP ping" costs no more, and tells more.
         if self.management.ask(&mut self.core.cx()) {
@@ -76,6 +85,7 @@ impl Machine {
         cx.request(Kind::Get, Some(&domain), Purpose::Keepalive, |w| {
             w.start("ping").attr("xmlns", ns::PING).end();
         });
+        let ping = Question::written(cx.out);
         let reply = cx.timing.keepalive_reply;
         cx.arm(Timer::KeepaliveReply, 0, reply);
         cx.arm(
@@ -83,6 +93,17 @@ impl Machine {
             0,
             cx.timing.keepalive.saturating_add(reply),
         );
+        self.ping = ping;
+    }
+
+    /// The transport took something, and with that our ping maybe, or more of what is before it.
+    pub(super) fn ping_on_its_way(&mut self) {
+        let unanswered = TimerKey::single(Timer::KeepaliveReply);
+        if self.ping.moved(&self.core.out) && self.core.timers.is_armed(unanswered) {
+            let mut cx = self.core.cx();
+            let reply = cx.timing.keepalive_reply;
+            cx.arm(Timer::KeepaliveReply, 0, reply);
+        }
     }
 
     pub(super) fn silent_for_too_long(&mut self, why: Timer) {

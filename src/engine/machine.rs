@@ -10,7 +10,7 @@ use super::resolving::Resolving;
 use super::retry::Pacing;
 use super::{Transport, Wants};
 use crate::config::Config;
-use crate::cx::{Cx, EventQueue, Outbound, PROGRESS, Requests};
+use crate::cx::{Cx, EventQueue, Outbound, PROGRESS, Question, Requests};
 use crate::event::{Event, Login};
 use crate::ids::{IdSource, Label, QueryId, RoomId, Seed, SubscriptionId};
 use crate::jid::Jid;
@@ -117,6 +117,8 @@ pub(super) struct Machine {
     pub(super) login: Login,
     pub(super) last_heard: Instant,
     pub(super) last_sent: Instant,
+    /// The last question for a sign of life, where no stream management asks it.
+    pub(super) ping: Question,
     /// Since when reading is refused because too many events wait.
     paused: Option<Instant>,
     /// How many bytes the transport had taken when it was given its time to take more.
@@ -168,6 +170,7 @@ impl Machine {
             login: Login::default(),
             last_heard: now,
             last_sent: now,
+            ping: Question::default(),
             paused: None,
             taken_before: 0,
             rooms: BTreeMap::new(),
@@ -301,6 +304,7 @@ impl Machine {
         }
         if n > 0 && matches!(self.link, Link::Online) {
             self.management.written(&mut self.core.cx());
+            self.ping_on_its_way();
         }
         self.flush_rooms();
     }

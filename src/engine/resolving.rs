@@ -101,6 +101,7 @@ impl Resolving {
                 match reach {
                     // It was said, wherever the search ends.
                     Reach::End | Reach::Short(_) if self.copied => CannotTell::Copied,
+                    Reach::End if self.token.unkept => CannotTell::Unkept,
                     Reach::End => return Some(Resolution::AbsentSoFar),
                     Reach::Short(why) => why,
                     Reach::More => {

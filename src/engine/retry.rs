@@ -11,6 +11,12 @@
 //! then it is mostly a mistake in the configuration, of which somebody should hear at once. Who
 //! was logged in before tries again, slowly, whatever is said there.
 //!
+//! An untrusted certificate is another matter, though who stands between us and the server can show
+//! one at any time: with it somebody asks for the password, and that is for people to look at, also
+//! where it is a captive portal's. It needs attention, and ends a session that could have been
+//! resumed; the host hears of it, and decides when to
+//! [`reconnect`](crate::Engine::reconnect).
+//!
 //! Ceilings start afresh only after a stream has been stable: a login is not enough,
 //! or a server that fails the session right after it would be stormed. Above all
 //! stands a budget of [`Limits::attempts_per_hour`], whatever the classes and the dice.

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 
 use super::link::Link;
 use super::machine::{Machine, Then};
+use crate::cx::Question;
 use crate::event::{Event, Login, Retry};
 use crate::ids::RoomId;
 use crate::jid::Jid;
@@ -163,6 +164,7 @@ impl Machine {
         self.login = login.clone();
         self.last_heard = self.core.now;
         self.last_sent = self.core.now;
+        self.ping = Question::default();
         let due = self.keepalive_due();
         let mut cx = self.core.cx();
         cx.disarm(Timer::Negotiation, 0);

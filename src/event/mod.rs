@@ -545,7 +545,8 @@ pub enum GapReason {
     /// The room has no archive, or one whose ids it does not put on live
     /// messages (XEP-0359), or does not let us read it, or did not say in time what it
     /// has: what was said while we were away is lost to us, unless it is delivered later
-    /// ([`RoomEvent::Described`]).
+    /// ([`RoomEvent::Described`]). Or it had none until now: what was missed meanwhile, or held back
+    /// for a reader that took nothing, the archive of now does not show.
     NoArchive,
     /// The stream broke before the position of a subscription from
     /// [`Start::Now`](crate::Start::Now) was known; or messages were delivered whose

@@ -87,7 +87,8 @@ pub enum Resolution {
     /// The archive was read from before the post was sent to its end, and it is not
     /// there. It may still come: if the stream that it was sent on lives on
     /// somewhere, if the room is at another server, if the archive lags; or it may
-    /// have been there, if the archive keeps messages for a time only.
+    /// have been there, if the archive keeps messages for a time only, or was off for a time that
+    /// the engine which posted it was not told of.
     AbsentSoFar,
     /// The archive does not tell.
     CannotTell(CannotTell),
@@ -102,6 +103,9 @@ pub enum CannotTell {
     /// The archive no longer shows the place to read from, so that it may have let go of
     /// the post as well: that it is not there does not mean that it never was.
     AnchorExpired,
+    /// It is not there, which proves nothing: the room had no archive at a time when the post may
+    /// have come to it; or was made anew since, and its archive with it, as far as can be told.
+    Unkept,
     /// No place to read from was known when the post left, and the archive is too
     /// long to be read whole.
     NoAnchor,
@@ -125,6 +129,9 @@ impl fmt::Display for CannotTell {
             Self::AnchorExpired => {
                 f.write_str("the archive no longer reaches back to when it was sent")
             }
+            Self::Unkept => f.write_str(
+                "it is not in the archive, but the room had none for a time, or began another",
+            ),
             Self::NoAnchor => f.write_str("it is not known where in the archive to look"),
             Self::Unstable => f.write_str("what the archive shows may still change"),
             Self::Removed => f.write_str("something was removed there, which may have been it"),

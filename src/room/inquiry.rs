@@ -77,9 +77,8 @@ impl Outbox {
         self.replace();
         self.doubt_unanswered();
         self.drop_too_large(cx);
-        if no_archive {
-            self.withdraw_anchor(cx);
-        } else {
+        self.archive_is(cx, !no_archive);
+        if !no_archive {
             self.await_anchor(cx);
         }
         if !self.has_doubt() {
@@ -94,11 +93,11 @@ impl Outbox {
     }
 
     /// The room was made anew. An anchor in its archive shows whether that is still the
-    /// same; where it was empty when a post left, nothing does.
+    /// same; where it was empty when a post left, or nothing was known of it, nothing does.
     pub(super) fn renewed(&mut self) {
         for post in &mut self.posts {
             if let (State::Doubt { .. }, Some(sent)) = (&post.state, &mut post.sent) {
-                sent.renewed |= matches!(sent.anchor, Some((_, Cursor::Beginning)));
+                sent.unkept |= !matches!(sent.anchor, Some((_, Cursor::After(_))));
             }
         }
     }
@@ -127,10 +126,22 @@ impl Outbox {
     /// The room that we are in said whether it has an archive. What waited for that archive's
     /// end for long already does not do so once more.
     pub(super) fn described(&mut self, cx: &mut Cx<'_>, archive: bool) {
-        if !archive {
-            self.withdraw_anchor(cx);
-        } else if self.anchor.asked.is_none() {
+        self.archive_is(cx, archive);
+        if archive && self.anchor.asked.is_none() {
             self.await_anchor(cx);
+        }
+    }
+
+    /// The room has an archive, or may have, or has none. What is under way when it has none may
+    /// come to the room at such a time, and no archive shows it, then or later.
+    fn archive_is(&mut self, cx: &mut Cx<'_>, on: bool) {
+        self.archive_off = !on;
+        if on {
+            return;
+        }
+        self.withdraw_anchor(cx);
+        for sent in self.posts.iter_mut().filter_map(|post| post.sent.as_mut()) {
+            sent.unkept = true;
         }
     }
 
@@ -404,8 +415,8 @@ fn decision(post: &Pending, verdict: Verdict, near: bool) -> Decision {
     };
     // Stanzas that our own server accepted for a room at another may wait there in a
     // queue, and arrive after the archive was read. Nothing fences these.
-    let renewed = post.sent.as_ref().is_some_and(|sent| sent.renewed);
-    let gone = verdict == Verdict::Absent && near && fenced && !renewed;
+    let unkept = post.sent.as_ref().is_some_and(|sent| sent.unkept);
+    let gone = verdict == Verdict::Absent && near && fenced && !unkept;
     if post.suspect.is_some() {
         return if gone && !post.copied {
             Decision::StreamKill

@@ -55,6 +55,8 @@ pub(crate) struct Outbox {
     bound: Option<Box<str>>,
     /// The largest stanza that the server takes.
     limit: usize,
+    /// The room has no archive, as it said last: what is sent now none keeps.
+    pub(super) archive_off: bool,
     pub(super) anchor: Anchor,
     pub(super) inquiry: Inquiry,
 }
@@ -119,9 +121,10 @@ pub(super) struct Pending {
 pub(super) struct Sent {
     /// The last place known when it was sent first, and its serial.
     pub(super) anchor: Option<(u64, Cursor)>,
-    /// The room was made anew since, and nothing in its archive tells whether that began
-    /// anew as well: that the post is not there proves nothing.
-    pub(super) renewed: bool,
+    /// The archive may not have kept it: that it is not there proves nothing. The room had none
+    /// while the post was under way; or it was made anew since, and nothing in its archive tells
+    /// whether that began anew as well.
+    pub(super) unkept: bool,
     nick: String,
     occupant_id: Option<String>,
     /// When it was sent last.
@@ -166,6 +169,7 @@ impl Outbox {
             own: Recent::new(remembered),
             bound: None,
             limit: usize::MAX,
+            archive_off: false,
             anchor: Anchor::default(),
             inquiry: Inquiry::Idle,
         }
@@ -230,6 +234,7 @@ impl Outbox {
             room: self.room.clone(),
             origin_id: cx.ids.token(Label::OriginId),
             anchor: self.anchor.now().map(|(_, place)| place),
+            unkept: self.archive_off,
             nick: us.nick.into(),
             occupant_id: us.occupant_id.map(Into::into),
         }
@@ -259,14 +264,14 @@ impl Outbox {
                         number,
                         overtaken: false,
                     };
-                    let (anchor, renewed) = match post.sent.take() {
+                    let (anchor, unkept) = match post.sent.take() {
                         // Of all the times it was sent the first counts.
-                        Some(sent) => (sent.anchor, sent.renewed),
+                        Some(sent) => (sent.anchor, sent.unkept),
                         None => (self.anchor.now(), false),
                     };
                     post.sent = Some(Sent {
                         anchor,
-                        renewed,
+                        unkept: unkept || self.archive_off,
                         nick: us.nick.into(),
                         occupant_id: us.occupant_id.map(Into::into),
                         at: cx.now,
@@ -459,14 +464,15 @@ impl Outbox {
 
     pub(super) fn unknown(&self, post: &Pending) -> PostOutcome {
         let sent = post.sent.clone();
-        let (anchor, nick, occupant_id) = sent.map_or_else(Default::default, |sent| {
-            (sent.anchor, sent.nick, sent.occupant_id)
+        let (anchor, unkept, nick, occupant_id) = sent.map_or_else(Default::default, |sent| {
+            (sent.anchor, sent.unkept, sent.nick, sent.occupant_id)
         });
         PostOutcome::Unknown {
             token: Box::new(PostToken {
                 room: self.room.clone(),
                 origin_id: post.origin_id.clone(),
                 anchor: anchor.map(|(_, place)| place),
+                unkept,
                 nick,
                 occupant_id,
             }),

@@ -158,3 +158,39 @@ fn thread_5_backoff_grows_and_does_not_start_afresh_with_a_login() {
     });
     assert!(again.unwrap() <= Duration::from_millis(500));
 }
+
+/// The ping waits behind what was posted, and cannot be answered before the transport took it.
+#[test]
+fn a_ping_is_not_unanswered_before_it_was_heard() {
+    let mut peer = Peer::online(config());
+    let room = peer.join(ROOM_FEATURES);
+    peer.heard();
+    peer.events();
+    let post = Post::new(&"x".repeat(60_000)).within(Duration::from_secs(1000));
+    peer.engine.post(peer.now, room, post).unwrap();
+    peer.reads = false;
+    let began = peer.now;
+    // The transport is slow, but takes something all the time; and the server says nothing.
+    let mut pings = 0;
+    while !peer.engine.wants().write.is_empty() {
+        peer.pass(Duration::from_secs(1));
+        let waiting = peer.engine.wants().write;
+        pings = pings.max(
+            waiting
+                .windows(13)
+                .filter(|w| w == b"urn:xmpp:ping")
+                .count(),
+        );
+        let some = waiting.len().min(1000);
+        peer.engine.written(peer.now, some);
+    }
+    assert!(peer.now.since(began) >= Duration::from_secs(60));
+    // Not one each time that the server might be asked, while one was asked and waits.
+    assert_eq!(pings, 1);
+    let late = OfflineCause::TimedOut(Timer::KeepaliveReply);
+    peer.pass(Duration::from_secs(14));
+    let is_late = |e: &Event| matches!(e, Event::Offline { cause, .. } if *cause == late);
+    assert!(!peer.events().iter().any(is_late));
+    peer.pass(Duration::from_secs(1));
+    assert!(peer.events().iter().any(is_late));
+}

@@ -202,6 +202,7 @@ const fn is_final(resolution: &Resolution) -> bool {
             // What an archive let go of, removed or never had it does not show again.
             CannotTell::NoArchive
                 | CannotTell::AnchorExpired
+                | CannotTell::Unkept
                 | CannotTell::Removed
                 | CannotTell::Copied
                 // And it grows no shorter.
@@ -443,6 +444,7 @@ mod tests {
         for (why, given_up) in [
             (CannotTell::NoArchive, true),
             (CannotTell::AnchorExpired, true),
+            (CannotTell::Unkept, true),
             (CannotTell::NoAnchor, true),
             (CannotTell::Removed, true),
             (CannotTell::Copied, true),

@@ -60,6 +60,8 @@ pub(super) struct Follow {
     pub(super) caught_up: u32,
     /// When it was said to stand at the end last, or when it began; no later than that was so.
     stood: Instant,
+    /// The room had said then that it has no archive, or had not said in time that it has one.
+    lacked_archive: bool,
     /// It was out of the room, or its stream broke, since it began.
     pub(super) interrupted: bool,
     /// Something was delivered whose place nobody knows, since a place was known.
@@ -111,6 +113,7 @@ impl Follow {
             ended: false,
             caught_up: 0,
             stood: found.now,
+            lacked_archive: false,
             interrupted: false,
             placeless: false,
             deaths: 0,
@@ -165,6 +168,7 @@ impl Follow {
             Entry::Late(message) => self.late(truth, message, found),
             Entry::CaughtUp { at: cursor } => {
                 self.caught_up(truth, cursor.as_ref(), jid, found);
+                self.lacked_archive = witness.seen.lacks_archive(witness);
                 if !witness.told_late {
                     self.stood = found.now;
                 }
@@ -431,7 +435,9 @@ impl Follow {
         let limits = Limits::default();
         Grounds {
             recreated: truth.deaths > self.deaths,
-            lacks_archive: witness.told_late || witness.seen.lacks_archive(witness),
+            lacks_archive: witness.told_late
+                || self.lacked_archive
+                || witness.seen.lacks_archive(witness),
             stands_nowhere: after.is_none() && (self.next.is_none() || self.placeless),
             placeless: self.placeless,
             interrupted: self.interrupted,

@@ -18,7 +18,7 @@
 //! | reason | what there has to be |
 //! |---|---|
 //! | `CursorExpired` | it names a place, which is not in the archive, nor is its tombstone; or it does not show yet, or did not a minute ago where the host's clock leaps just then or its link is slow. Nobody expires who stands nowhere, or at the beginning |
-//! | `NoArchive` | the room said, when it was asked last in this session, that it has no archive or does not put its ids on messages; or it would not say; or it has been asked for half a minute by the host's clock, counted from when it was asked to let the host in, or since the session began where a link that is slow or broken may not have taken the question (unless its bot was told late) |
+//! | `NoArchive` | the room said, when it was asked last in this session, that it has no archive or does not put its ids on messages; or it would not say; or it has been asked for half a minute by the host's clock, counted from when it was asked to let the host in, or since the session began where a link that is slow or broken may not have taken the question (unless its bot was told late); or one of this when it stood at the end last |
 //! | `NeverAnchored` | it stands nowhere: no place was told, and it was out of the room or off its stream since it began; or something was given without one |
 //! | `Overflow` | more came live than [is held back](crate::Limits::held_messages), by number or by bytes; or something that has no place, which cannot be read later |
 //! | `Recreated` | the room was destroyed or lost, once for each time that this is told |

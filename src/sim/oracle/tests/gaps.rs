@@ -210,6 +210,20 @@ fn a_room_has_no_archive_if_it_says_so() {
     }
 }
 
+/// What was missed while it had none is in none that it has later: once, until it stands at the end
+/// again.
+#[test]
+fn a_room_that_lacked_an_archive_has_none_of_what_was_missed() {
+    let lacks_archive = SAYS.replace("<feature var='urn:xmpp:mam:2'/>", "");
+    for (said, broken) in [(SAYS, &["S4"][..]), (&lacks_archive, &[])] {
+        let mut hand = standing();
+        play(&mut hand, &[ASK, (Server, said)]);
+        hand.entry(Entry::CaughtUp { at: None });
+        play(&mut hand, &[ASK, (Server, SAYS)]);
+        assert_eq!(rules(hand, GapReason::NoArchive), broken, "{said}");
+    }
+}
+
 #[test]
 fn a_room_that_does_not_answer_has_no_archive_after_half_a_minute() {
     let told = |asks: usize, seconds: u64, ahead: u64| {
