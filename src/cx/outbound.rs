@@ -114,6 +114,11 @@ impl Outbound {
         into(&mut self.bytes, write);
     }
 
+    /// Appends white space: traffic, and nothing to take notice of (RFC 6120, section 4.6.1).
+    pub(crate) fn white_space(&mut self) {
+        self.bytes.push(b' ');
+    }
+
     /// Appends a stanza, likewise; returns its number.
     pub(crate) fn stanza(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> u64 {
         let number = self.count;

@@ -40,13 +40,32 @@ impl Machine {
     /// `<idle-seconds/>` is about traffic "from the initiating entity".
     pub(super) fn keepalive_due(&self) -> Instant {
         let heard = self.last_heard.plus(self.core.config.timing.keepalive);
-        match self.login.idle_seconds {
-            Some(seconds) if seconds > 0 => {
-                let bears = Duration::from_secs(seconds / 2).max(Duration::from_secs(5));
-                heard.min(self.last_sent.plus(bears))
-            }
-            _ => heard,
+        match self.bears_silence() {
+            Some(bears) => heard.min(self.last_sent.plus(bears)),
+            None => heard,
         }
+    }
+
+    /// How long we may be silent, if the server said so: half of what it bears.
+    fn bears_silence(&self) -> Option<Duration> {
+        let seconds = self.login.idle_seconds.filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds / 2).max(Duration::from_secs(5)))
+    }
+
+    /// Looks again after so long, or when we were silent for as long as the server bears.
+    fn keepalive_after(&mut self, pause: Duration) {
+        let now = self.core.now;
+        let at = now.plus(pause);
+        let at = self.bears_silence().map_or(at, |bears| {
+            let silent = self.last_sent.plus(bears);
+            at.min(if silent > now {
+                silent
+            } else {
+                now.plus(bears)
+            })
+        });
+        let timer = TimerKey::single(Timer::Keepalive);
+        self.core.timers.arm(timer, at);
     }
 
     /// The server may have been silent for long enough to be asked.
@@ -68,17 +87,21 @@ impl Machine {
             .timers
             .is_armed(TimerKey::single(Timer::KeepaliveReply))
         {
-            // It was asked, and has its time. Asked once more it would have it once more.
-            let pause = self.core.config.timing.keepalive;
-            return self.core.cx().arm(Timer::Keepalive, 0, pause);
+            // It was asked, and has its time. Asked once more it would have it once more; but that
+            // we are silent for so long it may not bear.
+            let silent = self.bears_silence().map(|bears| self.last_sent.plus(bears));
+            let is_due = silent.is_some_and(|due| due <= self.core.now);
+            if is_due && self.core.out.waiting().is_empty() {
+                self.core.out.white_space();
+            }
+            return self.keepalive_after(self.core.config.timing.keepalive);
         }
         // XEP-0198 section 8: to request acknowledgements "in lieu of a whitespace
         // keepalive or XMPP ping" costs no more, and tells more.
         if self.management.ask(&mut self.core.cx()) {
             let pause = self.core.config.timing.keepalive;
             let reply = self.core.config.timing.keepalive_reply;
-            let after = pause.saturating_add(reply);
-            return self.core.cx().arm(Timer::Keepalive, 0, after);
+            return self.keepalive_after(pause.saturating_add(reply));
         }
         let domain = self.core.config.account.domain().to_owned();
         let mut cx = self.core.cx();
@@ -88,12 +111,9 @@ impl Machine {
         let ping = Question::written(cx.out);
         let reply = cx.timing.keepalive_reply;
         cx.arm(Timer::KeepaliveReply, 0, reply);
-        cx.arm(
-            Timer::Keepalive,
-            0,
-            cx.timing.keepalive.saturating_add(reply),
-        );
+        let pause = cx.timing.keepalive;
         self.ping = ping;
+        self.keepalive_after(pause.saturating_add(reply));
     }
 
     /// The transport took something, and with that our ping maybe, or more of what is before it.

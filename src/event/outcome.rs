@@ -87,8 +87,8 @@ pub enum Resolution {
     /// The archive was read from before the post was sent to its end, and it is not
     /// there. It may still come: if the stream that it was sent on lives on
     /// somewhere, if the room is at another server, if the archive lags; or it may
-    /// have been there, if the archive keeps messages for a time only, or was off for a time that
-    /// the engine which posted it was not told of.
+    /// have been there, if the archive keeps messages for a time only, or was off for a time after
+    /// its token was made.
     AbsentSoFar,
     /// The archive does not tell.
     CannotTell(CannotTell),

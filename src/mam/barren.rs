@@ -10,20 +10,24 @@ use crate::event::RequestError;
 /// So many items in a row are read at most.
 const ITEMS: u32 = 100_000;
 
-/// A page that is shorter than it was asked for counts as so many, so that a thousand of these are
-/// enough. One of full length counts for what is on it: who asks for single items is not done
-/// sooner than who asks for many.
-const PAGE: u32 = 100;
-
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Barren(u32);
 
 impl Barren {
+    /// A page that is shorter than it was asked for counts as so many, so that a thousand of these
+    /// are enough. One of full length counts for what is on it: who asks for single items is not
+    /// done sooner than who asks for many.
+    pub(crate) const PAGE: u32 = 100;
+
     /// What a page counts that has so many items, of `max` that were asked for.
     pub(super) fn weight(items: usize, max: usize) -> u32 {
         let items = u32::try_from(items).unwrap_or(u32::MAX);
         let max = u32::try_from(max).unwrap_or(u32::MAX);
-        if items < max { items.max(PAGE) } else { items }
+        if items < max {
+            items.max(Self::PAGE)
+        } else {
+            items
+        }
     }
 
     /// A page of that weight was read, which was `of_use` or not.
@@ -43,5 +47,39 @@ impl Barren {
         Err(RequestError::Inconsistent(
             "no end of pages, and nothing of use on any of them",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_short_pages_are_enough_and_a_hundred_thousand_items() {
+        for (items, max, pages) in [
+            (0, 100, 1000),
+            (99, 100, 1000),
+            (100, 100, 1000),
+            (1, 1, ITEMS),
+        ] {
+            let weight = Barren::weight(items, max);
+            let mut barren = Barren::default();
+            for _ in 1..pages {
+                assert_eq!(barren.read(weight, false), Ok(()));
+            }
+            assert!(barren.read(weight, false).is_err());
+            assert_eq!(barren.read(weight, false), Ok(()), "it counts anew");
+        }
+    }
+
+    #[test]
+    fn a_page_of_use_makes_up_for_all_before_it() {
+        let mut barren = Barren::default();
+        for _ in 0..10 {
+            for _ in 0..999 {
+                assert_eq!(barren.read(Barren::PAGE, false), Ok(()));
+            }
+            assert_eq!(barren.read(Barren::PAGE, true), Ok(()));
+        }
     }
 }

@@ -204,12 +204,11 @@ impl Log {
         if self.audit.pass.looks_behind {
             return self.looked_behind(cx, at, page);
         }
-        let of_use = page.complete
-            || !self.audit.pass.looks && page.messages.iter().any(|said| !self.is_told(said));
-        if let Err(error) = self.audit.pass.barren.read(page.weight, of_use) {
-            return self.audit_failed(cx, at, error);
-        }
+        let (weight, credit) = (page.weight, self.credit);
         if self.audit.pass.looks {
+            if let Err(error) = self.audit.pass.barren.read(weight, page.complete) {
+                return self.audit_failed(cx, at, error);
+            }
             return self.look_ahead(cx, at, &page);
         }
         let stood_at = self.cursor.clone();
@@ -247,6 +246,9 @@ impl Log {
         if self.cursor != stood_at {
             // There is more behind where the reader stood: what comes live waits for it.
             return self.end_pass(cx, at, false);
+        }
+        if let Err(error) = self.audit.pass.barren.read(weight, self.credit < credit) {
+            return self.audit_failed(cx, at, error);
         }
         self.ask_audit(cx, at);
     }

@@ -95,10 +95,8 @@ impl Outbox {
     /// The room was made anew. An anchor in its archive shows whether that is still the
     /// same; where it was empty when a post left, or nothing was known of it, nothing does.
     pub(super) fn renewed(&mut self) {
-        for post in &mut self.posts {
-            if let (State::Doubt { .. }, Some(sent)) = (&post.state, &mut post.sent) {
-                sent.unkept |= !matches!(sent.anchor, Some((_, Cursor::After(_))));
-            }
+        for sent in self.posts.iter_mut().filter_map(|post| post.sent.as_mut()) {
+            sent.unkept |= !matches!(sent.anchor, Some((_, Cursor::After(_))));
         }
     }
 
@@ -132,14 +130,19 @@ impl Outbox {
         }
     }
 
-    /// The room has an archive, or may have, or has none. What is under way when it has none may
-    /// come to the room at such a time, and no archive shows it, then or later.
+    /// The room has an archive, or may have, or has none.
     fn archive_is(&mut self, cx: &mut Cx<'_>, on: bool) {
-        self.archive_off = !on;
-        if on {
-            return;
+        self.unkept = !on;
+        if !on {
+            self.withdraw_anchor(cx);
+            self.may_be_off();
         }
-        self.withdraw_anchor(cx);
+    }
+
+    /// The room has no archive, or changed and has not said what it is now. What is under way may
+    /// come to it at a time when it has none, and then no archive shows it, now or later.
+    pub(super) fn may_be_off(&mut self) {
+        self.unkept = true;
         for sent in self.posts.iter_mut().filter_map(|post| post.sent.as_mut()) {
             sent.unkept = true;
         }

@@ -74,6 +74,8 @@ impl Outbox {
                     post.state = State::Queued;
                     // What was not handled has killed nothing.
                     post.suspect = None;
+                    // Nor is it anywhere: what is known of how it was sent is of no use.
+                    post.sent.take_if(|_| !post.tainted);
                 }
                 State::Displaced { .. } => post.state = State::Queued,
                 State::Queued | State::Doubt { .. } => {}

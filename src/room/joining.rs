@@ -125,6 +125,7 @@ impl Room {
     /// The room changed: asks what it can do now, one question at a time, however often it
     /// says so.
     pub(super) fn ask_anew(&mut self, cx: &mut Cx<'_>) {
+        self.outbox.may_be_off();
         if self.question.is_some() {
             self.outdated = true;
         } else if self.is_in() {
@@ -345,7 +346,7 @@ impl Room {
             if !self.unsaid {
                 cx.forget(self.question.take());
             }
-            return self.arrive(cx);
+            return self.arrive(cx, true);
         }
         self.give_up(cx);
         let error = self.last_refusal.take().unwrap_or(JoinFailure::TimedOut);
@@ -395,10 +396,10 @@ impl Room {
         if self.again && self.entered && planted(Bug::ArchiveNotAwaited) {
             cx.forget(self.question.take());
             self.info = RoomInfo::default();
-            return self.arrive(cx);
+            return self.arrive(cx, false);
         }
         match self.asked {
-            Asked::Known => return self.arrive(cx),
+            Asked::Known => return self.arrive(cx, false),
             // A question that was forgotten meanwhile will not be answered.
             Asked::Pending if self.question.is_some() => {}
             Asked::Failed | Asked::Pending => self.ask(cx),
@@ -421,6 +422,7 @@ impl Room {
         self.question = None;
         let before = (!self.unsaid).then_some(self.info);
         let in_already = self.standing == Standing::Examining;
+        let mut silent = false;
         match answer {
             Ok(info) => {
                 self.asked = Asked::Known;
@@ -448,20 +450,24 @@ impl Room {
                 self.asked = Asked::Failed;
                 self.unsaid &= transient || !(in_already || self.is_in());
                 // What it could do when we were in last, it can most likely still.
-                if !(transient && self.entered) {
+                silent = transient && self.entered;
+                if !silent {
                     self.info = RoomInfo::default();
                 }
             }
         }
         match self.standing {
-            Standing::Examining => self.arrive(cx),
+            Standing::Examining => self.arrive(cx, silent),
             Standing::In if self.unsaid => {
                 self.ask_later(cx);
                 RoomOutput::Nothing
             }
             Standing::In => {
+                self.outbox.described(cx, self.info.archive);
+                if self.outdated {
+                    self.outbox.may_be_off();
+                }
                 if self.asked == Asked::Known {
-                    self.outbox.described(cx, self.info.archive);
                     if before != Some(self.info) {
                         self.tell(cx, RoomEvent::Described(self.info));
                     }
@@ -476,8 +482,8 @@ impl Room {
         }
     }
 
-    /// In.
-    fn arrive(&mut self, cx: &mut Cx<'_>) -> RoomOutput {
+    /// In. If the room is `silent` about what it is now, it is what it was until it says.
+    fn arrive(&mut self, cx: &mut Cx<'_>, silent: bool) -> RoomOutput {
         self.standing = Standing::In;
         self.entered = true;
         self.arrived = Some(cx.now);
@@ -514,10 +520,16 @@ impl Room {
         self.neighbours.away();
         let no_archive = self.lacks_archive();
         self.outbox.entered(cx, no_archive);
+        if self.outdated {
+            self.outbox.may_be_off();
+        }
         self.flush(cx);
         if self.outdated && self.question.is_none() {
             // It changed since it was asked.
             self.ask(cx);
+        } else if silent && !self.unsaid {
+            self.outdated = true;
+            self.ask_later(cx);
         }
         RoomOutput::Entered(early)
     }

@@ -55,8 +55,9 @@ pub(crate) struct Outbox {
     bound: Option<Box<str>>,
     /// The largest stanza that the server takes.
     limit: usize,
-    /// The room has no archive, as it said last: what is sent now none keeps.
-    pub(super) archive_off: bool,
+    /// What is sent now may be kept by no archive: the room has none, as it said last, or changed
+    /// since and has not said what it is.
+    pub(super) unkept: bool,
     pub(super) anchor: Anchor,
     pub(super) inquiry: Inquiry,
 }
@@ -169,7 +170,7 @@ impl Outbox {
             own: Recent::new(remembered),
             bound: None,
             limit: usize::MAX,
-            archive_off: false,
+            unkept: false,
             anchor: Anchor::default(),
             inquiry: Inquiry::Idle,
         }
@@ -234,7 +235,7 @@ impl Outbox {
             room: self.room.clone(),
             origin_id: cx.ids.token(Label::OriginId),
             anchor: self.anchor.now().map(|(_, place)| place),
-            unkept: self.archive_off,
+            unkept: self.unkept,
             nick: us.nick.into(),
             occupant_id: us.occupant_id.map(Into::into),
         }
@@ -271,7 +272,7 @@ impl Outbox {
                     };
                     post.sent = Some(Sent {
                         anchor,
-                        unkept: unkept || self.archive_off,
+                        unkept: unkept || self.unkept,
                         nick: us.nick.into(),
                         occupant_id: us.occupant_id.map(Into::into),
                         at: cx.now,

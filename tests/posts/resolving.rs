@@ -234,3 +234,21 @@ fn it_ends_with_the_room_and_with_the_engine() {
         "{told:?}"
     );
 }
+
+/// Whoever is told that nobody can tell reads why.
+#[test]
+fn each_reason_reads_differently() {
+    let all = [
+        CannotTell::NoArchive,
+        CannotTell::AnchorExpired,
+        CannotTell::Unkept,
+        CannotTell::NoAnchor,
+        CannotTell::Unstable,
+        CannotTell::Removed,
+        CannotTell::Copied,
+        CannotTell::Failed(RequestError::TimedOut),
+    ];
+    let read: std::collections::BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(read.len(), all.len());
+    assert!(read.iter().all(|why| why.len() > 10), "{read:?}");
+}

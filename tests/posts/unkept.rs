@@ -100,6 +100,42 @@ fn nor_is_what_is_looked_for_while_the_archive_is_switched_off_and_on() {
     assert!(!peer.heard().contains("<body>"));
 }
 
+/// Whoever changed the room may have switched the archive off, and on again before it has answered
+/// what it is now; or it never answers, or refuses to.
+#[test]
+fn nor_is_what_was_under_way_before_a_room_that_changed_has_said_what_it_is() {
+    let answers: [fn(&mut Peer, &str); 4] = [
+        |_, _| {},
+        |peer, question| refuses(peer, question, "resource-constraint", "wait"),
+        |peer, question| refuses(peer, question, "forbidden", "auth"),
+        |peer, question| {
+            // Off and on: the first answer is older than the second change.
+            peer.say(CHANGED);
+            peer.say(&described(question, ROOM_FEATURES));
+        },
+    ];
+    for (n, answer) in answers.into_iter().enumerate() {
+        for late in [false, true] {
+            let (mut peer, room) = in_room_of(quiet());
+            peer.heard();
+            let before = (!late).then(|| send(&mut peer, room, lasting("hi")).0);
+            peer.say(CHANGED);
+            let question = peer.heard();
+            answer(&mut peer, &question);
+            let id = before.unwrap_or_else(|| {
+                let post = lasting("hi");
+                peer.engine.post(peer.now, room, post).unwrap()
+            });
+            peer.heard();
+            assert_eq!(outcomes(&mut peer), []);
+            break_and_heal(&mut peer);
+            has_not(&mut peer);
+            token(&mut peer, id);
+            assert!(!peer.heard().contains("<body>"), "{n}, {late}");
+        }
+    }
+}
+
 /// The archive that it came back with has what was said since: also that is sent again which is
 /// not there.
 #[test]
@@ -132,16 +168,24 @@ fn a_post_that_is_prepared_in_a_room_without_an_archive_is_not_absent_from_the_n
 }
 
 /// Where no place was known when it left, nothing in the archive of a room that was made anew tells
-/// whether it is that of before.
+/// whether it is that of before: whether the session ended, or the stay in the room.
 #[test]
 fn nor_is_it_where_the_room_was_made_anew_and_no_place_was_known() {
-    for anew in [false, true] {
+    for (anew, same_session) in [(false, false), (true, false), (true, true)] {
         let (mut peer, room) = in_room_with(quiet(), ROOM_FEATURES, None);
         let (id, sent) = send(&mut peer, room, lasting("hi"));
-        cut(&mut peer);
-        until_connect(&mut peer);
-        peer.events();
-        peer.log_in();
+        if same_session {
+            let out = presence("ada", "<status code='110'/><status code='333'/>");
+            peer.say(&out.replace("<presence ", "<presence type='unavailable' "));
+            peer.events();
+            let deadline = peer.engine.wants().deadline.unwrap();
+            peer.pass(deadline.at.since(peer.now));
+        } else {
+            cut(&mut peer);
+            until_connect(&mut peer);
+            peer.events();
+            peer.log_in();
+        }
         let written = peer.heard();
         let anchor = attribute(queries(&written)[0], "id").to_owned();
         peer.say(&peer::no_end(&anchor, ROOM));
@@ -155,20 +199,88 @@ fn nor_is_it_where_the_room_was_made_anew_and_no_place_was_known() {
             let_in(&mut peer, &written, ROOM_FEATURES);
         }
         assert!(peer.events().iter().any(joined));
-        for _ in 0..2 {
-            let written = peer.heard();
-            for query in queries(&written) {
-                peer.say(&peer::archived(attribute(query, "queryid"), "b1", "other"));
-                peer.say(&fin(attribute(query, "id"), true, &["b1"]));
-            }
-            peer.pass(secs(5));
-        }
+        let written = has_another(&mut peer);
         if anew {
             token(&mut peer, id);
-            assert!(!peer.heard().contains("<body>"));
+            assert!(!written.contains("<body>"), "{same_session}");
         } else {
             assert_eq!(outcomes(&mut peer), []);
-            assert!(peer.heard().ends_with(&sent));
+            assert!(written.ends_with(&sent));
         }
     }
+}
+
+/// The archive has something of somebody else's, as often as it is asked. Gives what was written
+/// when it was not.
+fn has_another(peer: &mut Peer) -> String {
+    loop {
+        let written = peer.heard();
+        let asked = queries(&written);
+        if asked.is_empty() {
+            return written;
+        }
+        for query in asked {
+            peer.say(&peer::archived(attribute(query, "queryid"), "b1", "other"));
+            peer.say(&fin(attribute(query, "id"), true, &["b1"]));
+        }
+        peer.pass(secs(5));
+    }
+}
+
+/// A room that refuses to say what it is counts as one without an archive, whenever it refuses.
+#[test]
+fn nor_is_what_is_posted_to_a_room_that_refuses_to_say_whether_it_has_one() {
+    for late in [false, true] {
+        let mut peer = Peer::online(quiet());
+        let join = JoinRoom::new(BareJid::parse(ROOM).unwrap(), Nick::Chosen("ada".into()));
+        let room = peer.engine.join(peer.now, join).unwrap();
+        let written = peer.heard();
+        let anchor = attribute(queries(&written)[0], "id").to_owned();
+        peer.say(&peer::no_end(&anchor, ROOM));
+        peer.say(&presence("ada", "<status code='110'/>"));
+        if late {
+            peer.pass(secs(30));
+        }
+        // Asked once more since we are in.
+        let mut question = attribute(written.rsplit("<iq ").next().unwrap(), "id").to_owned();
+        for _ in 0..2 {
+            peer.heard();
+            peer.say(&format!(
+                "<iq type='error' id='{question}' from='{ROOM}'><error type='cancel'>\
+                 <forbidden xmlns='{STANZAS}'/></error></iq>"
+            ));
+            let written = peer.heard();
+            let asked = written.rsplit("<iq ").next().unwrap();
+            if asked.contains("disco#info") {
+                attribute(asked, "id").clone_into(&mut question);
+            }
+        }
+        peer.pass(secs(6));
+        assert!(peer.events().iter().any(joined));
+        let (id, sent) = send(&mut peer, room, lasting("hi"));
+        assert!(sent.contains("<body>"), "{sent}");
+        turns(&mut peer, true);
+        break_and_heal(&mut peer);
+        let written = has_another(&mut peer);
+        token(&mut peer, id);
+        assert!(!written.contains("<body>"), "{late}");
+    }
+}
+
+/// What never left was not under way.
+#[test]
+fn what_was_never_taken_by_the_transport_is_absent_from_the_next() {
+    let (mut peer, room) = in_room_of(quiet());
+    turns(&mut peer, false);
+    peer.engine.post(peer.now, room, lasting("hi")).unwrap();
+    cut(&mut peer);
+    heal(&mut peer);
+    // It is sent now, for the first time, while there is an archive.
+    let sent = peer.heard();
+    assert!(sent.contains("<body>hi"), "{sent}");
+    peer.events();
+    break_and_heal(&mut peer);
+    let written = has_another(&mut peer);
+    assert_eq!(outcomes(&mut peer), []);
+    assert!(written.contains("<body>hi"));
 }

@@ -157,8 +157,15 @@ fn a_thousand_removed_messages_are_passed_one_by_one() {
 /// A post is looked for behind all that others said since.
 #[test]
 fn a_post_is_found_behind_more_than_a_thousand_pages() {
+    // Pages of full length, and such as are short though they are not the last.
+    for page in [1, 2] {
+        found_behind_many(page);
+    }
+}
+
+fn found_behind_many(page: u32) {
     let mut config = config();
-    config.limits.page = 1;
+    config.limits.page = page;
     let (mut peer, room) = in_room_of(config, ROOM_FEATURES);
     peer.say(&message("bob", "a0", "before"));
     peer.events();
@@ -192,4 +199,143 @@ fn a_post_is_found_behind_more_than_a_thousand_pages() {
         )
     };
     assert!(peer.events().iter().any(committed));
+}
+
+/// A follower that has caught up with what an archive holds, and the first question of its first
+/// comparison.
+fn comparing() -> (Peer, String) {
+    let (mut peer, room) = in_room();
+    let start = FROM_THE_BEGINNING;
+    peer.engine.subscribe(peer.now, room, start, 9999).unwrap();
+    let asked = query(&mut peer);
+    peer.say(&archived(query_id(&asked), "a1", "first"));
+    peer.say(&fin(iq(&asked), true, &["a1"]));
+    assert_eq!(bodies(&entries(peer.events())), ["first"]);
+    let asked = next_question(&mut peer);
+    (peer, asked)
+}
+
+fn removed(query: &str, n: usize) -> (String, Vec<String>, bool) {
+    let id = format!("t{n}");
+    (tombstone(query, &id), vec![id], false)
+}
+
+/// A comparison reads behind the reader, where an archive can make up as much.
+#[test]
+fn q08_a_comparison_with_nothing_new_comes_to_an_end() {
+    // The first of those that are the same is new.
+    for (page, most) in [(removed as Page, 1000), (same, 1001)] {
+        nothing_new(page, most);
+    }
+}
+
+fn nothing_new(page: Page, most: usize) {
+    let (mut peer, mut asked) = comparing();
+    let mut pages = 0;
+    loop {
+        assert!(pages < ENOUGH, "still asking");
+        answer(&mut peer, &asked, pages, page);
+        pages += 1;
+        let sent = peer.heard();
+        match queries(&sent).pop() {
+            Some(next) => asked = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(pages, most);
+    peer.events();
+    // It is tried again, later, and then all is told.
+    peer.say(&message("bob", "a2", "live"));
+    let mut told = entries(peer.events());
+    asked = next_question(&mut peer);
+    for (id, said) in [("a0", "late"), ("a1", "first"), ("a2", "live")] {
+        peer.say(&archived(query_id(&asked), id, said));
+    }
+    peer.say(&fin(iq(&asked), true, &["a0", "a1", "a2"]));
+    told.extend(entries(peer.events()));
+    assert_eq!(bodies(&told), ["live"]);
+    let is_late = |entry: &Entry| matches!(entry, Entry::Late(message) if message.body == "late");
+    assert!(told.iter().any(is_late), "{told:?}");
+}
+
+/// What an archive was late to show is of use, however much it is.
+#[test]
+fn a_comparison_tells_all_that_was_late_page_by_page() {
+    let (mut peer, mut asked) = comparing();
+    for n in 0..1500 {
+        let (id, said) = (format!("b{n}"), n.to_string());
+        peer.say(&archived(query_id(&asked), &id, &said));
+        peer.say(&fin(iq(&asked), false, &[&id]));
+        assert_eq!(late(&peer.events()), [said]);
+        asked = next_question(&mut peer);
+    }
+}
+
+fn late(events: &[Event]) -> Vec<&str> {
+    let late = |event| match event {
+        &Event::Entry {
+            entry: Entry::Late(ref message),
+            ..
+        } => Some(message.body.as_str()),
+        _ => None,
+    };
+    events.iter().filter_map(late).collect()
+}
+
+/// Where "now" is comes before all that is held back, each of which may lie before another; and an
+/// archive may say so in a circle.
+#[test]
+fn q08_what_lies_before_what_is_held_back_is_not_asked_in_a_circle() {
+    let mut peer = Peer::online(config());
+    peer.shows = false;
+    let room = peer.join(ROOM_FEATURES);
+    peer.heard();
+    peer.engine
+        .subscribe(peer.now, room, Start::Now, 99)
+        .unwrap();
+    peer.say(&message("bob", "x", "x"));
+    peer.say(&message("bob", "y", "y"));
+    for turn in 0.. {
+        assert!(turn < ENOUGH, "still asking");
+        let sent = peer.heard();
+        let Some(asked) = queries(&sent).pop() else {
+            assert!(turn > 2, "{sent}");
+            break;
+        };
+        let before_y = asked.contains("<before>y</before>");
+        let id = if before_y { "x" } else { "y" };
+        peer.say(&archived(query_id(asked), id, id));
+        peer.say(&fin(iq(asked), false, &[id]));
+    }
+}
+
+/// A page with news is of use, however short, and however often the archive fails in between.
+#[test]
+fn a_follower_is_told_all_that_comes_in_short_pages_from_an_archive_in_trouble() {
+    for fails in [false, true] {
+        let (mut peer, room) = in_room();
+        let start = FROM_THE_BEGINNING;
+        peer.engine.subscribe(peer.now, room, start, 9999).unwrap();
+        for n in 0..if fails { 20 } else { 1200 } {
+            let mut asked = next_question(&mut peer);
+            if fails {
+                peer.say(&failure(iq(&asked), "resource-constraint", "wait"));
+                asked = next_question(&mut peer);
+            }
+            // Begun anew it looks for its place first, and is shown what is before that as well.
+            let ids: Vec<_> = (if fails { 0 } else { n }..=n)
+                .map(|n| format!("a{n}"))
+                .collect();
+            let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+            for id in &ids {
+                peer.say(&archived(query_id(&asked), id, id));
+            }
+            peer.say(&fin(iq(&asked), false, &ids));
+            let told = entries(peer.events());
+            assert_eq!(
+                (bodies(&told), told.len()),
+                (ids[ids.len() - 1..].to_vec(), 1)
+            );
+        }
+    }
 }

@@ -194,3 +194,56 @@ fn a_ping_is_not_unanswered_before_it_was_heard() {
     peer.pass(Duration::from_secs(1));
     assert!(peer.events().iter().any(is_late));
 }
+
+/// XEP-0478 v0.2.0 section 3: the server "MAY" end a stream on which the client is silent for longer.
+/// It answers each ping at once, and hears from us all the same; or not at all.
+#[test]
+fn a_server_that_bears_little_silence_hears_from_us_often_enough() {
+    for (managed, answers) in [(false, true), (true, true), (false, false), (true, false)] {
+        for bears in [10, 20, 30, 40, 44, 50, 60, 90] {
+            let limits = format!(
+                "<limits xmlns='urn:xmpp:stream-limits:0'>\
+                 <idle-seconds>{bears}</idle-seconds></limits></stream:features>"
+            );
+            let features = if managed { peer::BIND_SM } else { peer::BIND };
+            let mut peer = Peer::new(config());
+            peer.authenticate();
+            peer.bind(&features.replace("</stream:features>", &limits));
+            if managed {
+                peer.say("<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>");
+            }
+            peer.heard();
+            peer.events();
+            let (mut silent, mut longest) = (0, 0);
+            for _ in 0..300 {
+                peer.pass(Duration::from_secs(1));
+                if peer
+                    .events()
+                    .iter()
+                    .any(|e| matches!(e, Event::Offline { .. }))
+                {
+                    assert!(!answers);
+                    break;
+                }
+                let said = peer.heard();
+                silent = if said.is_empty() { silent + 1 } else { 0 };
+                longest = longest.max(silent);
+                if said.contains("urn:xmpp:ping") && answers {
+                    let ping = &said[said.rfind("<iq ").unwrap()..];
+                    let id = attribute(ping, "id");
+                    peer.say(&format!(
+                        "<iq type='result' id='{id}' from='parley.local'/>"
+                    ));
+                }
+                if said.contains("<r ") && answers {
+                    let h = peer.sent;
+                    peer.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+                }
+            }
+            assert!(
+                longest < bears,
+                "{managed} {answers} {bears}: silent for {longest} s"
+            );
+        }
+    }
+}

@@ -415,3 +415,43 @@ fn a_room_that_changes_while_we_come_in_is_asked_again() {
     describe(&mut peer, &again, "");
     assert_eq!(described(&peer.events()), 1);
 }
+
+/// It may have become another while we were away.
+#[test]
+fn a_room_that_does_not_say_what_it_is_when_we_come_again_is_asked_until_it_does() {
+    for refuses in [true, false] {
+        let mut config = config();
+        config.timing.keepalive = Duration::from_secs(100_000);
+        config.timing.self_ping = Duration::MAX;
+        let (mut peer, _) = in_room_of(config);
+        cut(&mut peer);
+        while !matches!(peer.engine.wants().transport, Transport::Connect { .. }) {
+            let deadline = peer.engine.wants().deadline.unwrap();
+            peer.pass(deadline.at.since(peer.now));
+        }
+        peer.events();
+        peer.log_in();
+        let mut question = disco(&peer.heard()).expect("asked with the join");
+        peer.say(&presence("ada", "<status code='110'/>"));
+        for _ in 0..2 {
+            if refuses {
+                refuse(&mut peer, &question, "wait");
+            } else {
+                peer.pass(Duration::from_secs(31));
+            }
+            if let Some(again) = disco(&peer.heard()) {
+                question = again;
+            }
+        }
+        let joined = |e: &RoomEvent| matches!(e, RoomEvent::Joined(joined) if joined.info.archive);
+        assert!(
+            room_events(&peer.events()).iter().any(|e| joined(e)),
+            "{refuses}"
+        );
+        let question = until_asked(&mut peer);
+        describe(&mut peer, &question, "");
+        assert_eq!(described(&peer.events()), 1, "{refuses}");
+        peer.pass(Duration::from_secs(3600));
+        assert_eq!(disco(&peer.heard()), None, "{refuses}");
+    }
+}

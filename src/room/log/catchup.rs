@@ -13,7 +13,7 @@ use super::{Log, Phase};
 use crate::cx::{Cx, Purpose};
 use crate::event::{GapReason, RequestError};
 use crate::ids::{ArchiveId, Cursor, Label};
-use crate::mam::{self, Direction, Fin, Pager, WholePage};
+use crate::mam::{self, Barren, Direction, Fin, Pager, WholePage};
 use crate::planted::{Bug, planted};
 use crate::room::told::Turn;
 use crate::stanza::iq::Kind;
@@ -142,7 +142,11 @@ impl Log {
         if anchoring {
             let held = page.newest.clone().filter(|id| self.holds_back(id));
             if let Some(held) = held.filter(|_| self.phase == Phase::Placing) {
-                // It came out of its order, after a resumption: "now" lies before that too.
+                // It came out of its order, after a resumption: "now" lies before that too. Each
+                // that is held back can do so once.
+                if let Err(error) = self.barren.read(Barren::PAGE, false) {
+                    return self.failed(cx, at, error);
+                }
                 self.pager = Pager::new(Direction::Backward, Some(held), 1);
                 return self.request(cx, at, 1);
             }

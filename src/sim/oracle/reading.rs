@@ -179,6 +179,9 @@ impl Follow {
                 if let Some(what) = verdicts::lie_of_a_gap(reason, &grounds) {
                     found.violate("S4", format!("a gap is told, and {what}: {reason:?}"));
                 }
+                if *reason == GapReason::NoArchive {
+                    self.lacked_archive = witness.seen.lacks_archive(witness);
+                }
                 self.gap(reason, found);
             }
             Entry::Ended => {
